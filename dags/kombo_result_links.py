@@ -1,0 +1,111 @@
+"""Every night, yesterday's assessment results become result links in the customers' ATS."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from airflow.sdk import (
+    DAG,
+    CronPartitionTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+)
+
+from airflow_kombo.operator import KomboResultLinkOperator
+
+INCLUDE = Path(__file__).resolve().parents[1] / "include"
+STATUSES_TO_REDELIVER = ["failed", "invalid", "blocked", "retryable", "unknown", "success"]
+
+DOC = """
+Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or
+application through Kombo, and writes every row's fate to the table `kombo_result_links`.
+
+- **Which day?** The parameter `assessment_date`, else the run's partition, else its logical date.
+- **Did it arrive?** `SELECT * FROM kombo_result_links WHERE result_id = '…'`; the history of a row
+  is in `kombo_result_link_attempts`, each run in `kombo_result_link_runs`.
+- **Run it again?** At any time: what was delivered is never sent again.
+- **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days)
+  before you have it sent again with `redeliver`.
+- **What is sent?** `include/result_link_mapping.yaml` says it.
+"""
+
+
+def ids(description: str) -> Param:
+    """Declare a list of ids in the trigger form; empty means all."""
+    return Param([], type="array", items={"type": "string"}, description=description)
+
+
+with DAG(
+    dag_id="kombo_result_links",
+    description="Assessment results become result links in the customers' ATS, through Kombo",
+    doc_md=DOC,
+    # 02:00 UTC, as midnight of a zone two hours west: so a backfill makes exactly the days named.
+    schedule=CronPartitionTimetable(
+        "0 0 * * *", timezone="Etc/GMT+2", run_offset=-1, key_format="%Y-%m-%d"
+    ),
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    render_template_as_native_obj=True,
+    template_searchpath=[str(INCLUDE)],
+    default_args={
+        "owner": "data-engineering",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "retry_policy": ExceptionRetryPolicy(
+            rules=[
+                RetryRule(
+                    exception=f"airflow_kombo.errors.{name}",
+                    action=RetryAction.FAIL,
+                    reason="A person has to change something first",
+                )
+                for name in ("ConfigurationError", "TooManyRefusedError")
+            ]
+        ),
+    },
+    tags=["kombo", "assessments"],
+    params={
+        "assessment_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            description="Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
+        ),
+        "integration_ids": ids(
+            "Only these integrations, such as workday:HWUTwvyx2wLoSUHphiWVrp28."
+        ),
+        "result_ids": ids("Only these results."),
+        "dry_run": Param(
+            default=False,
+            type="boolean",
+            description="Map the rows and count what would be sent, but send nothing.",
+        ),
+        "redeliver": Param(
+            [],
+            type="array",
+            items={"type": "string", "enum": STATUSES_TO_REDELIVER},
+            examples=STATUSES_TO_REDELIVER,
+            description="Send rows with these statuses again. An unknown or a successful one may"
+            " exist already: sending it again can make a second link.",
+        ),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description="Deliver at most so many rows.",
+        ),
+    },
+) as dag:
+    KomboResultLinkOperator(
+        task_id="deliver",
+        sql="sql/assessment_results.sql",
+        mapping=INCLUDE / "result_link_mapping.yaml",
+        assessment_date="{{ params.assessment_date }}",
+        integration_ids="{{ params.integration_ids }}",
+        result_ids="{{ params.result_ids }}",
+        redeliver="{{ params.redeliver }}",
+        limit="{{ params.limit }}",
+        preview="{{ params.dry_run }}",
+    )

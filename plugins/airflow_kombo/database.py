@@ -1,0 +1,122 @@
+"""How we speak to the warehouse: transactions that SQLite also keeps, errors that quote no data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection, DateTime, Engine, event, exc
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from airflow_kombo.errors import LedgerError
+
+_SQLITE_BUSY_MILLISECONDS: Final = 60_000
+"""How long a writer waits for another process's transaction."""
+_RACES: Final = 8
+"""How often a transaction that lost a race against another run's is tried again."""
+
+Result = TypeVar("Result")
+
+
+class RaceLostError(Exception):
+    """Another run changed a row between our look at it and our write: look again."""
+
+
+class utc_now(FunctionElement[datetime]):  # noqa: N801 - a function in SQL
+    """The database's clock, in UTC."""
+
+    type = DateTime(timezone=True)
+    inherit_cache = True
+
+
+@compiles(utc_now)
+def _utc_now(_element: utc_now, _compiler: object, **_: object) -> str:
+    return "CURRENT_TIMESTAMP"
+
+
+@compiles(utc_now, "sqlite")
+def _utc_now_sqlite(_element: utc_now, _compiler: object, **_: object) -> str:
+    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Give a time of ours its zone back, which SQLite cannot store."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def prepare(engine: Engine) -> Engine:
+    """Make an engine's transactions real, its writers patient and its errors discreet.
+
+    SQLite's driver opens a transaction only at the first write, and then two writers that have both
+    read before deadlock. `BEGIN IMMEDIATE` makes the second wait instead: SQLAlchemy's own recipe.
+    """
+    engine.hide_parameters = True
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _leave_transactions_to_us(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MILLISECONDS}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    reads = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def transaction(engine: Engine, doing: str, *, reads_only: bool = False) -> Iterator[Connection]:
+    """Run a block in one transaction.
+
+    :param reads_only: Whether SQLite may let others write meanwhile.
+
+    :raises LedgerError: that says what could not be done and why, without any parameter.
+    """
+    options = {"reads_only": reads_only}
+    with (
+        _as_ledger_error(doing),
+        engine.execution_options(**options).begin() as connection,
+    ):
+        yield connection
+
+
+def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) -> Result:
+    """Run `work` in one transaction, again from the start when another run got in between.
+
+    :raises LedgerError: as `transaction` does, and when the race is lost again and again.
+    """
+    for _ in range(_RACES):
+        with (
+            suppress(RaceLostError, exc.IntegrityError),
+            _as_ledger_error(doing, passing=exc.IntegrityError),
+            engine.begin() as connection,
+        ):
+            return work(connection)
+    raise LedgerError(f"The warehouse could not {doing}: {_RACES} times another run was faster.")
+
+
+@contextmanager
+def _as_ledger_error(
+    doing: str, passing: type[Exception] | tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    try:
+        yield
+    except passing:
+        raise
+    except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
+        raise LedgerError(f"The warehouse could not {doing}: {cause_of(error)}") from None
+
+
+def cause_of(error: exc.SQLAlchemyError) -> str:
+    """Name a database error by its kind and, where that holds no row, by its first line."""
+    original = getattr(error, "orig", None) or error
+    kind = type(original).__name__
+    if isinstance(error, (exc.IntegrityError, exc.DataError)):  # their text may quote a row
+        return kind
+    return f"{kind}: {(str(original).splitlines() or [''])[0]}"

@@ -1,0 +1,223 @@
+"""A run: plan the rows, drive a lane for each integration, settle what dead runs left, account."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+
+from airflow_kombo.errors import KomboError, LedgerError, RunStoppedError
+from airflow_kombo.hook import KomboClient, KomboHook
+from airflow_kombo.lane import Lane, Settings, Shared, Stop
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.recorder import Recorder
+from airflow_kombo.runs import Run, Runs
+from airflow_kombo.source import Selection, Source, allot
+from airflow_kombo.tables import COUNTED
+
+log = logging.getLogger(__name__)
+
+_PROGRESS_SECONDS: Final = 10.0
+_THREADS: Final = 4
+"""For the database: more only wait for each other."""
+_SILENT: Final = 0.75
+"""Of the time after which others declare a run dead: from then on it sends nothing."""
+
+
+@dataclass
+class Report:
+    """What became of a run's rows."""
+
+    planned: int = 0
+    lanes: dict[str, Counter[str]] = field(default_factory=dict)
+    """By integration and status."""
+    settled: int = 0
+    """Rows of dead runs that became `unknown`: not this run's, so in none of the counts."""
+
+    @property
+    def counts(self) -> Counter[str]:
+        """By status, over all integrations."""
+        return sum(self.lanes.values(), Counter[str]())
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The columns of the run's row."""
+        counts = self.counts
+        return {"planned": self.planned} | {name: counts[name] for name in COUNTED}
+
+
+class Delivery:
+    """One run over one source.
+
+    :param source: The rows.
+    :param hook: Kombo's API.
+    :param ledger: Where each row's fate is written; `runs` is in the same database.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        source: Source,
+        mapping: ResultLinkMapping,
+        selection: Selection,
+        hook: KomboHook,
+        ledger: Ledger,
+        runs: Runs,
+        settings: Settings,
+    ) -> None:
+        self._run = run
+        self._source = source
+        self._mapping = mapping
+        self._selection = selection
+        self._hook = hook
+        self._ledger = ledger
+        self._runs = runs
+        self._settings = settings
+        self.report = Report()
+        self._stop = Stop()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger")
+        self._last_beat = monotonic()
+
+    def stop(self, reason: str) -> None:
+        """Claim nothing more, let what is on the wire end, give the rest back; from any thread."""
+        if self._loop is not None:
+            error = RunStoppedError(reason)
+            self._loop.call_soon_threadsafe(lambda: self._stop.now(error, hurried=True))
+
+    async def deliver(self) -> Report:
+        """Deliver every row of the source that is to be delivered.
+
+        :raises ConfigurationError: if something is not as it must be; then nothing was sent.
+        :raises LedgerError: if the ledger failed; then what could be recorded was recorded.
+        :raises RunStoppedError: if it was told to stop.
+        """
+        self._loop = asyncio.get_running_loop()
+        with self._pool:
+            await self._in_thread(self._runs.start, self._run)
+            self._last_beat = monotonic()
+            heart = asyncio.create_task(self._beat())
+            ended_by: str | None = "an error in this program: the task's log has it"
+            try:
+                await self._deliver(self.report)
+                ended_by = None
+            except KomboError as error:
+                ended_by = str(error)
+                raise
+            finally:
+                heart.cancel()
+                with suppress(LedgerError):  # what made it fail is raised already
+                    numbers = self.report.numbers
+                    await self._in_thread(self._runs.finish, self._run.run_id, numbers, ended_by)
+        return self.report
+
+    async def _deliver(self, report: Report) -> None:
+        planned = allot(await self._in_thread(self._source.plan), self._selection.limit)
+        report.planned = sum(planned.values())
+        log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
+        async with self._hook.client() as client:
+            shared = self._shared(client)
+            lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
+            progress = asyncio.create_task(_tell(lanes, report.planned))
+            # A lane that meets a bug of ours ends alone; the others deliver what they can.
+            ends = await asyncio.gather(*(lane.deliver() for lane in lanes), return_exceptions=True)
+            progress.cancel()
+        report.lanes = {lane.integration_id: lane.counts for lane in lanes}
+        for error in (*ends, self._stop.error):
+            if error is not None:
+                raise error
+        if report.planned != report.counts.total():
+            raise RuntimeError(f"The account does not add up: {report.numbers}")
+        report.settled = await self._settle()
+
+    def _shared(self, client: KomboClient) -> Shared:
+        return Shared(
+            run_id=self._run.run_id,
+            source=self._source,
+            mapping=self._mapping,
+            selection=self._selection,
+            default_integration=self._hook.default_integration,
+            ledger=self._ledger,
+            client=client,
+            recorder=Recorder(
+                lambda batch: self._in_thread(self._ledger.record, batch),
+                self._stop.now,
+            ),
+            settings=self._settings,
+            stop=self._stop,
+            in_thread=self._in_thread,
+            is_alive=self._is_alive,
+        )
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+    # The heartbeat ------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat)
+            began = monotonic()
+            try:
+                await self._in_thread(self._runs.beat, self._run.run_id)
+            except LedgerError as error:
+                log.warning("%s", error)
+            else:
+                self._last_beat = began
+
+    def _is_alive(self) -> bool:
+        return monotonic() - self._last_beat < self._runs.dead_after * _SILENT
+
+    # What dead runs left ------------------------------------------------------------------------
+
+    async def _settle(self) -> int:
+        """Make the rows `unknown` that dead runs left `sending`, and give their number.
+
+        A run that may be dead is watched until it speaks or its time is over, so that no row is
+        left in doubt when we end.
+        """
+        settled, before, living = 0, dict[str, float](), set[str]()
+        while not self._stop:
+            silent = await self._in_thread(self._runs.silent, self._run.run_id)
+            living |= {
+                run_id for run_id, seconds in silent.items() if seconds < before.get(run_id, 0)
+            }
+            dead = {
+                run_id for run_id, seconds in silent.items() if seconds >= self._runs.dead_after
+            }
+            settled += await self._in_thread(self._runs.settle, dead)
+            waiting = {run_id: silent[run_id] for run_id in silent.keys() - dead - living}
+            if not waiting:
+                break
+            left = self._runs.dead_after - min(waiting.values())
+            log.info("Waiting up to %.0f s for %d runs to speak, or be dead", left, len(waiting))
+            before = silent
+            await _happened(self._stop.hurried, min(left, self._settings.heartbeat))
+        if settled:
+            log.warning("%d rows of runs that died are unknown now", settled)
+        return settled
+
+
+async def _happened(event: asyncio.Event, within: float) -> bool:
+    """Wait for an event, and say whether it came."""
+    try:
+        await asyncio.wait_for(event.wait(), within)
+    except asyncio.TimeoutError:
+        return False
+    return True
+
+
+async def _tell(lanes: Sequence[Lane], planned: int) -> None:
+    while True:
+        await asyncio.sleep(_PROGRESS_SECONDS)
+        done = sum((lane.counts for lane in lanes), Counter[str]())
+        told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if number)
+        log.info("%d of %d rows: %s", done.total(), planned, told or "none yet")

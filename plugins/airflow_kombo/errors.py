@@ -1,0 +1,212 @@
+"""What each outcome of a call proves about the link, in one table, and the errors that we raise.
+
+The table's source is Kombo's documentation of its error codes and of retries, and its published
+OpenAPI document. Nothing outside this module looks at an error code or at an HTTP status.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Protocol
+
+if sys.version_info >= (3, 11):
+    from enum import StrEnum
+else:
+    from backports.strenum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What an outcome proves about the link, and so what to do next."""
+
+    CREATED = "created"
+    """The link exists."""
+    WAIT = "wait"
+    """Not created, a limit was met: wait and send again; costs no attempt."""
+    RETRY = "retry"
+    """Not created: send again, a bounded number of times."""
+    REFUSED = "refused"
+    """Not created, and sending the same again would change nothing."""
+    BLOCKED = "blocked"
+    """Not created, and this integration takes no links now."""
+    STOP = "stop"
+    """Not created, and no integration takes links from this key or this address."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether it was created: never send it again unasked."""
+
+
+class Status(StrEnum):
+    """A row's fate, as the status table has it."""
+
+    SENDING = "sending"
+    SUCCESS = "success"
+    RETRYABLE = "retryable"
+    FAILED = "failed"
+    INVALID = "invalid"
+    BLOCKED = "blocked"
+    UNKNOWN = "unknown"
+
+
+class TargetType(StrEnum):
+    """What a link is put on."""
+
+    CANDIDATE = "candidate"
+    APPLICATION = "application"
+
+
+FINAL: Final = frozenset({Status.SUCCESS, Status.UNKNOWN})
+"""Statuses that a later run leaves alone unless a person or `redeliver` says otherwise."""
+
+SENT_AGAIN: Final = frozenset({Status.RETRYABLE, Status.BLOCKED})
+"""Statuses that the next run sends by itself."""
+
+SENT_WHEN_CHANGED: Final = frozenset({Status.FAILED, Status.INVALID})
+"""Statuses that the next run sends only when the row or the mapping gives another request."""
+
+STATUS_OF: Final[Mapping[Verdict, Status]] = MappingProxyType(
+    {
+        Verdict.CREATED: Status.SUCCESS,
+        Verdict.WAIT: Status.RETRYABLE,
+        Verdict.RETRY: Status.RETRYABLE,
+        Verdict.REFUSED: Status.FAILED,
+        Verdict.BLOCKED: Status.BLOCKED,
+        Verdict.STOP: Status.RETRYABLE,
+        Verdict.UNKNOWN: Status.UNKNOWN,
+    }
+)
+
+VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
+    {
+        "PLATFORM.RATE_LIMIT_EXCEEDED": Verdict.WAIT,
+        "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED": Verdict.WAIT,
+        "REMOTE.RATE_LIMIT_EXCEEDED": Verdict.RETRY,
+        "REMOTE.SERVICE_UNAVAILABLE": Verdict.RETRY,
+        "PLATFORM.INPUT_INVALID": Verdict.REFUSED,
+        "REMOTE.INPUT_INVALID": Verdict.REFUSED,
+        "ATS.JOB_CLOSED": Verdict.REFUSED,
+        "ATS.APPLICATION_ALREADY_EXISTS": Verdict.REFUSED,
+        "PLATFORM.INTEGRATION_NOT_FOUND": Verdict.BLOCKED,
+        "INTEGRATION.PERMISSION_MISSING": Verdict.BLOCKED,
+        "INTEGRATION.AUTHENTICATION_INVALID": Verdict.BLOCKED,
+        "INTEGRATION.QA_FAILED": Verdict.BLOCKED,
+        "INTEGRATION.SETUP_SYNC_PENDING": Verdict.BLOCKED,
+        "INTEGRATION.SETUP_INCOMPLETE": Verdict.BLOCKED,
+        "INTEGRATION.INACTIVE": Verdict.BLOCKED,
+        "INTEGRATION.MODEL_NOT_AVAILABLE": Verdict.BLOCKED,
+        "INTEGRATION.MODEL_DISABLED": Verdict.BLOCKED,
+        "INTEGRATION.ACTION_NOT_AVAILABLE": Verdict.BLOCKED,
+        "INTEGRATION.ACTION_DISABLED": Verdict.BLOCKED,
+        "PLATFORM.AUTHENTICATION_INVALID": Verdict.STOP,
+        "PLATFORM.IP_NOT_WHITELISTED": Verdict.STOP,
+        "PLATFORM.TASK_TIMED_OUT": Verdict.UNKNOWN,
+        "PLATFORM.UNKNOWN_ERROR": Verdict.UNKNOWN,
+        "REMOTE.UNKNOWN_HTTP_ERROR": Verdict.UNKNOWN,
+    }
+)
+"""The published error codes of the ATS actions, each with what it proves."""
+
+_UNCODED: Final[Mapping[int, Verdict]] = MappingProxyType(
+    {
+        401: Verdict.STOP,  # the key, or the proxy's credentials (407), serve no row at all
+        407: Verdict.STOP,
+        408: Verdict.UNKNOWN,  # 408 and 499 are a middlebox's word on a request that it gave up
+        429: Verdict.WAIT,
+        499: Verdict.UNKNOWN,
+    }
+)
+
+
+class KomboError(Exception):
+    """The root of what this package raises on purpose."""
+
+
+class ConfigurationError(KomboError):
+    """A connection, the mapping or a table is not as it must be: a person has to change it."""
+
+
+class MappingError(ConfigurationError):
+    """The mapping cannot be used, or names a column that the query does not have."""
+
+
+class LedgerError(KomboError):
+    """The ledger cannot be written now, so nothing may be sent."""
+
+
+class RunStoppedError(KomboError):
+    """The run was told to end before it had tried every row; the next one goes on."""
+
+
+class TooManyRefusedError(KomboError):
+    """Every row was tried, and more of them ended badly than the task's policy allows."""
+
+
+class RowError(KomboError):
+    """A row cannot become a request.
+
+    `code` is the status row's `error_code`; the message names the field, the reason and the fix,
+    and never quotes the value, which may be a person's.
+    """
+
+    def __init__(self, code: str, field: str, reason: str) -> None:
+        super().__init__(code, field, reason)  # all of them, so that it survives pickling
+        self.code = code
+        self.field = field
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
+class TransportError(KomboError):
+    """A call brought no answer; the message is a cause without any data of the call."""
+
+
+class NotSentError(TransportError):
+    """No byte of the request left this machine: no connection, no TLS, no proxy."""
+
+
+class AnswerLostError(TransportError):
+    """The request left, or may have left, and no answer came: timed out or disconnected."""
+
+
+class Answered(Protocol):
+    """What of an answer decides the verdict."""
+
+    @property
+    def http_status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def error_code(self) -> str | None:
+        """Kombo's error code, where there is one."""
+
+    @property
+    def from_kombo(self) -> bool:
+        """Whether the body is Kombo's, rather than a load balancer's."""
+
+
+def verdict_of(outcome: Answered | TransportError) -> Verdict:
+    """Say what an outcome proves about the link: by Kombo's error code, else by the HTTP status."""
+    if isinstance(outcome, TransportError):
+        return Verdict.RETRY if isinstance(outcome, NotSentError) else Verdict.UNKNOWN
+    if 200 <= outcome.http_status < 300:  # noqa: PLR2004 - the 2xx class: written, whatever it says
+        return Verdict.CREATED
+    if outcome.error_code:
+        return _verdict_of_code(outcome.error_code)
+    return _verdict_of_status(outcome.http_status, from_kombo=outcome.from_kombo)
+
+
+def _verdict_of_code(code: str) -> Verdict:
+    if code.startswith("ATS."):  # the whole family is an ATS's refusal, old codes and new ones
+        return Verdict.REFUSED
+    return VERDICTS.get(code, Verdict.UNKNOWN)
+
+
+def _verdict_of_status(http_status: int, *, from_kombo: bool) -> Verdict:
+    if http_status == 503 and not from_kombo:  # noqa: PLR2004 - turned away before Kombo saw it
+        return Verdict.WAIT
+    if http_status in _UNCODED:
+        return _UNCODED[http_status]
+    # A redirect is never followed: as a GET it would "succeed" and create nothing.
+    return Verdict.REFUSED if 300 <= http_status < 500 else Verdict.UNKNOWN  # noqa: PLR2004 - classes

@@ -1,0 +1,225 @@
+"""Kombo's API behind an Airflow `http` connection: one call, its outcome, and nothing guessed."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
+from yarl import URL
+
+from airflow_kombo.errors import (
+    AnswerLostError,
+    ConfigurationError,
+    NotSentError,
+    TransportError,
+)
+from airflow_kombo.models import Answer, Delivery
+
+INTEGRATION_KEY: Final = "integration_id"
+"""The connection extra that names the integration of rows without one."""
+TIMEOUT_SECONDS: Final = 300.0
+"""A write runs live against the customer's ATS; Kombo's own clients wait as long."""
+_CONNECT_SECONDS: Final = 30.0
+_KEEPALIVE_SECONDS: Final = 4.0
+"""An idle connection that the server closes while we write costs a row its certainty, a new one a
+handshake. So idle ones are dropped before any usual server does it (Node.js after 5 s)."""
+
+
+@dataclass(frozen=True)
+class _Session:
+    base_url: str
+    headers: Mapping[str, str]
+    options: Mapping[str, Any]
+
+
+class KomboClient:
+    """One session for many calls; made by `KomboHook.client`."""
+
+    def __init__(self, http: aiohttp.ClientSession, session: _Session) -> None:
+        self._http = http
+        self._session = session
+
+    async def post(self, delivery: Delivery) -> Answer | TransportError:
+        """Send a row's request, once, and give what came of it.
+
+        :raises ConfigurationError: before anything is sent, if the integration's id cannot travel
+            in a header.
+        """
+        headers = {
+            **self._session.headers,
+            "Content-Type": "application/json",
+            "X-Integration-Id": _safe("X-Integration-Id", delivery.key.integration_id),
+        }
+        return await self._call("POST", delivery.key.path, headers, delivery.body)
+
+    async def check_api_key(self) -> Answer | TransportError:
+        """Ask Kombo whether it knows the key."""
+        return await self._call("GET", "/check-api-key", self._session.headers, None)
+
+    async def _call(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer | TransportError:
+        # The path is escaped already; yarl would unescape it and resolve its dots.
+        url = URL(self._session.base_url + path, encoded=True)
+        sent: list[bool] = []
+        try:
+            async with self._http.request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=sent,
+                **self._session.options,
+            ) as response:
+                return await _answer(response)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            cause = type(error).__name__  # its text may hold the address
+            if sent:
+                return AnswerLostError(f"the request left, and no answer came back ({cause})")
+            return NotSentError(f"the request could not leave ({cause})")
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    try:
+        body = await response.read()
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        if not response.ok:
+            raise
+        body = b""  # a 2xx is Kombo's word that the link was written, with or without its body
+    return Answer.of(response.status, response.headers, body)
+
+
+async def _note_sent(_http: object, context: Any, _params: object) -> None:
+    """Remember that a request is about to leave: aiohttp calls this before its first byte."""
+    context.trace_request_ctx.append(True)
+
+
+class KomboHook(HttpAsyncHook):
+    """Kombo's API.
+
+    The connection is of the type `http`: its host is the API's base with its scheme
+    (`https://api.kombo.dev/v1`), its password the API key. Of its extras, `integration_id` names
+    the integration of rows without one; `timeout` (seconds), `proxies`, `verify`, `cert` and
+    `trust_env` mean what they mean to the HTTP provider; all others travel as headers.
+
+    :param kombo_conn_id: The connection.
+    """
+
+    conn_name_attr = "kombo_conn_id"
+    default_conn_name = "kombo_default"
+    hook_name = "Kombo"
+
+    def __init__(self, kombo_conn_id: str = default_conn_name) -> None:
+        super().__init__(method="POST", http_conn_id=kombo_conn_id)
+        self.default_integration: str | None = None
+        """What the connection names for rows without an integration; known after `config`."""
+
+    async def config(self) -> SessionConfig:
+        """Resolve the connection, once.
+
+        :raises ConfigurationError: if it lacks what the API needs.
+        """
+        if self._config is None:
+            connection = await self.aget_connection(self.http_conn_id)
+            if "://" not in (connection.host or "") and not connection.schema:
+                raise ConfigurationError(
+                    f"The connection {self.http_conn_id} needs a host with its scheme, such as"
+                    " https://api.kombo.dev/v1."
+                )
+            config = await super().config()
+            headers = dict(config.headers or {})
+            self.default_integration = headers.pop(INTEGRATION_KEY, None)
+            if not connection.password:
+                raise ConfigurationError(
+                    f"The connection {self.http_conn_id} needs the API key as its password."
+                )
+            headers["Authorization"] = f"Bearer {connection.password}"
+            config.headers, config.auth = headers, None
+        return await super().config()
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[KomboClient]:
+        """Open one session for many calls."""
+        config = await self.config()
+        extra = config.extra_options or {}
+        base_url = config.base_url.rstrip("/")
+        headers = {name: _safe(name, value) for name, value in (config.headers or {}).items()}
+        session = _Session(base_url, headers, {"proxy": _proxy(base_url, extra)})
+        seconds = float(extra.get("timeout") or TIMEOUT_SECONDS)
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_note_sent)
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # how many calls are in flight is the delivery's decision
+                ssl=_tls(extra),
+                keepalive_timeout=_KEEPALIVE_SECONDS,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=seconds + _CONNECT_SECONDS, sock_connect=_CONNECT_SECONDS, sock_read=seconds
+            ),
+            trace_configs=[tracing],
+        ) as http:
+            yield KomboClient(http, session)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask Kombo whether it knows the key, as Airflow's *Test* does."""
+        try:
+            outcome = asyncio.run(self._check_api_key())
+        except ConfigurationError as error:
+            return False, str(error)
+        if isinstance(outcome, TransportError):
+            return False, f"Kombo could not be asked: {outcome}"
+        if outcome.http_status == 200 and outcome.from_kombo:  # noqa: PLR2004 - OK
+            return True, "Kombo knows the key."
+        code = outcome.error_code or "no error code"
+        return False, f"HTTP {outcome.http_status}, {code}: {outcome.error_message}"
+
+    async def _check_api_key(self) -> Answer | TransportError:
+        async with self.client() as client:
+            return await client.check_api_key()
+
+
+def _safe(name: str, value: object) -> str:
+    text = str(value)
+    if any(not char.isprintable() for char in text):
+        raise ConfigurationError(
+            f"The header {name} holds a line break or a control character: does the connection's"
+            " password, or an extra, end in one?"
+        )
+    return text
+
+
+def _proxy(base_url: str, extra: Mapping[str, Any]) -> str | None:
+    """Give the proxy from the connection, else from the environment as requests reads it.
+
+    aiohttp's own `trust_env` would also read ~/.netrc, in a thread of its own for every call.
+    """
+    parts = urlsplit(base_url)
+    proxies = extra.get("proxy")
+    if proxies is None:
+        bypassed = not extra.get("trust_env", True) or proxy_bypass(parts.hostname or "")
+        proxies = {} if bypassed else getproxies()
+    return proxies if isinstance(proxies, str) else proxies.get(parts.scheme)
+
+
+def _tls(extra: Mapping[str, Any]) -> ssl.SSLContext | bool:
+    verify, certificate = extra.get("verify_ssl", True), extra.get("cert")
+    if verify is True and not certificate:
+        return True
+    context = ssl.create_default_context(cafile=verify if isinstance(verify, str) else None)
+    if verify is False:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if certificate:
+        chain = [certificate] if isinstance(certificate, str) else list(certificate)
+        context.load_cert_chain(*chain)
+    return context

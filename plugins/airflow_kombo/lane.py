@@ -1,0 +1,392 @@
+"""One integration's rows: claim a few, send as many at once as its answers allow, record, go on.
+
+At most a batch of rows is claimed and not yet sent, and at most a batch is answered and not yet
+recorded. So when the process is killed, the rows in doubt are those on the wire and few more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from airflow_kombo.errors import (
+    STATUS_OF,
+    AnswerLostError,
+    ConfigurationError,
+    KomboError,
+    LedgerError,
+    Status,
+    TransportError,
+    Verdict,
+    verdict_of,
+)
+from airflow_kombo.hook import KomboClient
+from airflow_kombo.ledger import Claim, Ledger, Outcome, Recorded, Unsent
+from airflow_kombo.mapping import InvalidRow, ResultLinkMapping, Row, assessment_date_of, key_of
+from airflow_kombo.models import Answer, Delivery, LinkKey
+from airflow_kombo.pacing import Pace
+from airflow_kombo.recorder import Recorder
+from airflow_kombo.source import Selection, Source
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS: Final = 16
+"""Rows that are claimed at once, and that may wait to be recorded."""
+SKIPPED: Final = "skipped"
+"""What counts a row that is left as it is: done, refused and unchanged, or another run's."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deployment may set of the loop; times in seconds.
+
+    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
+    :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
+    :param first_retry: The longest wait before the second try; it doubles with each.
+    :param longest_retry: The longest wait before any try.
+    :param heartbeat: How often a run says that it lives.
+    :param drain: After a SIGTERM, how long what is on the wire may take. Its sender decides how
+        much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
+    """
+
+    max_in_flight: int | None = None
+    max_tries: int = 4
+    first_retry: float = 2.0
+    longest_retry: float = 60.0
+    heartbeat: float = 10.0
+    drain: float = 45.0
+
+
+class Stop:
+    """Whether a run must send nothing more, and why; asked before every request."""
+
+    def __init__(self) -> None:
+        self.error: KomboError | None = None
+        """What the run ends with."""
+        self.hurried = asyncio.Event()
+        """Set when the process will be killed soon."""
+        self._listeners: list[Callable[[], None]] = []
+
+    def __bool__(self) -> bool:
+        return self.error is not None
+
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Have a function called when the run stops."""
+        self._listeners.append(listener)
+
+    def now(self, error: KomboError, *, hurried: bool = False) -> None:
+        """Stop the run; the first error is the one that counts."""
+        if self.error is None:
+            log.warning("Nothing more is sent: %s", error)
+            self.error = error
+        if hurried:
+            self.hurried.set()
+        for listener in self._listeners:
+            listener()
+
+
+class Threads(Protocol):
+    """Runs what blocks in a thread."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Call a function in a thread."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the lanes of a run have in common."""
+
+    run_id: str
+    source: Source
+    mapping: ResultLinkMapping
+    selection: Selection
+    default_integration: str | None
+    ledger: Ledger
+    client: KomboClient
+    recorder: Recorder
+    settings: Settings
+    stop: Stop
+    in_thread: Threads
+    is_alive: Callable[[], bool]
+    """Whether others may not yet take us for dead."""
+
+
+class Lane:
+    """One integration's way through a run.
+
+    :param planned: How many rows it has; it ends with as many in its counts.
+    """
+
+    def __init__(self, shared: Shared, integration_id: str, planned: int) -> None:
+        self.integration_id = integration_id
+        self.planned = planned
+        self.counts: Counter[str] = Counter()
+        self._shared = shared
+        self._pace = Pace(shared.settings.max_in_flight)
+        self._unsent: deque[Claim] = deque()
+        self._unrecorded = 0
+        self._calls: set[asyncio.Task[None]] = set()
+        self._tries: Counter[LinkKey] = Counter()
+        self._retries: list[tuple[float, int, Delivery]] = []
+        self._tie = count()
+        self._blocked: Outcome | None = None
+        self._bug: BaseException | None = None
+        self._changed = asyncio.Event()
+        self._chunks = self._read()
+        shared.stop.on_stop(self._changed.set)
+
+    async def deliver(self) -> None:
+        """Try every row, or say of each why it was not tried."""
+        try:
+            async for batch in self._batches():
+                await self._claim(batch)
+        except LedgerError as error:
+            self._shared.stop.now(error)
+        await self._finish()
+        if self._bug:
+            raise self._bug
+
+    # What is to be sent -------------------------------------------------------------------------
+
+    @property
+    def _is_over(self) -> bool:
+        return bool(self._shared.stop or self._blocked or self._bug)
+
+    async def _batches(self) -> AsyncIterator[list[Delivery]]:
+        exhausted = False
+        while not self._is_over:
+            self._changed.clear()
+            if len(self._unsent) >= BATCH_ROWS:
+                await self._change()
+            elif due := self._due():
+                yield due
+            elif not exhausted:
+                rows = await anext(self._chunks, None)
+                exhausted = rows is None
+                if rows and (batch := await self._map(rows)):
+                    yield batch
+            elif self._calls or self._unsent or self._retries:
+                await self._change()
+            else:
+                return
+
+    async def _change(self) -> None:
+        """Return when a call has ended, the run stops, or the next retry is due."""
+        timeout = max(0.0, self._retries[0][0] - monotonic()) if self._retries else None
+        waiting = asyncio.create_task(self._changed.wait())
+        await asyncio.wait({waiting}, timeout=timeout)
+        waiting.cancel()
+
+    def _due(self) -> list[Delivery]:
+        due: list[Delivery] = []
+        while self._retries and self._retries[0][0] <= monotonic() and len(due) < BATCH_ROWS:
+            due.append(heapq.heappop(self._retries)[2])
+        return due
+
+    async def _read(self) -> AsyncIterator[Sequence[Row]]:
+        pages = self._shared.source.pages(self.integration_id, self.planned)
+        while page := await self._shared.in_thread(next, pages, None):
+            for start in range(0, len(page), BATCH_ROWS):
+                yield page[start : start + BATCH_ROWS]
+
+    async def _map(self, rows: Sequence[Row]) -> list[Delivery]:
+        deliveries, invalid = self._shared.mapping.deliveries(
+            rows, self._shared.default_integration
+        )
+        await self._note([_invalid(row) for row in invalid])
+        return deliveries
+
+    async def _note(self, rows: Sequence[Unsent]) -> None:
+        if rows:
+            shared = self._shared
+            left = await shared.in_thread(shared.ledger.note, shared.run_id, rows)
+            self.counts[rows[0].outcome.status] += len(rows) - len(left)
+            self.counts[SKIPPED] += len(left)
+
+    # Claim, send, record ------------------------------------------------------------------------
+
+    async def _claim(self, batch: Sequence[Delivery]) -> None:
+        shared = self._shared
+        claims = await shared.in_thread(
+            shared.ledger.claim, shared.run_id, batch, shared.selection.redeliver
+        )
+        self.counts[SKIPPED] += len(claims.skipped)
+        self._unsent.extend(claims.won)
+        self._pump()
+        await self._note([_duplicate(delivery, owner) for delivery, owner in claims.duplicates])
+
+    def _pump(self) -> None:
+        """Send what is claimed, as far as there are slots."""
+        while self._unsent and self._may_send() and self._pace.take(monotonic()):
+            call = asyncio.create_task(self._send(self._unsent.popleft()))
+            self._calls.add(call)
+            call.add_done_callback(self._called)
+        pause = self._pace.pause(monotonic())
+        if self._unsent and pause and not self._calls:
+            asyncio.get_running_loop().call_later(pause, self._pump)
+
+    def _may_send(self) -> bool:
+        if not self._shared.is_alive():
+            self._shared.stop.now(LedgerError("The run's heartbeat could not be renewed."))
+        return not self._is_over and self._unrecorded < BATCH_ROWS
+
+    async def _send(self, claim: Claim) -> None:
+        began = monotonic()
+        outcome: Answer | TransportError
+        try:
+            outcome = await self._shared.client.post(claim.delivery)
+        except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
+            outcome = AnswerLostError("the run was stopped before the answer came")
+        self._pace.give_back(monotonic(), outcome if isinstance(outcome, Answer) else None)
+        verdict = verdict_of(outcome)
+        self._heed(verdict, outcome)
+        fate = _outcome_of(verdict, outcome)
+        await self._record(Recorded(claim, fate, round((monotonic() - began) * 1000)))
+        for warning in fate.warnings:
+            log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
+        if verdict in {Verdict.WAIT, Verdict.RETRY} and self._tries_left(claim, verdict):
+            self._retry(claim, verdict)
+        else:
+            self.counts[fate.status] += 1
+
+    async def _record(self, recorded: Recorded) -> None:
+        self._unrecorded += 1
+        try:
+            await self._shared.recorder.record(recorded)
+        finally:
+            self._unrecorded -= 1
+
+    def _called(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        error = call.exception()
+        if isinstance(error, LedgerError):
+            self._shared.stop.now(error)
+        elif error:
+            self._bug = self._bug or error
+        self._pump()
+        self._changed.set()
+
+    def _heed(self, verdict: Verdict, outcome: Answer | TransportError) -> None:
+        """Stop the lane, or the run, at once where an answer says that the rest would fail too."""
+        if verdict is Verdict.BLOCKED and isinstance(outcome, Answer) and not self._blocked:
+            log.warning(
+                "Integration %s takes no links now: %s", self.integration_id, outcome.error_code
+            )
+            self._blocked = _outcome_of(verdict, outcome)
+        elif verdict is Verdict.STOP and isinstance(outcome, Answer):
+            what = outcome.error_code or f"HTTP {outcome.http_status}"
+            error = ConfigurationError(f"Kombo refuses this key or this address: {what}.")
+            self._shared.stop.now(error)
+
+    def _tries_left(self, claim: Claim, verdict: Verdict) -> bool:
+        key = claim.delivery.key
+        self._tries[key] += verdict is Verdict.RETRY
+        return not self._is_over and self._tries[key] < self._shared.settings.max_tries
+
+    def _retry(self, claim: Claim, verdict: Verdict) -> None:
+        """Put a row back: it is `retryable` in the ledger, and is claimed anew when it is due."""
+        settings = self._shared.settings
+        wait = self._pace.pause(monotonic())
+        if verdict is Verdict.RETRY:
+            longest = settings.first_retry * 2 ** (self._tries[claim.delivery.key] - 1)
+            wait += random.uniform(0, min(longest, settings.longest_retry))  # noqa: S311 - jitter
+        heapq.heappush(self._retries, (monotonic() + wait, next(self._tie), claim.delivery))
+
+    # The end ------------------------------------------------------------------------------------
+
+    async def _finish(self) -> None:
+        """Give back what was not sent, wait for what was, and say of the rest why it was not."""
+        await self._release()
+        await self._drain()
+        await self._release()  # a call that ended meanwhile has sent nothing: it is over
+        self.counts[Status.RETRYABLE] += len(self._retries)
+        if self._is_over and self._can_note_rest():
+            await self._note_rest()
+        rest = self.planned - sum(self.counts.values())
+        # A row that was counted and is not there any more has nothing to be sent.
+        self.counts[Status.RETRYABLE if self._is_over else SKIPPED] += rest
+
+    def _can_note_rest(self) -> bool:
+        """Whether there is a ledger, and time, to write why rows were not reached."""
+        stop = self._shared.stop
+        return not (isinstance(stop.error, LedgerError) or stop.hurried.is_set() or self._bug)
+
+    async def _release(self) -> None:
+        claims, self._unsent = list(self._unsent), deque()
+        if not claims:
+            return
+        reason = self._reason()
+        log.info("%s: %d claimed rows go back unsent", self.integration_id, len(claims))
+        try:
+            await self._shared.in_thread(self._shared.ledger.release, claims, reason)
+        except LedgerError as error:
+            self._shared.stop.now(error)
+        self.counts[reason.status] += len(claims)
+
+    async def _drain(self) -> None:
+        hurried = asyncio.create_task(self._shared.stop.hurried.wait())
+        while self._calls and not hurried.done():
+            await asyncio.wait({*self._calls, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if self._calls:
+            log.info("%s: %d requests get time to end", self.integration_id, len(self._calls))
+            await asyncio.wait(self._calls, timeout=self._shared.settings.drain)
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls)
+
+    async def _note_rest(self) -> None:
+        """Write why the rows that were not reached were not sent."""
+        reason = self._reason()
+        try:
+            async for rows in self._chunks:
+                keys = [(key_of(row, self._shared.default_integration)[0], row) for row in rows]
+                await self._note(
+                    [Unsent(key, assessment_date_of(row), reason) for key, row in keys]
+                )
+        except LedgerError as error:
+            self._shared.stop.now(error)
+
+    def _reason(self) -> Outcome:
+        if self._blocked:
+            # The text and the log are about the one row that was asked for.
+            return replace(self._blocked, error_message=None, log_url=None, http_status=None)
+        why = self._shared.stop.error or "an error in this program"
+        message = f"Not sent, the run ended before it: {why}"
+        return Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
+
+
+def _outcome_of(verdict: Verdict, outcome: Answer | TransportError) -> Outcome:
+    status = STATUS_OF[verdict]
+    if isinstance(outcome, TransportError):
+        code = "answer_lost" if isinstance(outcome, AnswerLostError) else "not_sent"
+        return Outcome(status, code, error_message=str(outcome))
+    return Outcome(
+        status,
+        error_code=outcome.error_code,
+        error_title=outcome.error_title,
+        error_message=outcome.error_message,
+        log_url=outcome.log_url,
+        http_status=outcome.http_status,
+        warnings=outcome.warnings,
+    )
+
+
+def _invalid(row: InvalidRow) -> Unsent:
+    outcome = Outcome(Status.INVALID, row.error.code, error_message=str(row.error))
+    return Unsent(row.key, row.assessment_date, outcome)
+
+
+def _duplicate(delivery: Delivery, owner: str) -> Unsent:
+    message = f"result_id: the same link is on the same {delivery.key.target_type} as {owner}"
+    outcome = Outcome(Status.INVALID, "duplicate_of", error_message=message)
+    return Unsent(delivery.key, delivery.assessment_date, outcome)

@@ -1,0 +1,446 @@
+"""The status table and the attempts' history: every row's fate, durable before it is sent.
+
+A row is **claimed** before its request leaves, and **recorded** when its answer is known. A claim
+is conditional, so two runs at once cannot both send a row; one that was surely not sent is
+**released**; a row whose fate needs no request is **noted**.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from airflow_kombo.database import RaceLostError, in_race, transaction, utc_now
+from airflow_kombo.errors import SENT_AGAIN, Status
+from airflow_kombo.models import Delivery, LinkKey
+from airflow_kombo.runs import assert_alive
+from airflow_kombo.tables import Tables
+
+_KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
+_LINK: Final = ("integration_id", "target_type", "target_id", "url_hash")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row's fate, as the columns of the status table and of the history name it."""
+
+    status: Status
+    error_code: str | None = None
+    error_title: str | None = None
+    error_message: str | None = None
+    log_url: str | None = None
+    http_status: int | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The columns' values."""
+        return {
+            **asdict(self),
+            "status": self.status.value,
+            "warnings": list(self.warnings) or None,
+        }
+
+
+_Seen = Any
+"""A row of the status table, as it was when we looked."""
+_SENDING: Final = Outcome(Status.SENDING)
+_OUTCOME: Final = tuple(_SENDING.values)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A row that this run alone may send now, once."""
+
+    delivery: Delivery
+    run_id: str
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What became of a claim, and how long the answer took in milliseconds."""
+
+    claim: Claim
+    outcome: Outcome
+    milliseconds: int | None = None
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """A row whose fate is known without a request: `invalid`, `blocked` or `retryable`."""
+
+    key: LinkKey
+    assessment_date: date | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What became of the rows that were to be claimed."""
+
+    won: tuple[Claim, ...]
+    duplicates: tuple[tuple[Delivery, str], ...]
+    """Rows whose link another row has already, each with that row's result id."""
+    skipped: tuple[LinkKey, ...]
+    """Rows that are done, in another run's hands, or unchanged since they were refused."""
+
+
+def keeper(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
+    """Give the function that says what the history keeps of a request.
+
+    :param masked: Members of the request whose value it does not keep.
+    :param store: Whether it keeps anything at all.
+    """
+
+    def keep(body: bytes) -> str | None:
+        if not store:
+            return None
+        if not masked:
+            return body.decode()
+        request = json.loads(body)
+        request.update(dict.fromkeys(request.keys() & set(masked), "***"))
+        return json.dumps(request, ensure_ascii=False)
+
+    return keep
+
+
+class Ledger:
+    """The tables in one database, as far as rows are concerned.
+
+    :param kept: What the attempts' history keeps of a request's body; by default all of it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: Tables,
+        kept: Callable[[bytes], str | None] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.tables = tables
+        self.kept = kept or keeper()
+
+    def claim(
+        self,
+        run_id: str,
+        deliveries: Sequence[Delivery],
+        redeliver: Collection[str] = (),
+    ) -> Claims:
+        """Claim a few dozen rows for sending, all in one transaction, durable on return.
+
+        :param redeliver: Statuses that are sent again though they are final, or unchanged.
+        :raises LedgerError: if nothing was claimed, since the database failed or the run is dead.
+        """
+        return in_race(
+            self.engine,
+            "claim rows",
+            lambda connection: self._claim(connection, run_id, deliveries, redeliver),
+        )
+
+    def _claim(
+        self,
+        connection: Connection,
+        run_id: str,
+        deliveries: Sequence[Delivery],
+        redeliver: Collection[str],
+    ) -> Claims:
+        assert_alive(connection, self.tables, run_id)
+        seen = self._seen(connection, [delivery.key for delivery in deliveries])
+        claims = self._decide(connection, run_id, deliveries, redeliver, seen)
+        won = {claim.delivery.key: _claimed(claim) for claim in claims.won}
+        self._write(connection, won, seen)
+        self._write_attempts(connection, claims.won)
+        return claims
+
+    def foresee(self, deliveries: Sequence[Delivery], redeliver: Collection[str] = ()) -> Claims:
+        """Give what `claim` would give now, and write nothing."""
+        with transaction(self.engine, "look rows up", reads_only=True) as connection:
+            seen = self._seen(connection, [delivery.key for delivery in deliveries])
+            return self._decide(connection, "", deliveries, redeliver, seen)
+
+    def _decide(
+        self,
+        connection: Connection,
+        run_id: str,
+        deliveries: Sequence[Delivery],
+        redeliver: Collection[str],
+        seen: Mapping[LinkKey, _Seen],
+    ) -> Claims:
+        owners = self._owners(connection, deliveries)
+        won: dict[LinkKey, Claim] = {}
+        duplicates, skipped = [], []
+        for delivery in _in_lock_order(deliveries):
+            key, known = delivery.key, seen.get(delivery.key)
+            owner = owners.setdefault(_link_of(delivery), key.result_id)
+            if key in won or not _may_be_sent(known, delivery, redeliver):
+                skipped.append(key)
+            elif owner != key.result_id:
+                duplicates.append((delivery, owner))
+            else:
+                won[key] = Claim(delivery, run_id, known.attempts + 1 if known else 1)
+        return Claims(tuple(won.values()), tuple(duplicates), tuple(skipped))
+
+    def note(self, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
+        """Write the fate of rows that are not sent; give those that were left as they are.
+
+        Left are rows that are final or another run's, that were refused, and that are `invalid` for
+        the reason that they had before.
+
+        :raises LedgerError: if nothing was written.
+        """
+        return in_race(
+            self.engine, "write rows' fate", lambda connection: self._note(connection, run_id, rows)
+        )
+
+    def _note(self, connection: Connection, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
+        assert_alive(connection, self.tables, run_id)
+        seen = self._seen(connection, [row.key for row in rows])
+        noted: dict[LinkKey, dict[str, Any]] = {}
+        left = []
+        for row in _in_lock_order(rows):
+            known = seen.get(row.key)
+            if row.key in noted or not _may_be_noted(known, row.outcome):
+                left.append(row.key)
+            else:
+                noted[row.key] = _unsent(row, run_id, known.attempts if known else 0)
+        self._write(connection, noted, seen)
+        return left
+
+    def record(self, recorded: Sequence[Recorded]) -> None:
+        """Write what became of claims, all in one transaction, durable on return.
+
+        A late answer settles its own attempt, and never overwrites what a newer one wrote.
+
+        :raises LedgerError: if nothing was written.
+        """
+        rows = [
+            {**_bound(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
+            for one in sorted(recorded, key=lambda one: one.claim.delivery.key)
+        ]
+        if rows:
+            with transaction(self.engine, "record outcomes") as connection:
+                connection.execute(self._record_links, rows)
+                connection.execute(self._record_attempts, rows)
+
+    def release(self, claims: Sequence[Claim], outcome: Outcome) -> None:
+        """Give back claims that were surely not sent: their attempt never was.
+
+        :raises LedgerError: if nothing was given back.
+        """
+        rows = [
+            {**_bound(claim), **outcome.values}
+            for claim in sorted(claims, key=lambda claim: claim.delivery.key)
+        ]
+        if rows:
+            with transaction(self.engine, "give rows back") as connection:
+                connection.execute(self._release_links, rows)
+                connection.execute(self._forget_attempts, rows)
+
+    # What the statements are made of. They are built once: building costs more than running.
+
+    @cached_property
+    def _record_links(self) -> Update:
+        links = self.tables.links
+        in_doubt = or_(
+            links.c.status == Status.SENDING.value, links.c.status == Status.UNKNOWN.value
+        )
+        return (
+            update(links)
+            .where(_is_bound(links), links.c.attempts == bindparam("of_attempt"), in_doubt)
+            .values({name: bindparam(name) for name in _OUTCOME} | {"updated_at": utc_now()})
+        )
+
+    @cached_property
+    def _record_attempts(self) -> Update:
+        attempts = self.tables.attempts
+        unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
+        return (
+            update(attempts)
+            .where(_is_bound(attempts), attempts.c.attempt == bindparam("of_attempt"), unanswered)
+            .values({name: bindparam(name) for name in (*_OUTCOME, "milliseconds")})
+            .values(answered_at=utc_now())
+        )
+
+    @cached_property
+    def _release_links(self) -> Update:
+        links = self.tables.links
+        return (
+            update(links)
+            .where(_is_bound(links), links.c.attempts == bindparam("of_attempt"))
+            .where(links.c.status == Status.SENDING.value)
+            .values({name: bindparam(name) for name in _OUTCOME})
+            .values(
+                attempts=links.c.attempts - 1,
+                first_sent_at=case((links.c.attempts == 1, null()), else_=links.c.first_sent_at),
+                updated_at=utc_now(),
+            )
+        )
+
+    @cached_property
+    def _forget_attempts(self) -> Any:
+        attempts = self.tables.attempts
+        return delete(attempts).where(
+            _is_bound(attempts),
+            attempts.c.attempt == bindparam("of_attempt"),
+            attempts.c.status.is_(None),
+        )
+
+    def _seen(self, connection: Connection, keys: Collection[LinkKey]) -> dict[LinkKey, _Seen]:
+        links = self.tables.links
+        key_columns = [links.c[name] for name in _KEY]
+        query = select(
+            *key_columns,
+            links.c.status,
+            links.c.attempts,
+            links.c.request_hash,
+            links.c.error_code,
+            links.c.error_message,
+        ).where(tuple_(*key_columns).in_([_values(key) for key in keys]))
+        return {LinkKey(*row[:4]): row for row in connection.execute(query)}
+
+    def _owners(
+        self, connection: Connection, deliveries: Iterable[Delivery]
+    ) -> dict[tuple[str, ...], str]:
+        links = self.tables.links
+        link_columns = [links.c[name] for name in _LINK]
+        query = select(*link_columns, links.c.result_id).where(
+            tuple_(*link_columns).in_([_link_of(delivery) for delivery in deliveries])
+        )
+        return {tuple(row[:4]): row.result_id for row in connection.execute(query)}
+
+    def _write(
+        self,
+        connection: Connection,
+        rows: Mapping[LinkKey, dict[str, Any]],
+        seen: Mapping[LinkKey, _Seen],
+    ) -> None:
+        """Insert what is new, and change what is still as it was seen."""
+        links = self.tables.links
+        new = [asdict(key) | values for key, values in rows.items() if key not in seen]
+        if new:
+            sent = utc_now() if new[0]["status"] == Status.SENDING.value else null()
+            connection.execute(insert(links).values(first_sent_at=sent, updated_at=utc_now()), new)
+        for key, values in rows.items():
+            if key in seen:
+                self._change(connection, key, values, seen[key])
+
+    def _change(
+        self, connection: Connection, key: LinkKey, values: dict[str, Any], seen: _Seen
+    ) -> None:
+        links = self.tables.links
+        unchanged = and_(
+            *(links.c[name] == value for name, value in asdict(key).items()),
+            links.c.status == seen.status,
+            links.c.attempts == seen.attempts,
+        )
+        sending = values["status"] == Status.SENDING.value
+        sent = func.coalesce(links.c.first_sent_at, utc_now()) if sending else links.c.first_sent_at
+        changed = connection.execute(
+            update(links)
+            .where(unchanged)
+            .values(**values, first_sent_at=sent, updated_at=utc_now())
+        )
+        if changed.rowcount != 1:
+            raise RaceLostError
+
+    def _write_attempts(self, connection: Connection, claims: Iterable[Claim]) -> None:
+        rows = [
+            {
+                **asdict(claim.delivery.key),
+                "attempt": claim.attempt,
+                "run_id": claim.run_id,
+                "request": self.kept(claim.delivery.body),
+            }
+            for claim in claims
+        ]
+        if rows:
+            connection.execute(insert(self.tables.attempts).values(claimed_at=utc_now()), rows)
+
+
+def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
+    """Sort by key: two runs that lock the same rows in the same order cannot deadlock."""
+    return sorted(rows, key=lambda row: row.key)
+
+
+def _may_be_sent(known: _Seen | None, delivery: Delivery, redeliver: Collection[str]) -> bool:
+    if known is None or known.status in SENT_AGAIN or known.status in redeliver:
+        return True
+    if known.status == Status.FAILED:
+        return bool(known.request_hash != delivery.request_hash)
+    return bool(known.status == Status.INVALID)  # it has become a request: so it has changed
+
+
+def _may_be_noted(known: _Seen | None, outcome: Outcome) -> bool:
+    if known is None or known.status in SENT_AGAIN:
+        return True
+    if outcome.status != Status.INVALID:
+        return False
+    if known.status == Status.INVALID:
+        reason = (outcome.error_code, outcome.error_message)
+        return (known.error_code, known.error_message) != reason
+    return bool(known.status == Status.FAILED)
+
+
+def _claimed(claim: Claim) -> dict[str, Any]:
+    delivery = claim.delivery
+    return {
+        **_SENDING.values,
+        "assessment_date": delivery.assessment_date,
+        "attempts": claim.attempt,
+        "request_hash": delivery.request_hash,
+        "url_hash": delivery.url_hash,
+        "run_id": claim.run_id,
+    }
+
+
+def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
+    return {
+        **row.outcome.values,
+        "assessment_date": row.assessment_date,
+        "attempts": attempts,
+        "request_hash": None,
+        "url_hash": None,
+        "run_id": run_id,
+    }
+
+
+def _values(key: LinkKey) -> tuple[str, ...]:
+    return (key.integration_id, key.target_type, key.target_id, key.result_id)
+
+
+def _link_of(delivery: Delivery) -> tuple[str, ...]:
+    key = delivery.key
+    return (key.integration_id, key.target_type, key.target_id, delivery.url_hash)
+
+
+def _bound(claim: Claim) -> dict[str, Any]:
+    of_key = {f"of_{name}": value for name, value in asdict(claim.delivery.key).items()}
+    return {**of_key, "of_run_id": claim.run_id, "of_attempt": claim.attempt}
+
+
+def _is_bound(table: Table) -> ColumnElement[bool]:
+    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in (*_KEY, "run_id")))

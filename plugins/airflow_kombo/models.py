@@ -1,0 +1,251 @@
+"""The request, strict about what we send, and the answer, lenient about what comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from airflow_kombo.errors import Verdict, verdict_of
+
+_NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
+_LONGEST_MESSAGE: Final = 2_000
+"""Characters of an error message or warning that are kept."""
+
+
+@dataclass(frozen=True, order=True)
+class LinkKey:
+    """One delivery: a result on a candidate or an application of one integration.
+
+    The target's type belongs to it: a candidate and an application may have the same id.
+    """
+
+    integration_id: str
+    target_type: str
+    target_id: str
+    result_id: str
+
+    @property
+    def path(self) -> str:
+        """The endpoint's path below the API's base, with the id escaped."""
+        return f"/ats/{self.target_type}s/{quote(self.target_id, safe='')}/result-links"
+
+
+def _http_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # an IPv6 address without its bracket, a port that is no number
+        usable = False
+    if not usable or _NOT_IN_A_URL.search(url):
+        raise ValueError("must be a whole http:// or https:// address without blanks")
+    return url
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+"""An http(s) address, sent exactly as it is (pydantic's own type would rewrite it)."""
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _RemoteFields(_Sent):
+    """Fields of one ATS. The set grows, so an unknown member passes through untouched."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Attribute(_Sent):
+    """A line that the ATS shows beside the link."""
+
+    key: Text
+    value: str
+
+
+class Details(_Sent):
+    """Attributes, for an ATS that can show them."""
+
+    custom_field_name_prefix: str
+    attributes: list[Attribute]
+
+
+class IcimsFields(_RemoteFields):
+    """What iCIMS takes."""
+
+    assessment_package_id: str | None = None
+
+
+class OracleFields(_RemoteFields):
+    """What Oracle Recruiting takes."""
+
+    override_document_category: (
+        Literal["IRC_CANDIDATE_RESUME", "IRC_CANDIDATE_COVERLETTER", "MISC", "IRC_INTERNAL"] | None
+    ) = None
+    multi_post_to_all_current_applications: bool | None = None
+
+
+class GreenhousePostHeaders(_RemoteFields):
+    """Headers that Kombo passes on to Greenhouse."""
+
+    on_behalf_of: str | None = Field(default=None, alias="On-Behalf-Of")
+
+
+class GreenhouseFields(_RemoteFields):
+    """What Greenhouse takes."""
+
+    post_headers: GreenhousePostHeaders | None = None
+
+
+class WorkableFields(_RemoteFields):
+    """What Workable takes."""
+
+    on_behalf_of_user_remote_id: str | None = None
+
+
+class Talent360Fields(_RemoteFields):
+    """What Talent360 takes."""
+
+    user_id: str
+
+
+class RemoteFields(_RemoteFields):
+    """Fields that Kombo passes through to one ATS."""
+
+    icims: IcimsFields | None = None
+    oracle: OracleFields | None = None
+    greenhouse: GreenhouseFields | None = None
+    workable: WorkableFields | None = None
+    talent360: Talent360Fields | None = None
+
+
+class ResultLink(_Sent):
+    """The body of both result-link endpoints."""
+
+    label: Text
+    url: HttpUrl
+    details: Details | None = None
+    remote_fields: RemoteFields | None = None
+
+    def body(self) -> bytes:
+        """Give the bytes that are sent: JSON without a null for what is not set."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A row that became a request: what to send, and to whom."""
+
+    key: LinkKey
+    assessment_date: Any
+    url: str
+    body: bytes
+
+    @cached_property
+    def request_hash(self) -> str:
+        """What changes when the row or the mapping changes what is sent."""
+        return sha256(self.body).hexdigest()
+
+    @cached_property
+    def url_hash(self) -> str:
+        """What two rows share that would put the same link on one target."""
+        return sha256(self.url.encode()).hexdigest()
+
+
+def clean(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+    """Make foreign text fit for a database's text: no NUL, no half surrogate, not endless."""
+    return text[:longest].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _text_or_none(value: object) -> str | None:
+    return clean(value) if isinstance(value, str) else None
+
+
+def _list_or_empty(value: object) -> object:
+    return value if isinstance(value, list) else []
+
+
+def _message_of(warning: object) -> object:
+    return warning.get("message") if isinstance(warning, dict) else warning
+
+
+_Lenient = Annotated[str | None, BeforeValidator(_text_or_none)]
+
+
+class _Error(BaseModel):
+    code: _Lenient = None
+    title: _Lenient = None
+    message: _Lenient = None
+    log_url: _Lenient = None
+
+
+class _Body(BaseModel):
+    status: Literal["success", "error"]
+    error: _Error = _Error()
+    warnings: Annotated[
+        list[Annotated[_Lenient, BeforeValidator(_message_of)]], BeforeValidator(_list_or_empty)
+    ] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one call, whoever answered: Kombo, a load balancer or a proxy."""
+
+    http_status: int
+    headers: Mapping[str, str]
+    from_kombo: bool = False
+    error_code: str | None = None
+    error_title: str | None = None
+    error_message: str | None = None
+    log_url: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, http_status: int, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Read an answer; a body that is not Kombo's leaves only the status to go by."""
+        try:
+            # The standard library's parser: pydantic's refuses half a surrogate, which would cost
+            # us the error code of an answer whose message quotes a broken emoji.
+            parsed = _Body.model_validate(json.loads(body.decode("utf-8", "replace")))
+        except (ValueError, RecursionError):  # ValueError: no JSON, or (pydantic's) not Kombo's
+            return cls(http_status, headers, error_message=_foreign(http_status, headers))
+        error = parsed.error
+        return cls(
+            http_status,
+            headers,
+            from_kombo=True,
+            error_code=error.code or None,
+            error_title=error.title,
+            error_message=error.message,
+            log_url=error.log_url,
+            warnings=tuple(text for text in parsed.warnings if text),
+        )
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What this answer proves about the link."""
+        return verdict_of(self)
+
+
+def _foreign(http_status: int, headers: Mapping[str, str]) -> str | None:
+    if 200 <= http_status < 300:  # noqa: PLR2004 - written, and nothing more to say
+        return None
+    if 300 <= http_status < 400:  # noqa: PLR2004 - redirects
+        return "a redirect, which is never followed: check the connection's host"
+    kind = clean(headers.get("Content-Type", ""), 60) or "no content type"
+    return f"HTTP {http_status} with a body that is not Kombo's ({kind})"

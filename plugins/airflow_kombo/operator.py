@@ -1,0 +1,301 @@
+"""The operator: it wires the parts together, counts, and says whether the task is red.
+
+Airflow's dag processor imports this module again and again, so heavy imports are in the methods.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from airflow.sdk import BaseOperator
+
+from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from sqlalchemy import Engine
+
+    from airflow_kombo.delivery import Delivery, Report
+    from airflow_kombo.ledger import Ledger
+    from airflow_kombo.mapping import ResultLinkMapping
+    from airflow_kombo.source import Selection, Source
+    from airflow_kombo.tables import Tables
+
+FAIL_ABOVE: Final[Mapping[str, float]] = {Status.FAILED: 0.05}
+"""Which share of a run's rows may end with a status before the task is red."""
+_WORTH_A_WARNING: Final = (Status.UNKNOWN, Status.BLOCKED, Status.RETRYABLE, Status.FAILED)
+
+
+class KomboResultLinkOperator(BaseOperator):
+    """Deliver rows of the warehouse as result links, and write every row's fate back.
+
+    The rows come from `sql`, from a `table`, or from the upstream task `rows_task_id`: one of them.
+
+    :param sql: A query (or a `.sql` file on the dag's template path) that gives `result_id`,
+        `integration_id`, `candidate_id`, `application_id` and what the mapping reads. The parameter
+        `:assessment_date` in it is bound to the run's day. (templated)
+    :param table: A table or view, whose rows of the day (`assessment_date`) are taken. (templated)
+    :param rows_task_id: An upstream task that returns a list of dictionaries, or a DataFrame.
+    :param mapping: Which columns feed which part of a request: a YAML file, or its content as a
+        dictionary.
+    :param assessment_date: The day, `YYYY-MM-DD`; by default the run's partition key, else the date
+        of its logical date in the dag's time zone. (templated)
+    :param integration_ids: Only these integrations. (templated)
+    :param result_ids: Only these results. (templated)
+    :param redeliver: Statuses whose rows are sent again though they are final or unchanged.
+        (templated)
+    :param limit: Rows at most. (templated)
+    :param preview: Count what would be sent, and send nothing. (templated)
+    :param kombo_conn_id: The connection to Kombo, of the type `http`.
+    :param warehouse_conn_id: The connection to the warehouse, which holds the rows and our tables.
+    :param integration_id: The integration of rows without one; by default the Kombo connection's
+        extra of that name.
+    :param status_table: The status table, with its schema before a dot where it has one; the other
+        two tables are named after it.
+    :param fail_above: The share of a run's rows (0 to 1), by status, above which the task fails,
+        after all rows were tried.
+    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
+    :param store_request: Whether the attempts' history keeps each request as it was sent.
+    :param masked_fields: Members of the request that the history keeps only as `"***"`, such as
+        `label` or `url`.
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "table",
+        "assessment_date",
+        "integration_ids",
+        "result_ids",
+        "redeliver",
+        "limit",
+        "preview",
+    )
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers = {"sql": "sql"}  # noqa: RUF012 - Airflow's own way to declare it
+    ui_color = "#dfeaf5"
+
+    def __init__(
+        self,
+        *,
+        mapping: str | Path | Mapping[str, Any],
+        sql: str | None = None,
+        table: str | None = None,
+        rows_task_id: str | None = None,
+        assessment_date: str | None = None,
+        integration_ids: Sequence[str] | None = None,
+        result_ids: Sequence[str] | None = None,
+        redeliver: Sequence[str] | None = None,
+        limit: int | None = None,
+        preview: bool = False,
+        kombo_conn_id: str = "kombo_default",
+        warehouse_conn_id: str = "warehouse_default",
+        integration_id: str | None = None,
+        status_table: str = "kombo_result_links",
+        fail_above: Mapping[str, float] = FAIL_ABOVE,
+        max_in_flight: int | None = None,
+        store_request: bool = True,
+        masked_fields: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.mapping = mapping
+        self.sql = sql
+        self.table = table
+        self.rows_task_id = rows_task_id
+        self.assessment_date = assessment_date
+        self.integration_ids = integration_ids
+        self.result_ids = result_ids
+        self.redeliver = redeliver
+        self.limit = limit
+        self.preview = preview
+        self.kombo_conn_id = kombo_conn_id
+        self.warehouse_conn_id = warehouse_conn_id
+        self.integration_id = integration_id
+        self.status_table = status_table
+        self.fail_above = fail_above
+        self.max_in_flight = max_in_flight
+        self.store_request = store_request
+        self.masked_fields = masked_fields
+        self._delivery: Delivery | None = None
+
+    def execute(self, context: Context) -> dict[str, int]:
+        """Deliver, and give the counts by status.
+
+        :raises ConfigurationError: before anything is sent, for what a person has to change.
+        :raises TooManyRefusedError: after all rows were tried.
+        :raises LedgerError: if the ledger failed.
+        :raises RunStoppedError: if the task was told to end.
+        """
+        from airflow_kombo.mapping import ResultLinkMapping  # noqa: PLC0415 - see above
+        from airflow_kombo.tables import Tables  # noqa: PLC0415
+        from airflow_kombo.warehouse import engine_of  # noqa: PLC0415
+
+        mapping = (
+            ResultLinkMapping.parse(dict(self.mapping))
+            if isinstance(self.mapping, Mapping)
+            else ResultLinkMapping.load(self.mapping)
+        )
+        day = self._day(context)
+        self.log.info("Assessment day: %s", day)
+        engine = engine_of(self.warehouse_conn_id)
+        try:
+            tables = Tables.named(self.status_table)
+            tables.create(engine)
+            return asyncio.run(self._execute(context, day, mapping, engine, tables))
+        finally:
+            engine.dispose()
+
+    async def _execute(
+        self,
+        context: Context,
+        day: date,
+        mapping: ResultLinkMapping,
+        engine: Engine,
+        tables: Tables,
+    ) -> dict[str, int]:
+        from airflow_kombo.hook import KomboHook  # noqa: PLC0415
+        from airflow_kombo.ledger import Ledger, keeper  # noqa: PLC0415
+        from airflow_kombo.preview import preview  # noqa: PLC0415
+        from airflow_kombo.source import Selection  # noqa: PLC0415
+
+        hook = KomboHook(self.kombo_conn_id)
+        await hook.config()
+        hook.default_integration = self.integration_id or hook.default_integration
+        selection = Selection(
+            integration_ids=frozenset(self.integration_ids or ()),
+            result_ids=frozenset(self.result_ids or ()),
+            redeliver=frozenset(_statuses(self.redeliver or ())),
+            limit=self.limit,
+        )
+        ledger = Ledger(engine, tables, keeper(self.masked_fields, store=self.store_request))
+        source = self._source(context, day, ledger, selection, hook.default_integration)
+        if source.columns():
+            mapping.check(source.columns())
+        if self.preview:
+            lanes = preview(source, mapping, ledger, selection, hook.default_integration)
+            self._tell(lanes)
+            self.log.info("A dry run: nothing was sent.")
+            return dict(sum(lanes.values(), Counter[str]()))
+        return await self._deliver(
+            context,
+            day,
+            source=source,
+            mapping=mapping,
+            selection=selection,
+            hook=hook,
+            ledger=ledger,
+        )
+
+    async def _deliver(self, context: Context, day: date, **parts: Any) -> dict[str, int]:
+        from airflow_kombo.delivery import Delivery  # noqa: PLC0415
+        from airflow_kombo.lane import Settings  # noqa: PLC0415
+        from airflow_kombo.runs import Run, Runs  # noqa: PLC0415
+
+        instance, ledger = context["ti"], parts["ledger"]
+        run = Run(
+            run_id=str(uuid4()),
+            dag_id=instance.dag_id,
+            dag_run_id=instance.run_id,
+            task_id=instance.task_id,
+            map_index=instance.map_index,
+            try_number=instance.try_number,
+            assessment_date=day,
+        )
+        self._delivery = Delivery(
+            run,
+            runs=Runs(ledger.engine, ledger.tables),
+            settings=Settings(max_in_flight=self.max_in_flight),
+            **parts,
+        )
+        report = self._delivery.report
+        try:
+            await self._delivery.deliver()
+        finally:
+            self._tell(report.lanes)
+        self._judge(report, run.run_id)
+        return report.numbers
+
+    def on_kill(self) -> None:
+        """Let what is on the wire end, and give the rest back."""
+        if self._delivery:
+            self._delivery.stop("The task was told to end.")
+
+    def _day(self, context: Context) -> date:
+        dag_run = context["dag_run"]
+        named = self.assessment_date or dag_run.partition_key
+        if named:
+            try:
+                return date.fromisoformat(str(named).strip())
+            except ValueError:
+                raise ConfigurationError(
+                    "The assessment day must look like 2026-11-03: correct the parameter"
+                    " assessment_date, or the run's partition key."
+                ) from None
+        if dag_run.logical_date is None:
+            raise ConfigurationError(
+                "This run has neither a partition key nor a logical date: give the parameter"
+                " assessment_date."
+            )
+        return dag_run.logical_date.astimezone(context["dag"].timezone).date()
+
+    def _source(
+        self,
+        context: Context,
+        day: date,
+        ledger: Ledger,
+        selection: Selection,
+        default_integration: str | None,
+    ) -> Source:
+        from airflow_kombo.source import QuerySource, TaskSource, rows_of_day  # noqa: PLC0415
+
+        if [self.sql, self.table, self.rows_task_id].count(None) != 2:  # noqa: PLR2004 - one of three
+            raise ConfigurationError(
+                f"The task {self.task_id} needs one of sql, table and rows_task_id."
+            )
+        if self.rows_task_id is not None:
+            rows = context["ti"].xcom_pull(task_ids=self.rows_task_id)
+            return TaskSource(rows, selection, default_integration)
+        return QuerySource(
+            ledger.engine,
+            ledger.tables,
+            self.sql if self.sql is not None else rows_of_day(ledger.engine, str(self.table)),
+            {"assessment_date": day},
+            selection=selection,
+            default_integration=default_integration,
+        )
+
+    def _tell(self, lanes: Mapping[str, Counter[str]]) -> None:
+        for integration_id, counts in sorted(lanes.items()):
+            told = ", ".join(f"{rows} {name}" for name, rows in sorted(counts.items()) if rows)
+            self.log.info("%s: %s", integration_id or "(no integration)", told or "nothing")
+
+    def _judge(self, report: Report, run_id: str) -> None:
+        """Warn of what a person should look at, and raise for more than the policy allows."""
+        counts, where = report.counts, f"{self.status_table}, run_id {run_id}"
+        for status in _WORTH_A_WARNING:
+            if counts[status]:
+                self.log.warning("%d rows are %s; see %s", counts[status], status, where)
+        tried = report.planned - counts["skipped"]
+        over = [
+            f"{counts[status]} of {tried} rows are {status}, and at most {share:.0%} may be"
+            for status, share in self.fail_above.items()
+            if counts[status] > share * tried
+        ]
+        if over:
+            raise TooManyRefusedError(f"{'; '.join(over)}. All were tried; see {where}.")
+
+
+def _statuses(named: Sequence[str]) -> list[str]:
+    known = [status.value for status in Status if status is not Status.SENDING]
+    if unknown := sorted(set(named) - set(known)):
+        raise ConfigurationError(
+            f"redeliver names '{unknown[0]}', which is no status that can be sent again; those are"
+            f" {', '.join(known)}."
+        )
+    return list(named)

@@ -1,0 +1,80 @@
+"""How many calls of one integration may be in flight, as its answers say.
+
+Every answer to an action tells the integration's limits in its headers (`Concurrency-Limit`,
+`ratelimit-remaining`, `ratelimit-reset`), so no number of Kombo's is assumed here for long.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from airflow_kombo.errors import Verdict
+from airflow_kombo.models import Answer
+
+HEADROOM: Final = 2
+"""Slots of an integration's limit that are left to the customer's other tools."""
+_FIRST_SLOTS: Final = 5
+"""In flight until the first answer has told the limit."""
+_LIMIT_PAUSE_SECONDS: Final = 1.0
+"""Before sending again after a 429 that names no time."""
+_LONGEST_PAUSE_SECONDS: Final = 300.0
+
+
+class Pace:
+    """The slots of one integration.
+
+    :param cap: In flight at most, whatever the answers allow; none by default.
+    """
+
+    def __init__(self, cap: int | None = None, headroom: int = HEADROOM) -> None:
+        self._cap = cap
+        self._headroom = headroom
+        self._slots = min(_FIRST_SLOTS, cap or _FIRST_SLOTS)
+        self._in_flight = 0
+        self._paused_until = 0.0
+
+    def take(self, now: float) -> bool:
+        """Take a slot if there is one."""
+        if self._in_flight >= self._slots or now < self._paused_until:
+            return False
+        self._in_flight += 1
+        return True
+
+    def give_back(self, now: float, answer: Answer | None) -> None:
+        """Return a slot, and learn from the answer that it brought, if it brought one."""
+        self._in_flight -= 1
+        if answer is None:
+            return
+        limit = _number(answer.headers, "Concurrency-Limit")
+        if limit is not None:
+            allowed = max(1, int(limit) - self._headroom)
+            self._slots = min(allowed, self._cap or allowed)
+        pause = _pause_of(answer)
+        if pause:
+            self._paused_until = max(self._paused_until, now + min(pause, _LONGEST_PAUSE_SECONDS))
+
+    def pause(self, now: float) -> float:
+        """Give the seconds until slots may be taken again."""
+        return max(0.0, self._paused_until - now)
+
+
+def _pause_of(answer: Answer) -> float:
+    """Give the seconds that an answer asks to wait."""
+    reset = _number(answer.headers, "ratelimit-reset") or 0.0
+    if answer.verdict is Verdict.WAIT:
+        asked = _number(answer.headers, "Retry-After")
+        if asked is not None:
+            return asked
+        spent = _number(answer.headers, "ratelimit-remaining") == 0
+        return reset if spent else random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311
+    return reset if _number(answer.headers, "ratelimit-remaining") == 0 else 0.0
+
+
+def _number(headers: Mapping[str, str], name: str) -> float | None:
+    try:
+        number = float(headers.get(name, ""))
+    except ValueError:  # absent, or a Retry-After that is a date
+        return None
+    return number if 0 <= number < float("inf") else None

@@ -1,0 +1,79 @@
+"""Outcomes, recorded in batches: as many as came in while the last batch was being written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from airflow_kombo.errors import LedgerError
+from airflow_kombo.ledger import Recorded
+
+_LARGEST_BATCH: Final = 500
+_LONGEST_WAIT_SECONDS: Final = 10.0
+GIVE_UP_SECONDS: Final = 300.0
+"""How long a ledger that does not answer is asked again: what cannot be recorded is in doubt."""
+
+
+class Recorder:
+    """Writes outcomes as they come.
+
+    :param write: Writes a batch, durably, or raises `LedgerError`.
+    :param on_failure: Called at the first failure, so that nothing more is sent.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[list[Recorded]], Awaitable[None]],
+        on_failure: Callable[[LedgerError], None],
+        *,
+        give_up_after: float = GIVE_UP_SECONDS,
+    ) -> None:
+        self._write = write
+        self._on_failure = on_failure
+        self._give_up_after = give_up_after
+        self._turn = asyncio.Lock()
+        self._open: list[Recorded] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def record(self, recorded: Recorded) -> None:
+        """Return when an outcome is durable.
+
+        :raises LedgerError: if it could not be recorded within the time set for it.
+        """
+        if self._writing is None or len(self._open) >= _LARGEST_BATCH:
+            self._open = []
+            self._writing = asyncio.create_task(self._write_in_turn(self._open))
+        self._open.append(recorded)
+        # Shielded: the outcome is written even if the one who waits for it is cancelled.
+        await asyncio.shield(self._writing)
+
+    async def _write_in_turn(self, batch: list[Recorded]) -> None:
+        async with self._turn:
+            if self._open is batch:
+                self._writing = None  # what comes from now on goes into the next batch
+            await self._persist(batch)
+
+    async def _persist(self, batch: list[Recorded]) -> None:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(LedgerError),
+            wait=wait_random_exponential(max=_LONGEST_WAIT_SECONDS),
+            stop=stop_after_delay(self._give_up_after),
+            reraise=True,
+        ):
+            with attempt:
+                await self._try(batch)
+
+    async def _try(self, batch: list[Recorded]) -> None:
+        try:
+            await self._write(batch)
+        except LedgerError as error:
+            self._on_failure(error)
+            raise

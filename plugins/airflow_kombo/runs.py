@@ -1,0 +1,174 @@
+"""The life of a run: it starts, keeps a heartbeat and ends; a dead one is settled by the next.
+
+All times are the database's: the clocks of two workers may differ by more than a heartbeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from math import inf
+from typing import Final
+
+from sqlalchemy import Connection, Engine, and_, insert, select, update
+
+from airflow_kombo.database import in_utc, transaction, utc_now
+from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.tables import Tables
+
+HEARTBEAT_SECONDS: Final = 10.0
+"""How often a living run renews its heartbeat."""
+DEAD_AFTER_SECONDS: Final = 60.0
+"""A run that has been silent for longer is dead, and has stopped sending by itself."""
+
+_IN_DOUBT: Final = {
+    "status": Status.UNKNOWN.value,
+    "error_code": "run_died",
+    "error_message": "The run that sent it ended before its answer was recorded. Look it up in"
+    " Kombo's logs, which are kept for 30 days, and decide.",
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of one task, as the runs table names it; `run_id` is its own, not Airflow's."""
+
+    run_id: str
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+    task_id: str | None = None
+    map_index: int | None = None
+    try_number: int | None = None
+    assessment_date: date | None = None
+
+
+class Runs:
+    """The runs table.
+
+    :param dead_after: Seconds of silence after which a run counts as dead.
+    """
+
+    def __init__(
+        self, engine: Engine, tables: Tables, *, dead_after: float = DEAD_AFTER_SECONDS
+    ) -> None:
+        self.engine = engine
+        self.tables = tables
+        self.dead_after = dead_after
+
+    def start(self, run: Run) -> None:
+        """Write a run's row, and with it its first heartbeat."""
+        with transaction(self.engine, "start a run") as connection:
+            connection.execute(
+                insert(self.tables.runs).values(
+                    **asdict(run), started_at=utc_now(), heartbeat_at=utc_now()
+                )
+            )
+
+    def beat(self, run_id: str) -> None:
+        """Renew a run's heartbeat.
+
+        :raises LedgerError: if it cannot be written, or if the run has been declared dead.
+        """
+        runs = self.tables.runs
+        with transaction(self.engine, "renew the run's heartbeat") as connection:
+            renewed = connection.execute(
+                update(runs)
+                .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
+                .values(heartbeat_at=utc_now())
+            )
+        if renewed.rowcount != 1:
+            raise LedgerError(_declared_dead(run_id))
+
+    def finish(self, run_id: str, counts: Mapping[str, int], error: str | None = None) -> None:
+        """Write what a run did; if it has been declared dead meanwhile, that stands."""
+        runs = self.tables.runs
+        with transaction(self.engine, "finish a run") as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
+                .values(**counts, ended_at=utc_now(), error=error)
+            )
+
+    def silent(self, run_id: str) -> dict[str, float]:
+        """Give each other run that has rows `sending`, with its seconds of silence.
+
+        A run that ended with such rows could not record them: it will never speak again.
+        """
+        runs, links = self.tables.runs, self.tables.links
+        in_doubt = select(links.c.run_id).where(links.c.status == Status.SENDING.value)
+        query = select(
+            runs.c.run_id, runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now")
+        ).where(runs.c.run_id.in_(in_doubt), runs.c.run_id != run_id)
+        with transaction(self.engine, "look for dead runs") as connection:
+            rows = connection.execute(query).all()
+        return {
+            row.run_id: inf
+            if row.ended_at
+            else (in_utc(row.now) - in_utc(row.heartbeat_at)).total_seconds()
+            for row in rows
+        }
+
+    def settle(self, run_ids: Collection[str]) -> int:
+        """Make the `sending` rows of dead runs `unknown` and give their number.
+
+        A run that has renewed its heartbeat in the meantime is left alone.
+        """
+        settled = 0
+        for run_id in sorted(run_ids):
+            with transaction(self.engine, "settle a dead run") as connection:
+                if self._declare_dead(connection, run_id):
+                    settled += self._settle(connection, run_id)
+        return settled
+
+    def _declare_dead(self, connection: Connection, run_id: str) -> bool:
+        runs = self.tables.runs
+        row = connection.execute(
+            select(runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now"))
+            .where(runs.c.run_id == run_id)
+            .with_for_update()
+        ).one()
+        if row.ended_at:
+            return True
+        if in_utc(row.now) - in_utc(row.heartbeat_at) < timedelta(seconds=self.dead_after):
+            return False
+        connection.execute(
+            update(runs)
+            .where(runs.c.run_id == run_id)
+            .values(ended_at=utc_now(), error="died: its heartbeat stopped")
+        )
+        return True
+
+    def _settle(self, connection: Connection, run_id: str) -> int:
+        links, attempts = self.tables.links, self.tables.attempts
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.run_id == run_id, attempts.c.status.is_(None))
+            .values(_IN_DOUBT)
+        )
+        sending = and_(links.c.run_id == run_id, links.c.status == Status.SENDING.value)
+        settled = connection.execute(
+            update(links).where(sending).values(**_IN_DOUBT, updated_at=utc_now())
+        )
+        return settled.rowcount
+
+
+def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
+    """See, within a transaction, that a run may go on, and keep it from being settled until then.
+
+    The lock is shared: the lanes of one run do not wait for each other, nor for its heartbeat.
+
+    :raises LedgerError: if the run has been declared dead.
+    """
+    runs = tables.runs
+    alive = connection.execute(
+        select(runs.c.run_id)
+        .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
+        .with_for_update(read=True, key_share=True)
+    ).first()
+    if alive is None:
+        raise LedgerError(_declared_dead(run_id))
+
+
+def _declared_dead(run_id: str) -> str:
+    return f"The run {run_id} was declared dead, or never started: it must not send any more."

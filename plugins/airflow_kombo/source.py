@@ -1,0 +1,297 @@
+"""Where rows come from: a query in the warehouse, or an upstream task.
+
+A source says how many rows each integration has to deliver, and gives them page by page, so that
+memory does not grow with the day. Pages are cut by key, not by a cursor: SQLite cannot write while
+a cursor is open, and PostgreSQL's client would fetch the whole day into memory.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final, Protocol
+
+import sqlparse
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    Engine,
+    Select,
+    String,
+    Subquery,
+    Table,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+from airflow_kombo.database import cause_of, transaction
+from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
+from airflow_kombo.mapping import KEY_COLUMNS, Row, did_you_mean, integration_of, is_missing
+from airflow_kombo.tables import Tables
+
+PAGE_ROWS: Final = 1_000
+"""Rows of one integration that are in memory at once, give or take those of one result."""
+
+_ORDER: Final = ("result_id", "application_id", "candidate_id")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the source's rows a run wants.
+
+    :param integration_ids: Only these integrations; none means all.
+    :param result_ids: Only these results; none means all.
+    :param redeliver: Statuses that are sent again though they are final or unchanged.
+    :param limit: Rows at most, over all integrations.
+    """
+
+    integration_ids: frozenset[str] = frozenset()
+    result_ids: frozenset[str] = frozenset()
+    redeliver: frozenset[str] = frozenset()
+    limit: int | None = None
+
+    def wants(self, integration_id: str) -> bool:
+        """Say whether an integration is wanted."""
+        return not self.integration_ids or integration_id in self.integration_ids
+
+
+class Source(Protocol):
+    """Rows, by integration."""
+
+    def columns(self) -> Collection[str]:
+        """Give the rows' columns."""
+
+    def plan(self) -> Mapping[str, int]:
+        """Count the rows to deliver by integration; those of none are under the blank one."""
+
+    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
+        """Give an integration's rows, at most so many."""
+
+
+class QuerySource:
+    """The rows of a query that the ledger does not hold as done.
+
+    :param engine: The warehouse; the ledger's tables are in it.
+    :param sql: The query. It may use the parameters that are given, each as `:name`.
+    :param parameters: What is bound to them.
+    :param default_integration: The integration of rows without one.
+    :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        tables: Tables,
+        sql: str,
+        parameters: Mapping[str, Any],
+        *,
+        selection: Selection,
+        default_integration: str | None = None,
+        page_rows: int = PAGE_ROWS,
+    ) -> None:
+        self.engine = engine
+        self.tables = tables
+        self.selection = selection
+        self.default_integration = default_integration
+        self.page_rows = page_rows
+        self._parts: dict[str, list[str | None]] = {}
+        self._rows = self._subquery(sql, parameters)
+
+    def columns(self) -> Collection[str]:
+        """Give the query's columns."""
+        return self._rows.c.keys()
+
+    def plan(self) -> Mapping[str, int]:
+        """Count the rows to deliver by integration, in one query."""
+        part = self._text("integration_id")
+        query = self._open(select(part, func.count())).group_by(part)
+        with transaction(self.engine, "count the rows", reads_only=True) as connection:
+            counted = [(row[0], row[1]) for row in connection.execute(query)]
+        counts: Counter[str] = Counter()
+        self._parts = {}
+        for part, rows in counted:
+            integration_id = integration_of({"integration_id": part}, self.default_integration)
+            if self.selection.wants(integration_id):
+                counts[integration_id] += rows
+                # Two spellings may be one integration: NULL and the default, or a blank around it.
+                self._parts.setdefault(integration_id, []).append(part)
+        return counts
+
+    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
+        """Give an integration's rows, a page at a time, in the order of their keys."""
+        for part in self._parts.get(integration_id, ()):
+            for page in self._pages_of(part):
+                yield page[:rows]
+                rows -= len(page)
+                if rows <= 0:
+                    return
+
+    def _pages_of(self, part: str | None) -> Iterator[list[Row]]:
+        after: tuple[str, ...] | None = None
+        size = self.page_rows
+        while True:
+            keyed = self._read(part, after, size + 1)
+            if len(keyed) <= size:
+                if keyed:
+                    yield [row for _, row in keyed]
+                return
+            # The last key may go on in the next page, so this one ends before it.
+            whole = [(key, row) for key, row in keyed if key != keyed[-1][0]]
+            if not whole:  # one key fills the page: look further for its end
+                size *= 2
+                continue
+            yield [row for _, row in whole]
+            after, size = whole[-1][0], self.page_rows
+
+    def _read(
+        self, part: str | None, after: tuple[str, ...] | None, rows: int
+    ) -> list[tuple[tuple[str, ...], Row]]:
+        names = list(self._rows.c.keys())
+        order = [func.coalesce(self._text(name), "") for name in _ORDER]
+        query = self._open(select(*self._rows.c, *order)).order_by(*order).limit(rows)
+        integration = self._text("integration_id")
+        query = query.where(integration.is_(None) if part is None else integration == part)
+        if after is not None:
+            query = query.where(_beyond(order, after))
+        with transaction(self.engine, "read the rows", reads_only=True) as connection:
+            read = connection.execute(query).all()
+        return [
+            (tuple(row[len(names) :]), dict(zip(names, row[: len(names)], strict=True)))
+            for row in read
+        ]
+
+    def _subquery(self, sql: str, parameters: Mapping[str, Any]) -> Subquery:
+        # A comment may hold a colon, or swallow the bracket that will stand behind the query.
+        statement = text(sqlparse.format(sql, strip_comments=True).strip().rstrip(";"))
+        named = set(statement.compile().params)
+        if unknown := sorted(named - parameters.keys()):
+            name = unknown[0]
+            raise ConfigurationError(
+                f"The query has a parameter :{name} that nobody fills"
+                f"{did_you_mean(name, parameters)}; known are {', '.join(sorted(parameters))}."
+            )
+        bound = [
+            bindparam(name, value, type_=Date() if isinstance(value, date) else None)
+            for name, value in parameters.items()
+            if name in named
+        ]
+        statement = statement.bindparams(*bound)
+        columns = self._columns_of(select(text("*")).select_from(statement.columns().subquery("r")))
+        if lost := [name for name in KEY_COLUMNS if name not in columns]:
+            wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
+            raise ConfigurationError(f"The query gives no column {wanted}.")
+        return statement.columns(*(column(name) for name in columns)).subquery("r")
+
+    def _columns_of(self, query: Select[Any]) -> list[str]:
+        try:
+            with self.engine.connect() as connection:
+                names = list(connection.execute(query.where(false())).keys())
+        except SQLAlchemyError as error:
+            raise ConfigurationError(
+                f"The query for the rows cannot run: {cause_of(error)}"
+            ) from None
+        if doubled := [name for name, times in Counter(names).items() if times > 1]:
+            raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
+        return names
+
+    def _open(self, query: Any) -> Any:
+        """Leave out what the ledger holds as done; it has the last word when rows are claimed."""
+        links = self.tables.links
+        open_ = sorted({*SENT_AGAIN, *SENT_WHEN_CHANGED, *self.selection.redeliver})
+        query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
+        query = query.where(or_(links.c.status.is_(None), links.c.status.in_(open_)))
+        if self.selection.result_ids:
+            query = query.where(self._text("result_id").in_(sorted(self.selection.result_ids)))
+        return query
+
+    def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
+        application, candidate = self._id("application_id"), self._id("candidate_id")
+        default = literal(self.default_integration or "")
+        return and_(
+            links.c.result_id == self._text("result_id"),
+            links.c.integration_id == func.coalesce(self._id("integration_id"), default),
+            links.c.target_id == func.coalesce(application, candidate),
+            links.c.target_type
+            == case(
+                (application.is_(None), TargetType.CANDIDATE.value),
+                else_=TargetType.APPLICATION.value,
+            ),
+        )
+
+    def _text(self, name: str) -> ColumnElement[str]:
+        return cast(self._rows.c[name], String)
+
+    def _id(self, name: str) -> ColumnElement[str]:
+        return func.nullif(func.trim(self._text(name)), "")
+
+
+def _beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnElement[bool]:
+    """Say in SQL that any database knows: (a, b, c) > (x, y, z)."""
+    steps = [
+        and_(
+            *(one == value for one, value in zip(order[:place], after[:place], strict=True)),
+            order[place] > after[place],
+        )
+        for place in range(len(order))
+    ]
+    return and_(order[0] >= after[0], or_(*steps))
+
+
+def rows_of_day(engine: Engine, table: str) -> str:
+    """Give the query for the rows of a day in a table, or a view, that has our column names."""
+    quoted = ".".join(map(engine.dialect.identifier_preparer.quote, table.split(".")))
+    return f"SELECT * FROM {quoted} WHERE assessment_date = :assessment_date"  # noqa: S608 - quoted
+
+
+class TaskSource:
+    """Rows that an upstream task gave: a list of dictionaries, or a DataFrame."""
+
+    def __init__(
+        self, rows: Any, selection: Selection, default_integration: str | None = None
+    ) -> None:
+        records = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
+        self._columns = {name for row in records for name in row}
+        self._lanes: dict[str, list[Row]] = {}
+        for row in records:
+            integration_id = integration_of(row, default_integration)
+            if selection.wants(integration_id) and _is_wanted(row, selection.result_ids):
+                self._lanes.setdefault(integration_id, []).append(row)
+
+    def columns(self) -> Collection[str]:
+        """Give the names that any row has."""
+        return self._columns
+
+    def plan(self) -> Mapping[str, int]:
+        """Count the rows by integration."""
+        return {integration_id: len(rows) for integration_id, rows in self._lanes.items()}
+
+    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
+        """Give an integration's rows in one page: they are in memory anyway."""
+        yield self._lanes.get(integration_id, [])[:rows]
+
+
+def _is_wanted(row: Row, result_ids: Collection[str]) -> bool:
+    value = row.get("result_id")
+    return not result_ids or (not is_missing(value) and str(value).strip() in result_ids)
+
+
+def allot(planned: Mapping[str, int], limit: int | None) -> dict[str, int]:
+    """Spread a limit over the integrations, in their order, and leave out who gets nothing."""
+    allotted: dict[str, int] = {}
+    for integration_id, rows in sorted(planned.items()):
+        share = rows if limit is None else min(rows, limit - sum(allotted.values()))
+        if share > 0:
+            allotted[integration_id] = share
+    return allotted

@@ -1,0 +1,164 @@
+"""The three tables that are ours in the warehouse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Date,
+    DateTime,
+    Engine,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    exc,
+    inspect,
+)
+
+from airflow_kombo.database import cause_of
+from airflow_kombo.errors import ConfigurationError, LedgerError
+
+STATUS_TABLE: Final = "kombo_result_links"
+COUNTED: Final = ("success", "failed", "invalid", "blocked", "retryable", "unknown", "skipped")
+"""The columns of a run that add up to `planned`."""
+
+_MAKERS: Final = 8
+"""How often we look again when somebody else is making the tables too."""
+_MOMENT: Final = DateTime(timezone=True)
+_ID: Final = String(255)
+_RUN_ID: Final = String(36)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The status table, the attempts' history and the runs."""
+
+    links: Table
+    attempts: Table
+    runs: Table
+
+    @classmethod
+    def named(cls, status_table: str = STATUS_TABLE) -> Tables:
+        """Give the tables, of which the other two are named after the status table.
+
+        :param status_table: Its name, after its schema and a dot where it has one.
+        """
+        schema, _, name = status_table.rpartition(".")
+        stem = name.removesuffix("s")
+        metadata = MetaData(schema=schema or None)
+        return cls(
+            links=Table(name, metadata, *_links(), *_link_indexes(name)),
+            attempts=Table(f"{stem}_attempts", metadata, *_attempts(f"{stem}_attempts")),
+            runs=Table(f"{stem}_runs", metadata, *_runs()),
+        )
+
+    def create(self, engine: Engine) -> None:
+        """Make the tables where they are missing; many tasks may do so at once.
+
+        :raises ConfigurationError: if a table of that name lacks columns that ours has.
+        :raises LedgerError: if the database cannot be reached, or refuses.
+        """
+        for look in range(_MAKERS):
+            try:
+                self.links.metadata.create_all(engine)
+                break
+            except exc.DBAPIError as error:
+                # Somebody else may have made one between our look and our CREATE.
+                if look == _MAKERS - 1 or error.connection_invalidated:
+                    raise LedgerError(
+                        f"The warehouse could not make {self.links.fullname} and the tables beside"
+                        f" it: {cause_of(error)}. The connection's user needs CREATE and USAGE."
+                    ) from None
+        self._check(engine)
+
+    def _check(self, engine: Engine) -> None:
+        inspector = inspect(engine)
+        for table in (self.links, self.attempts, self.runs):
+            have = {column["name"] for column in inspector.get_columns(table.name, table.schema)}
+            if lost := sorted(set(table.columns.keys()) - have):
+                raise ConfigurationError(
+                    f"The table {table.fullname} was not made by this version: it has no column"
+                    f" {', '.join(lost)}. Add what is missing, or name another target table."
+                )
+
+
+def _key() -> list[Column[Any]]:
+    return [
+        Column("integration_id", _ID, primary_key=True),
+        Column("target_type", String(16), primary_key=True),
+        Column("target_id", _ID, primary_key=True),
+        Column("result_id", _ID, primary_key=True),
+    ]
+
+
+def _outcome(*, status_known: bool) -> list[Column[Any]]:
+    return [
+        Column("status", String(16), nullable=not status_known),
+        Column("warnings", JSON(none_as_null=True)),
+        Column("error_code", Text),
+        Column("error_title", Text),
+        Column("error_message", Text),
+        Column("log_url", Text),
+        Column("http_status", Integer),
+    ]
+
+
+def _links() -> list[Column[Any]]:
+    return [
+        *_key(),
+        Column("assessment_date", Date),
+        *_outcome(status_known=True),
+        Column("attempts", Integer, nullable=False),
+        Column("request_hash", String(64)),
+        Column("url_hash", String(64)),
+        Column("run_id", _RUN_ID, nullable=False),
+        Column("first_sent_at", _MOMENT),
+        Column("updated_at", _MOMENT, nullable=False),
+    ]
+
+
+def _link_indexes(name: str) -> list[Index]:
+    return [
+        # The database itself holds that one link is not sent under two result ids.
+        Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
+        Index(f"{name}_run", "run_id", "status"),  # what a run left, when it is settled
+        Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
+    ]
+
+
+def _attempts(name: str) -> list[Column[Any] | Index]:
+    return [
+        *_key(),
+        Column("attempt", Integer, primary_key=True),
+        Column("run_id", _RUN_ID, nullable=False),
+        Column("request", Text),
+        *_outcome(status_known=False),
+        Column("claimed_at", _MOMENT, nullable=False),
+        Column("answered_at", _MOMENT),
+        Column("milliseconds", Integer),
+        Index(f"{name}_run", "run_id", "status"),
+    ]
+
+
+def _runs() -> list[Column[Any]]:
+    return [
+        Column("run_id", _RUN_ID, primary_key=True),
+        Column("dag_id", Text),
+        Column("dag_run_id", Text),
+        Column("task_id", Text),
+        Column("map_index", Integer),
+        Column("try_number", Integer),
+        Column("assessment_date", Date),
+        Column("started_at", _MOMENT, nullable=False),
+        Column("heartbeat_at", _MOMENT, nullable=False),
+        Column("ended_at", _MOMENT),
+        Column("planned", Integer),
+        *(Column(name, Integer) for name in COUNTED),
+        Column("error", Text),
+    ]

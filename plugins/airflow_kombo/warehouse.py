@@ -1,0 +1,29 @@
+"""The warehouse behind an Airflow connection, whichever database that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.sdk import BaseHook
+
+from airflow_kombo.database import prepare
+from airflow_kombo.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
+
+
+def engine_of(warehouse_conn_id: str) -> Engine:
+    """Give a SQLAlchemy engine for a connection.
+
+    :raises ConfigurationError: if the connection is of a kind that SQLAlchemy cannot speak to.
+    """
+    hook = BaseHook.get_hook(warehouse_conn_id)
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise ConfigurationError(
+            f"The connection {warehouse_conn_id} is of the type '{hook.conn_type}', which is no SQL"
+            " database: name one that is, such as sqlite or postgres."
+        )
+    return prepare(hook.get_sqlalchemy_engine(engine_kwargs=_ENGINE_OPTIONS))
