@@ -22,11 +22,11 @@ help: ## List the targets
 
 .PHONY: demo
 demo: .venv/runtime ## Deliver one day of believable results to a stand-in for Kombo, and show every row's fate
-	@$(BIN)/python -m demo
+	@$(BIN)/python -m demo $(DAY)
 
 .PHONY: up
 up: .venv/runtime ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
-	@$(BIN)/python -m demo up
+	@$(BIN)/python -m demo up $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: .venv/dev ## Lint, types and tests

@@ -200,7 +200,7 @@ class Delivery:
             left = self._runs.dead_after - min(waiting.values())
             log.info("Waiting up to %.0f s for %d runs to speak, or be dead", left, len(waiting))
             before = silent
-            await _happened(self._stop.hurried, min(left, self._settings.heartbeat))
+            await _happened(self._stop.hurried, min(left, self._settings.heartbeat / 5))
         if settled:
             log.warning("%d rows of runs that died are unknown now", settled)
         return settled

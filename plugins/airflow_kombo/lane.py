@@ -208,8 +208,12 @@ class Lane:
         if rows:
             shared = self._shared
             left = await shared.in_thread(shared.ledger.note, shared.run_id, rows)
-            self.counts[rows[0].outcome.status] += len(rows) - len(left)
-            self.counts[SKIPPED] += len(left)
+            self._count(rows[0].outcome.status, len(rows) - len(left))
+            self._count(SKIPPED, len(left))
+
+    def _count(self, status: str, rows: int) -> None:
+        if rows:
+            self.counts[str(status)] += rows
 
     # Claim, send, record ------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class Lane:
         claims = await shared.in_thread(
             shared.ledger.claim, shared.run_id, batch, shared.selection.redeliver
         )
-        self.counts[SKIPPED] += len(claims.skipped)
+        self._count(SKIPPED, len(claims.skipped))
         self._unsent.extend(claims.won)
         self._pump()
         await self._note([_duplicate(delivery, owner) for delivery, owner in claims.duplicates])
@@ -255,7 +259,7 @@ class Lane:
         if verdict in {Verdict.WAIT, Verdict.RETRY} and self._tries_left(claim, verdict):
             self._retry(claim, verdict)
         else:
-            self.counts[fate.status] += 1
+            self._count(fate.status, 1)
 
     async def _record(self, recorded: Recorded) -> None:
         self._unrecorded += 1
@@ -307,12 +311,12 @@ class Lane:
         await self._release()
         await self._drain()
         await self._release()  # a call that ended meanwhile has sent nothing: it is over
-        self.counts[Status.RETRYABLE] += len(self._retries)
+        self._count(Status.RETRYABLE, len(self._retries))
         if self._is_over and self._can_note_rest():
             await self._note_rest()
         rest = self.planned - sum(self.counts.values())
         # A row that was counted and is not there any more has nothing to be sent.
-        self.counts[Status.RETRYABLE if self._is_over else SKIPPED] += rest
+        self._count(Status.RETRYABLE if self._is_over else SKIPPED, rest)
 
     def _can_note_rest(self) -> bool:
         """Whether there is a ledger, and time, to write why rows were not reached."""
@@ -329,7 +333,7 @@ class Lane:
             await self._shared.in_thread(self._shared.ledger.release, claims, reason)
         except LedgerError as error:
             self._shared.stop.now(error)
-        self.counts[reason.status] += len(claims)
+        self._count(reason.status, len(claims))
 
     async def _drain(self) -> None:
         hurried = asyncio.create_task(self._shared.stop.hurried.wait())

