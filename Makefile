@@ -47,6 +47,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emi
 lock: .venv/dev ## Pin anew what the .in files name, for Python 3.10 to 3.13
 	$(LOCK) requirements.in --output-file requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, Airflow's home and the demo warehouse

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.console import Console
 
@@ -27,6 +27,8 @@ WAREHOUSE: Final = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
 
 UP: Final = "up"
 _INTERRUPTED: Final = 130  # what a shell gives for a program that Ctrl-C ended
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
 console = Console(highlight=False, markup=False, soft_wrap=True)
 say = console.print
@@ -45,18 +47,26 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=8080, help="of the UI (%(default)s)")
     options = parser.parse_args()
-    for name in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
-        signal.signal(name, signal.default_int_handler)
+    for name in _ENDING:
+        signal.signal(name, _interrupt)
     try:
         if options.what == UP:
             up(options.port)
         else:
             deliver(options.what)
     except KeyboardInterrupt:
-        say("\nStopped; nothing is left running.")
+        say("Stopped; nothing is left running.")
         sys.exit(0 if options.what == UP else _INTERRUPTED)
-    except (AirflowError, StandInError) as error:
+    except (AirflowError, StandInError, subprocess.CalledProcessError) as error:
         sys.exit(str(error))
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """End in order, whichever signal it was, and let no second one disturb that."""
+    for name in _ENDING:
+        signal.signal(name, signal.SIG_IGN)
+    say("\nStopping ...")
+    raise KeyboardInterrupt
 
 
 def deliver(day: date) -> None:
@@ -65,15 +75,11 @@ def deliver(day: date) -> None:
         _migrate(airflow)
         say(f"Airflow: airflow dags test {DAG} {day} (it takes some 10 s to start)")
         with console.status("Airflow is at work ..."):
-            airflow.run("dags", "test", DAG, str(day), say=lambda said: say(f"  {said}"))
+            airflow.run("dags", "test", DAG, str(day), say=_say_indented)
         say()
         _report(airflow, day)
         if standin:
-            stats = standin.stats()
-            say(
-                f"By its own count, the stand-in received {stats['received']} POSTs and made"
-                f" {stats['created']} links."
-            )
+            _say_what_was_counted_by(standin)
     _say_where_to_look(is_stand_in=standin is not None)
 
 
@@ -83,8 +89,10 @@ def up(port: int) -> None:
         sys.exit(f"Port {port} is taken by another program. Try: make up PORT={port + 1}")
     with _stage("up.log", port) as (airflow, standin):
         _migrate(airflow)
-        say("Airflow: airflow standalone (it takes some 20 s to start)")
-        with airflow.standalone(lambda said: say(f"  {said}")) as process:
+        say("Airflow: airflow standalone (it takes some 30 s to start)")
+        with airflow.standalone() as process:
+            with console.status("Airflow is starting ..."):
+                airflow.wait_until_ready(process, _say_indented)
             say(f"\nThe dag: {airflow.url}/dags/{DAG}")
             say(f"Trigger it with assessment_date {DAYS[-1]}; its schedule is switched off here.")
             if standin:
@@ -149,6 +157,13 @@ def _report(airflow: Airflow, day: date) -> None:
     )
 
 
+def _say_what_was_counted_by(standin: StandIn) -> None:
+    received, made = (standin.stats()[name] for name in ("received", "created"))
+    say(f"By its own count, the stand-in received {received} POSTs and made {made} links.")
+    if made:
+        say("A link more than there are successes was made before its answer was lost: unknown.")
+
+
 def _say_where_to_look(*, is_stand_in: bool) -> None:
     say("\nWhere to look next")
     say("  make demo                  once more: it posts nothing")
@@ -162,6 +177,10 @@ def _say_where_to_look(*, is_stand_in: bool) -> None:
     say("    SELECT * FROM kombo_result_links WHERE status <> 'success';   -- every row's fate")
     say("    SELECT * FROM kombo_result_link_attempts WHERE attempt > 1;   -- every POST, as sent")
     say("    SELECT * FROM kombo_result_link_runs ORDER BY started_at;     -- every run, its sum")
+
+
+def _say_indented(line: str) -> None:
+    say(f"  {line}")
 
 
 def _is_taken(port: int) -> bool:

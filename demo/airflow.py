@@ -17,16 +17,18 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 import httpx
-import psutil  # type: ignore[import-untyped] # its hints are in it, but not declared
+import psutil
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DAG: Final = "kombo_result_links"
 
-_OF_THE_DELIVERY: Final = re.compile(
-    r"^\S+ \[\w+ *\] (?P<said>.+?) +\[[\w.]*airflow_kombo\.(operator|delivery)"
+_TOLD: Final = re.compile(
+    r"^\S+ \[\w+ *\] (?P<line>.+?) +\[[\w.]*airflow_kombo\.(?:operator|delivery)"
+    r"|^airflow_kombo\.errors\.(?P<error>\w+: .+)"
 )
-"""A line of Airflow's log that the operator or the run wrote, but no single row."""
-_PATIENCE: Final = 20  # seconds; Airflow's own processes take a few of them to end
+"""What of Airflow's log tells how the delivery as a whole goes, or what ended it."""
+_COMPONENTS: Final = frozenset({"api_server", "scheduler", "dag_processor", "triggerer"})
+_PATIENCE: Final = 10  # seconds; Airflow takes a few of them, or forever if its task has retries
 _START_PATIENCE: Final = 180  # seconds, on a slow and busy machine
 
 
@@ -74,6 +76,7 @@ class Airflow:
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             # The dag is not paused, so that it can be triggered; its schedule must not send.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            "AIRFLOW__CORE__PARALLELISM": "2",  # the workers of a UI for one person
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -103,36 +106,38 @@ class Airflow:
         :param say: Gets the lines of the log that tell of the delivery, as they come.
         :raises AirflowError: if it fails.
         """
-        with self._session(*command, stdout=subprocess.PIPE) as process, self.log.open("a") as log:
+        # SIGTERM lets a task record what is on the wire; SIGINT would cut through it.
+        session = self._session(*command, stdout=subprocess.PIPE, ending=signal.SIGTERM)
+        with session as process, self.log.open("a", encoding="utf-8") as log:
             for line in process.stdout or ():
                 log.write(line)
-                if say and (told := _OF_THE_DELIVERY.match(line)):
-                    say(told["said"])
+                if say and (told := _TOLD.match(line)):
+                    say(told["line"] or told["error"])
             if process.wait():
                 raise AirflowError(f"airflow {' '.join(command)} failed: {self.log} says why.")
 
     @contextmanager
-    def standalone(self, say: Callable[[str], None]) -> Iterator[subprocess.Popen[str]]:
-        """Run the UI with all that belongs to it; within the block, all of it is ready.
-
-        :param say: Gets a line for each component when it is ready.
-        :raises AirflowError: if one does not get ready.
-        """
-        with self.log.open("a") as log, self._session("standalone", stdout=log) as process:
-            self._wait_until_ready(process, say)
+    def standalone(self) -> Iterator[subprocess.Popen[str]]:
+        """Run the UI with all that belongs to it."""
+        with (
+            self.log.open("a", encoding="utf-8") as log,
+            # On SIGINT it ends its components; on SIGTERM it would leave them.
+            self._session("standalone", stdout=log, ending=signal.SIGINT) as process,
+        ):
             yield process
 
-    def password(self) -> str:
-        """Give the password of the user `admin`, which Airflow made up on its first start."""
-        file = self.home / "simple_auth_manager_passwords.json.generated"
-        passwords: dict[str, str] = json.loads(file.read_text())
-        return passwords["admin"]
+    def wait_until_ready(
+        self, standalone: subprocess.Popen[str], say: Callable[[str], None]
+    ) -> None:
+        """Wait until all of `standalone` is ready.
 
-    def _wait_until_ready(self, process: subprocess.Popen[str], say: Callable[[str], None]) -> None:
+        :param say: Gets a line for each component when it is.
+        :raises AirflowError: if one does not get ready.
+        """
         ready: set[str] = set()
         latest = monotonic() + _START_PATIENCE
         while len(ready) < len(_COMPONENTS):
-            if process.poll() is not None or monotonic() > latest:
+            if standalone.poll() is not None or monotonic() > latest:
                 missing = ", ".join(sorted(_COMPONENTS - ready))
                 raise AirflowError(f"Airflow did not start ({missing}): {self.log} says why.")
             sleep(0.5)
@@ -140,16 +145,24 @@ class Airflow:
                 ready.add(component)
                 say(f"{component} is ready")
 
+    def password(self) -> str:
+        """Give the password of the user `admin`, which Airflow made up on its first start."""
+        file = self.home / "simple_auth_manager_passwords.json.generated"
+        passwords: dict[str, str] = json.loads(file.read_text())
+        return passwords["admin"]
+
     def _healthy(self) -> set[str]:
         try:
             health = httpx.get(f"{self.url}/api/v2/monitor/health", trust_env=False).json()
-        except httpx.TransportError:
+        except (httpx.TransportError, ValueError):  # nobody answers yet, or not in JSON
             return set()
         healthy = {name for name in health if health[name]["status"] == "healthy"}
         return {"api_server", *healthy} & _COMPONENTS
 
     @contextmanager
-    def _session(self, *command: str, stdout: Any) -> Iterator[subprocess.Popen[str]]:
+    def _session(
+        self, *command: str, stdout: Any, ending: signal.Signals
+    ) -> Iterator[subprocess.Popen[str]]:
         """Run a command in a session of its own, and leave no process of it behind.
 
         Ctrl-C reaches the terminal's foreground processes only, so this one hears of its end from
@@ -161,31 +174,27 @@ class Airflow:
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=subprocess.STDOUT,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=self.environment,
             start_new_session=True,
         )
         try:
             yield process
         finally:
-            _end(process)
+            _end(process, ending)
 
 
-_COMPONENTS: Final = frozenset({"api_server", "scheduler", "dag_processor", "triggerer"})
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Interrupt a session's first process, which ends the others; then kill what is left."""
-    impatient = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not orphan any
+def _end(process: subprocess.Popen[str], ending: signal.Signals) -> None:
+    """Ask a session's first process to end, with all the others; then kill what is left."""
     try:
         if process.poll() is None:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
         psutil.wait_procs(_members(process.pid), timeout=_PATIENCE)
+    finally:  # however impatient its user is
         for left in _members(process.pid):
             left.kill()
         process.wait()
-    finally:
-        signal.signal(signal.SIGINT, impatient)
 
 
 def _members(session: int) -> list[psutil.Process]:

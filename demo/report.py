@@ -13,7 +13,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Connection, String, cast, func, select
+from sqlalchemy import Connection, func, select
 
 from airflow_kombo.errors import Status
 from airflow_kombo.tables import Tables
@@ -73,16 +73,16 @@ def _warnings(connection: Connection, tables: Tables, day: date) -> Table:
 
 def _reasons(connection: Connection, tables: Tables, day: date) -> Table:
     links = tables.links
-    reason = func.coalesce(links.c.error_code, "HTTP " + cast(links.c.http_status, String))
+    kind = (links.c.status, links.c.error_code)
     query = (
-        select(links.c.status, reason, func.max(links.c.error_message), func.count())
+        select(*kind, func.max(links.c.error_message), func.count())
         .where(links.c.assessment_date == day, links.c.status != Status.SUCCESS)
-        .group_by(links.c.status, reason)
-        .order_by(links.c.status, reason)
+        .group_by(*kind)
+        .order_by(*kind)
     )
     table = _table("Not delivered, or nobody knows", "status", "reason", "for example", "rows")
     for status, code, message, rows in connection.execute(query):
-        table.add_row(status, code, Text(message or ""), str(rows))
+        table.add_row(status, code or "no error code", Text(message or ""), str(rows))
     return table
 
 

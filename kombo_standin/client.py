@@ -133,7 +133,10 @@ def running(
         if value is not None:
             command += [name, str(value.resolve() if isinstance(value, Path) else value)]
     # The package is found from its own root, whatever directory the caller works in.
-    with subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+    # In a session of its own: Ctrl-C is for the caller, who may still wait for answers.
+    with subprocess.Popen(  # noqa: S603 - our own command
+        command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             yield StandIn(_address(process), process.pid)
         finally:

@@ -22,9 +22,9 @@ from sqlalchemy import (
     select,
 )
 
+from airflow_kombo.context import Settings
 from airflow_kombo.delivery import Delivery as Run_
 from airflow_kombo.hook import KomboHook
-from airflow_kombo.lane import Settings
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.models import Delivery, LinkKey

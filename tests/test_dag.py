@@ -166,7 +166,7 @@ def test_the_params_reach_the_run(home, engine, standin):
 
 
 def test_too_many_refused_rows_make_the_task_red(home, engine, standin):
-    """More than 5 % `failed` fails the task, after every row was tried, and says what to look at."""
+    """More than 5 % `failed` fails the task, after every row was tried, and says where to look."""
     fill(engine, make_source_table(engine), [row(f"r{number}") for number in range(30)])
     for number in range(2):
         answer = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}

@@ -19,8 +19,8 @@ from harness import (
 )
 from sqlalchemy import text, update
 
+from airflow_kombo.context import Settings
 from airflow_kombo.errors import ConfigurationError, LedgerError, RunStoppedError
-from airflow_kombo.lane import Settings
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, TaskSource

@@ -9,7 +9,8 @@ from sqlalchemy import Column, MetaData, String, Table, create_engine, text
 
 from airflow_kombo.database import prepare
 from airflow_kombo.errors import ConfigurationError, LedgerError, Status
-from airflow_kombo.ledger import Ledger, Outcome, Recorded, Unsent, keeper
+from airflow_kombo.ledger import Ledger, keeper
+from airflow_kombo.outcomes import Outcome, Recorded, Unsent
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.tables import Tables
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_kombo.errors import MappingError, RowError
-from airflow_kombo.mapping import KEY_COLUMNS, ResultLinkMapping, key_of, text_of
+from airflow_kombo.keys import KEY_COLUMNS, key_of
+from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.models import Delivery, LinkKey
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
@@ -74,7 +75,7 @@ def refused(source, **columns):
 
 
 def test_the_mapping_and_the_query_of_the_deployment_fit():
-    """`include/` is whole: the query gives what the mapping reads, and nothing that nobody reads."""
+    """`include/` is whole: the query gives what the mapping reads, and no column in vain."""
     mapping = ResultLinkMapping.load(INCLUDE / "result_link_mapping.yaml")
     database = sqlite3.connect(":memory:")
     database.execute(f"CREATE TABLE assessment_results ({', '.join(COLUMNS)})")
@@ -94,7 +95,8 @@ def test_a_row_of_the_query_becomes_what_a_recruiter_sees():
         zip(
             COLUMNS,
             ["r1", date(2026, 11, 3), "2026-11-03 17:05:00", "workday:1", "c1", "a1", "Coding",
-             "https://example.com/r/1", 47.5, 50.0, 9000.0, '{"icims":{"assessment_package_id":"p"}}'],
+             "https://example.com/r/1", 47.5, 50.0, 9000.0,
+             '{"icims":{"assessment_package_id":"p"}}'],
             strict=True,
         )
     )  # fmt: skip
@@ -135,8 +137,10 @@ def test_a_row_of_the_query_becomes_what_a_recruiter_sees():
         (10**30, "1" + "0" * 30),
         (Decimal("95.50"), "95.5"),
         (Decimal("1E+2"), "100"),
-        (Decimal("100"), "100"),
+        (Decimal(100), "100"),
         (Decimal("0.00"), "0"),
+        (Decimal("-0.0"), "0"),
+        (Decimal("123456789012345678901234567890.5"), "123456789012345678901234567890.5"),
         (np.int64(95), "95"),
         (np.float64(95.0), "95"),
         (np.float32(95.5), "95.5"),
@@ -158,8 +162,9 @@ def test_values_look_as_a_person_would_write_them(source, value, text):
     "value",
     [
         float("inf"), float("-inf"), Decimal("Infinity"), Decimal("sNaN"), 1e300, 1e-300, 10**5000,
-        b"bytes", [1], {"a": 1}, {1}, (), 1j, object(), timedelta(1), np.array([1, 2]), np.array([]),
-        pd.Series([1, 2]), HALF, np.datetime64("2026-11-03T17:05", "ns"), np.timedelta64(1, "ns"),
+        b"bytes", [1], {"a": 1}, {1}, (), 1j, object(), timedelta(1), np.array([1, 2]),
+        np.array([]), pd.Series([1, 2]), HALF, np.datetime64("2026-11-03T17:05", "ns"),
+        np.timedelta64(1, "ns"),
     ],
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
@@ -220,6 +225,7 @@ def test_a_template_that_fails_on_a_row_fails_that_row_only(template, columns):
         {"column": "x", "format": "date"},
         "{{ x }}",
         "{{ x }} of {{ y }}",
+        "{{ x ~ '%' }}",
     ],
     ids=str,
 )
@@ -414,7 +420,8 @@ def test_deep_remote_fields_cost_one_row_at_most(depth, as_text):
 
 def test_a_wrong_remote_field_is_named_by_its_path():
     """A documented member of a wrong type is told by its path, not by its value."""
-    error = outcome(mapped(remote_fields={"column": "x"}), x='{"oracle": {"override_document_category": "CV"}}').error  # fmt: skip
+    fields = '{"oracle": {"override_document_category": "CV"}}'
+    error = outcome(mapped(remote_fields={"column": "x"}), x=fields).error
     assert error.field == "remote_fields.oracle.override_document_category"
     assert "IRC_CANDIDATE_RESUME" in error.reason
     assert "CV" not in error.reason
@@ -436,8 +443,9 @@ HOSTILE = st.one_of(
             *MISSING, float("inf"), float("-inf"), Decimal("Infinity"), Decimal("sNaN"),
             np.float32("inf"), np.float64("-inf"), np.array([1.0, np.nan]), np.array([]),
             np.datetime64("2026-11-03", "ns"), np.timedelta64(1, "ns"), np.timedelta64("NaT"),
-            pd.Series([np.nan, 1]), pd.Series([np.nan]), pd.Timestamp("2026-11-03"), pd.Timedelta(1),
-            np.bool_(False), b"\x00\xff", (), set(), 1j, object(), 10**5_000, ITSELF, nested(300),
+            pd.Series([np.nan, 1]), pd.Series([np.nan]), pd.Timestamp("2026-11-03"),
+            pd.Timedelta(1), np.bool_(0), b"\x00\xff", (), set(), 1j, object(), 10**5_000, ITSELF,
+            nested(300),
         ]
     ),
     st.integers(),
@@ -483,7 +491,8 @@ def strings_in(value, depth=0):
     if isinstance(value, str):
         return [value.lower()]
     if isinstance(value, dict) and depth < 3:
-        return [text for pair in value.items() for part in pair for text in strings_in(part, depth + 1)]  # fmt: skip
+        parts = [part for pair in value.items() for part in pair]
+        return [text for part in parts for text in strings_in(part, depth + 1)]
     return []
 
 
@@ -559,7 +568,9 @@ def test_messages_of_a_templates_failure_do_not_quote_a_row_either(template, col
 
 def test_one_bad_row_costs_no_other():
     """Good rows go on in their order, each bad one is told, and none is lost."""
-    rows = [{**ROW, "result_id": f"r{n}", "url": "x" if n % 3 == 0 else ROW["url"]} for n in range(9)]  # fmt: skip
+    rows = [{**ROW, "result_id": f"r{number}"} for number in range(9)]
+    for row in rows[::3]:
+        row["url"] = "no address"
     deliveries, invalid = mapped().deliveries(rows, None)
     assert [one.key.result_id for one in deliveries] == ["r1", "r2", "r4", "r5", "r7", "r8"]
     assert [one.key.result_id for one in invalid] == ["r0", "r3", "r6"]
@@ -584,9 +595,8 @@ def test_one_bad_row_costs_no_other():
 )
 def test_the_day_of_a_row_is_a_day_or_nothing(value, day):
     """A row without a readable day is delivered all the same, and its status has no day."""
-    assert outcome(mapped(), assessment_date=value).assessment_date is day or (
-        outcome(mapped(), assessment_date=value).assessment_date == day is not None
-    )
+    got = outcome(mapped(), assessment_date=value).assessment_date
+    assert (type(got), got) == (type(day), day)
 
 
 # Keys -------------------------------------------------------------------------------------------
@@ -656,13 +666,15 @@ def test_every_row_has_a_key_that_a_database_can_hold(ids, default):
     ("one", "other"),
     [
         ({"result_id": None, "x": 1}, {"result_id": None, "x": 2}),
-        ({"result_id": " ", "candidate_id": None, "x": "a"}, {"result_id": "", "candidate_id": None, "x": "b"}),
+        ({"result_id": "", "candidate_id": "c1"}, {"result_id": "", "candidate_id": None}),
         ({"result_id": "x" * 300}, {"result_id": "x" * 301}),
         ({"result_id": "a\x00"}, {"result_id": "a\x01"}),
+        ({"result_id": b"a"}, {"result_id": b"b"}),
+        ({"candidate_id": b"a"}, {"candidate_id": b"b"}),
         ({"result_id": f"a{HALF}"}, {"result_id": "a\N{REPLACEMENT CHARACTER}"}),
         ({"result_id": "1", "application_id": "7"}, {"result_id": "1", "candidate_id": "7"}),
     ],
-)  # fmt: skip
+)
 def test_rows_that_differ_have_keys_that_differ(one, other):
     """No row's status stands in for another's, even where neither has an id that can be kept."""
     assert key_of({**ROW, **one}, None)[0] != key_of({**ROW, **other}, None)[0]
@@ -715,10 +727,10 @@ def test_a_mapping_that_cannot_be_used_says_where(declared, message):
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     """Broken YAML, wrong bytes, impossible dates and no content name the file, as does no file."""
     path = tmp_path / "mapping.yaml"
-    with pytest.raises(MappingError, match="mapping.yaml"):
+    with pytest.raises(MappingError, match=r"mapping\.yaml"):
         ResultLinkMapping.load(path)
     path.write_bytes(content)
-    with pytest.raises(MappingError, match="mapping.yaml"):
+    with pytest.raises(MappingError, match=r"mapping\.yaml"):
         ResultLinkMapping.load(path)
 
 
@@ -743,11 +755,5 @@ def test_a_column_that_a_template_reads_is_checked_too():
     """A template's columns are known before any row is read, and its own variables are none."""
     mapping = mapped({"A": "{% set y = x %}{{ y }}{% for i in range(2) %}{{ i }}{% endfor %}"})
     mapping.check([*ROW, "x"])
-    with pytest.raises(MappingError, match="'x' \\(for attributes.A\\)"):
+    with pytest.raises(MappingError, match=r"'x' \(for attributes\.A\)"):
         mapping.check(ROW)
-
-
-def test_text_of_is_for_single_values():
-    """What has no text says so with a ValueError, which a row's error is made of."""
-    with pytest.raises(ValueError, match="has no text"):
-        text_of([1])

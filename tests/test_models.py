@@ -36,7 +36,8 @@ HALF = "\ud83d"  # half of an emoji: text in Python, no text in UTF-8
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )  # fmt: skip
 HOSTILE_TEXT = st.text(st.characters(), max_size=20) | st.sampled_from(
@@ -129,13 +130,14 @@ def test_a_null_that_is_asked_for_is_sent():
         ("talent360", "user_id"),
     ],
 )
-@pytest.mark.parametrize("value", [*WRONG_TYPES, "text"])
+@pytest.mark.parametrize("value", [*WRONG_TYPES, "text", None])
 def test_a_documented_member_refuses_a_wrong_type(system, member, value):
     """What the API documents is checked before it is sent, without turning 1 into "1" or true."""
     right = {
         "multi_post_to_all_current_applications": bool,
         "post_headers": dict,
         "override_document_category": (),  # a few words only
+        "post_headers.On-Behalf-Of": (str, type(None)),
     }.get(member, str)
     first, _, second = member.partition(".")
     fields = {system: {first: {second: value} if second else value}}

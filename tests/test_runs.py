@@ -5,7 +5,8 @@ from harness import all_of, by_result, delivery
 from sqlalchemy import update
 
 from airflow_kombo.errors import LedgerError, Status
-from airflow_kombo.ledger import Ledger, Outcome, Recorded
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.outcomes import Outcome, Recorded
 from airflow_kombo.runs import Run, Runs
 
 

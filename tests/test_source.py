@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from airflow_kombo.errors import ConfigurationError, Status
-from airflow_kombo.ledger import Ledger, Outcome, Recorded
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.outcomes import Outcome, Recorded
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import QuerySource, Selection, TaskSource, allot, rows_of_day
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, Final
 
-from airflow_kombo.errors import KomboError, LedgerError, RunStoppedError
+from airflow_kombo.context import Settings, Shared, Stop
+from airflow_kombo.errors import LedgerError, RunStoppedError
 from airflow_kombo.hook import KomboClient, KomboHook
-from airflow_kombo.lane import Lane, Settings, Shared, Stop
+from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.recorder import Recorder
@@ -109,11 +110,9 @@ class Delivery:
             try:
                 await self._deliver(self.report)
                 ended_by = None
-            except KomboError as error:
-                ended_by = str(error)
-                raise
             finally:
                 heart.cancel()
+                ended_by = str(self._stop.error) if self._stop else ended_by
                 with suppress(LedgerError):  # what made it fail is raised already
                     numbers = self.report.numbers
                     await self._in_thread(self._runs.finish, self._run.run_id, numbers, ended_by)
@@ -126,11 +125,11 @@ class Delivery:
         async with self._hook.client() as client:
             shared = self._shared(client)
             lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
+            report.lanes = {lane.integration_id: lane.counts for lane in lanes}
             progress = asyncio.create_task(_tell(lanes, report.planned))
             # A lane that meets a bug of ours ends alone; the others deliver what they can.
             ends = await asyncio.gather(*(lane.deliver() for lane in lanes), return_exceptions=True)
             progress.cancel()
-        report.lanes = {lane.integration_id: lane.counts for lane in lanes}
         for error in (*ends, self._stop.error):
             if error is not None:
                 raise error

@@ -11,30 +11,35 @@ import heapq
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from itertools import count
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final
 
+from airflow_kombo.context import Shared
 from airflow_kombo.errors import (
-    STATUS_OF,
     AnswerLostError,
     ConfigurationError,
-    KomboError,
     LedgerError,
+    RunStoppedError,
     Status,
     TransportError,
     Verdict,
     verdict_of,
 )
-from airflow_kombo.hook import KomboClient
-from airflow_kombo.ledger import Claim, Ledger, Outcome, Recorded, Unsent
-from airflow_kombo.mapping import InvalidRow, ResultLinkMapping, Row, assessment_date_of, key_of
+from airflow_kombo.keys import Row, assessment_date_of, key_of
 from airflow_kombo.models import Answer, Delivery, LinkKey
+from airflow_kombo.outcomes import (
+    Claim,
+    Outcome,
+    Recorded,
+    Unsent,
+    duplicate,
+    invalid,
+    outcome_of,
+)
 from airflow_kombo.pacing import Pace
-from airflow_kombo.recorder import Recorder
-from airflow_kombo.source import Selection, Source
 
 log = logging.getLogger(__name__)
 
@@ -42,81 +47,6 @@ BATCH_ROWS: Final = 16
 """Rows that are claimed at once, and that may wait to be recorded."""
 SKIPPED: Final = "skipped"
 """What counts a row that is left as it is: done, refused and unchanged, or another run's."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a deployment may set of the loop; times in seconds.
-
-    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
-    :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
-    :param first_retry: The longest wait before the second try; it doubles with each.
-    :param longest_retry: The longest wait before any try.
-    :param heartbeat: How often a run says that it lives.
-    :param drain: After a SIGTERM, how long what is on the wire may take. Its sender decides how
-        much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
-    """
-
-    max_in_flight: int | None = None
-    max_tries: int = 4
-    first_retry: float = 2.0
-    longest_retry: float = 60.0
-    heartbeat: float = 10.0
-    drain: float = 45.0
-
-
-class Stop:
-    """Whether a run must send nothing more, and why; asked before every request."""
-
-    def __init__(self) -> None:
-        self.error: KomboError | None = None
-        """What the run ends with."""
-        self.hurried = asyncio.Event()
-        """Set when the process will be killed soon."""
-        self._listeners: list[Callable[[], None]] = []
-
-    def __bool__(self) -> bool:
-        return self.error is not None
-
-    def on_stop(self, listener: Callable[[], None]) -> None:
-        """Have a function called when the run stops."""
-        self._listeners.append(listener)
-
-    def now(self, error: KomboError, *, hurried: bool = False) -> None:
-        """Stop the run; the first error is the one that counts."""
-        if self.error is None:
-            log.warning("Nothing more is sent: %s", error)
-            self.error = error
-        if hurried:
-            self.hurried.set()
-        for listener in self._listeners:
-            listener()
-
-
-class Threads(Protocol):
-    """Runs what blocks in a thread."""
-
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        """Call a function in a thread."""
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What the lanes of a run have in common."""
-
-    run_id: str
-    source: Source
-    mapping: ResultLinkMapping
-    selection: Selection
-    default_integration: str | None
-    ledger: Ledger
-    client: KomboClient
-    recorder: Recorder
-    settings: Settings
-    stop: Stop
-    in_thread: Threads
-    is_alive: Callable[[], bool]
-    """Whether others may not yet take us for dead."""
 
 
 class Lane:
@@ -150,6 +80,8 @@ class Lane:
                 await self._claim(batch)
         except LedgerError as error:
             self._shared.stop.now(error)
+        except asyncio.CancelledError:
+            self._shared.stop.now(RunStoppedError("The run was cancelled."), hurried=True)
         await self._finish()
         if self._bug:
             raise self._bug
@@ -198,10 +130,8 @@ class Lane:
                 yield page[start : start + BATCH_ROWS]
 
     async def _map(self, rows: Sequence[Row]) -> list[Delivery]:
-        deliveries, invalid = self._shared.mapping.deliveries(
-            rows, self._shared.default_integration
-        )
-        await self._note([_invalid(row) for row in invalid])
+        deliveries, wrong = self._shared.mapping.deliveries(rows, self._shared.default_integration)
+        await self._note([invalid(row) for row in wrong])
         return deliveries
 
     async def _note(self, rows: Sequence[Unsent]) -> None:
@@ -225,7 +155,7 @@ class Lane:
         self._count(SKIPPED, len(claims.skipped))
         self._unsent.extend(claims.won)
         self._pump()
-        await self._note([_duplicate(delivery, owner) for delivery, owner in claims.duplicates])
+        await self._note([duplicate(delivery, owner) for delivery, owner in claims.duplicates])
 
     def _pump(self) -> None:
         """Send what is claimed, as far as there are slots."""
@@ -252,7 +182,7 @@ class Lane:
         self._pace.give_back(monotonic(), outcome if isinstance(outcome, Answer) else None)
         verdict = verdict_of(outcome)
         self._heed(verdict, outcome)
-        fate = _outcome_of(verdict, outcome)
+        fate = outcome_of(verdict, outcome)
         await self._record(Recorded(claim, fate, round((monotonic() - began) * 1000)))
         for warning in fate.warnings:
             log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
@@ -270,7 +200,7 @@ class Lane:
 
     def _called(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        error = call.exception()
+        error = None if call.cancelled() else call.exception()
         if isinstance(error, LedgerError):
             self._shared.stop.now(error)
         elif error:
@@ -284,7 +214,7 @@ class Lane:
             log.warning(
                 "Integration %s takes no links now: %s", self.integration_id, outcome.error_code
             )
-            self._blocked = _outcome_of(verdict, outcome)
+            self._blocked = outcome_of(verdict, outcome)
         elif verdict is Verdict.STOP and isinstance(outcome, Answer):
             what = outcome.error_code or f"HTTP {outcome.http_status}"
             error = ConfigurationError(f"Kombo refuses this key or this address: {what}.")
@@ -367,30 +297,3 @@ class Lane:
         why = self._shared.stop.error or "an error in this program"
         message = f"Not sent, the run ended before it: {why}"
         return Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
-
-
-def _outcome_of(verdict: Verdict, outcome: Answer | TransportError) -> Outcome:
-    status = STATUS_OF[verdict]
-    if isinstance(outcome, TransportError):
-        code = "answer_lost" if isinstance(outcome, AnswerLostError) else "not_sent"
-        return Outcome(status, code, error_message=str(outcome))
-    return Outcome(
-        status,
-        error_code=outcome.error_code,
-        error_title=outcome.error_title,
-        error_message=outcome.error_message,
-        log_url=outcome.log_url,
-        http_status=outcome.http_status,
-        warnings=outcome.warnings,
-    )
-
-
-def _invalid(row: InvalidRow) -> Unsent:
-    outcome = Outcome(Status.INVALID, row.error.code, error_message=str(row.error))
-    return Unsent(row.key, row.assessment_date, outcome)
-
-
-def _duplicate(delivery: Delivery, owner: str) -> Unsent:
-    message = f"result_id: the same link is on the same {delivery.key.target_type} as {owner}"
-    outcome = Outcome(Status.INVALID, "duplicate_of", error_message=message)
-    return Unsent(delivery.key, delivery.assessment_date, outcome)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Final
 
@@ -34,8 +33,18 @@ from sqlalchemy import (
 )
 
 from airflow_kombo.database import RaceLostError, in_race, transaction, utc_now
-from airflow_kombo.errors import SENT_AGAIN, Status
+from airflow_kombo.errors import Status
 from airflow_kombo.models import Delivery, LinkKey
+from airflow_kombo.outcomes import (
+    Claim,
+    Claims,
+    Outcome,
+    Recorded,
+    Seen,
+    Unsent,
+    may_be_noted,
+    may_be_sent,
+)
 from airflow_kombo.runs import assert_alive
 from airflow_kombo.tables import Tables
 
@@ -43,70 +52,8 @@ _KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
 _LINK: Final = ("integration_id", "target_type", "target_id", "url_hash")
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """A row's fate, as the columns of the status table and of the history name it."""
-
-    status: Status
-    error_code: str | None = None
-    error_title: str | None = None
-    error_message: str | None = None
-    log_url: str | None = None
-    http_status: int | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The columns' values."""
-        return {
-            **asdict(self),
-            "status": self.status.value,
-            "warnings": list(self.warnings) or None,
-        }
-
-
-_Seen = Any
-"""A row of the status table, as it was when we looked."""
 _SENDING: Final = Outcome(Status.SENDING)
 _OUTCOME: Final = tuple(_SENDING.values)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A row that this run alone may send now, once."""
-
-    delivery: Delivery
-    run_id: str
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What became of a claim, and how long the answer took in milliseconds."""
-
-    claim: Claim
-    outcome: Outcome
-    milliseconds: int | None = None
-
-
-@dataclass(frozen=True)
-class Unsent:
-    """A row whose fate is known without a request: `invalid`, `blocked` or `retryable`."""
-
-    key: LinkKey
-    assessment_date: date | None
-    outcome: Outcome
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What became of the rows that were to be claimed."""
-
-    won: tuple[Claim, ...]
-    duplicates: tuple[tuple[Delivery, str], ...]
-    """Rows whose link another row has already, each with that row's result id."""
-    skipped: tuple[LinkKey, ...]
-    """Rows that are done, in another run's hands, or unchanged since they were refused."""
 
 
 def keeper(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
@@ -188,7 +135,7 @@ class Ledger:
         run_id: str,
         deliveries: Sequence[Delivery],
         redeliver: Collection[str],
-        seen: Mapping[LinkKey, _Seen],
+        seen: Mapping[LinkKey, Seen],
     ) -> Claims:
         owners = self._owners(connection, deliveries)
         won: dict[LinkKey, Claim] = {}
@@ -196,7 +143,7 @@ class Ledger:
         for delivery in _in_lock_order(deliveries):
             key, known = delivery.key, seen.get(delivery.key)
             owner = owners.setdefault(_link_of(delivery), key.result_id)
-            if key in won or not _may_be_sent(known, delivery, redeliver):
+            if key in won or not may_be_sent(known, delivery, redeliver):
                 skipped.append(key)
             elif owner != key.result_id:
                 duplicates.append((delivery, owner))
@@ -223,7 +170,7 @@ class Ledger:
         left = []
         for row in _in_lock_order(rows):
             known = seen.get(row.key)
-            if row.key in noted or not _may_be_noted(known, row.outcome):
+            if row.key in noted or not may_be_noted(known, row.outcome):
                 left.append(row.key)
             else:
                 noted[row.key] = _unsent(row, run_id, known.attempts if known else 0)
@@ -309,7 +256,7 @@ class Ledger:
             attempts.c.status.is_(None),
         )
 
-    def _seen(self, connection: Connection, keys: Collection[LinkKey]) -> dict[LinkKey, _Seen]:
+    def _seen(self, connection: Connection, keys: Collection[LinkKey]) -> dict[LinkKey, Seen]:
         links = self.tables.links
         key_columns = [links.c[name] for name in _KEY]
         query = select(
@@ -336,7 +283,7 @@ class Ledger:
         self,
         connection: Connection,
         rows: Mapping[LinkKey, dict[str, Any]],
-        seen: Mapping[LinkKey, _Seen],
+        seen: Mapping[LinkKey, Seen],
     ) -> None:
         """Insert what is new, and change what is still as it was seen."""
         links = self.tables.links
@@ -349,7 +296,7 @@ class Ledger:
                 self._change(connection, key, values, seen[key])
 
     def _change(
-        self, connection: Connection, key: LinkKey, values: dict[str, Any], seen: _Seen
+        self, connection: Connection, key: LinkKey, values: dict[str, Any], seen: Seen
     ) -> None:
         links = self.tables.links
         unchanged = and_(
@@ -384,25 +331,6 @@ class Ledger:
 def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
     """Sort by key: two runs that lock the same rows in the same order cannot deadlock."""
     return sorted(rows, key=lambda row: row.key)
-
-
-def _may_be_sent(known: _Seen | None, delivery: Delivery, redeliver: Collection[str]) -> bool:
-    if known is None or known.status in SENT_AGAIN or known.status in redeliver:
-        return True
-    if known.status == Status.FAILED:
-        return bool(known.request_hash != delivery.request_hash)
-    return bool(known.status == Status.INVALID)  # it has become a request: so it has changed
-
-
-def _may_be_noted(known: _Seen | None, outcome: Outcome) -> bool:
-    if known is None or known.status in SENT_AGAIN:
-        return True
-    if outcome.status != Status.INVALID:
-        return False
-    if known.status == Status.INVALID:
-        reason = (outcome.error_code, outcome.error_message)
-        return (known.error_code, known.error_message) != reason
-    return bool(known.status == Status.FAILED)
 
 
 def _claimed(claim: Claim) -> dict[str, Any]:

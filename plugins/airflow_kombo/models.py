@@ -66,7 +66,10 @@ class _Sent(BaseModel):
 
 
 class _RemoteFields(_Sent):
-    """Fields of one ATS. The set grows, so an unknown member passes through untouched."""
+    """Fields of one ATS. The set grows, so an unknown member passes through untouched.
+
+    What is not set is not sent: the defaults are only there to give members a value in Python.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -88,16 +91,16 @@ class Details(_Sent):
 class IcimsFields(_RemoteFields):
     """What iCIMS takes."""
 
-    assessment_package_id: str | None = None
+    assessment_package_id: str = ""
 
 
 class OracleFields(_RemoteFields):
     """What Oracle Recruiting takes."""
 
-    override_document_category: (
-        Literal["IRC_CANDIDATE_RESUME", "IRC_CANDIDATE_COVERLETTER", "MISC", "IRC_INTERNAL"] | None
-    ) = None
-    multi_post_to_all_current_applications: bool | None = None
+    override_document_category: Literal[
+        "IRC_CANDIDATE_RESUME", "IRC_CANDIDATE_COVERLETTER", "MISC", "IRC_INTERNAL"
+    ] = "MISC"
+    multi_post_to_all_current_applications: bool = False
 
 
 class GreenhousePostHeaders(_RemoteFields):
@@ -109,13 +112,13 @@ class GreenhousePostHeaders(_RemoteFields):
 class GreenhouseFields(_RemoteFields):
     """What Greenhouse takes."""
 
-    post_headers: GreenhousePostHeaders | None = None
+    post_headers: GreenhousePostHeaders = Field(default_factory=GreenhousePostHeaders)
 
 
 class WorkableFields(_RemoteFields):
     """What Workable takes."""
 
-    on_behalf_of_user_remote_id: str | None = None
+    on_behalf_of_user_remote_id: str = ""
 
 
 class Talent360Fields(_RemoteFields):
@@ -127,11 +130,13 @@ class Talent360Fields(_RemoteFields):
 class RemoteFields(_RemoteFields):
     """Fields that Kombo passes through to one ATS."""
 
-    icims: IcimsFields | None = None
-    oracle: OracleFields | None = None
-    greenhouse: GreenhouseFields | None = None
-    workable: WorkableFields | None = None
-    talent360: Talent360Fields | None = None
+    icims: IcimsFields = Field(default_factory=IcimsFields)
+    oracle: OracleFields = Field(default_factory=OracleFields)
+    greenhouse: GreenhouseFields = Field(default_factory=GreenhouseFields)
+    workable: WorkableFields = Field(default_factory=WorkableFields)
+    talent360: Talent360Fields = Field(
+        default_factory=lambda: Talent360Fields.model_construct(user_id="")
+    )
 
 
 class ResultLink(_Sent):
@@ -144,7 +149,8 @@ class ResultLink(_Sent):
 
     def body(self) -> bytes:
         """Give the bytes that are sent: JSON without a null for what is not set."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        empty = {name for name in ("details", "remote_fields") if getattr(self, name) is None}
+        return self.model_dump_json(by_alias=True, exclude_unset=True, exclude=empty).encode()
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,10 @@ def _list_or_empty(value: object) -> object:
     return value if isinstance(value, list) else []
 
 
+def _dict_or_empty(value: object) -> object:
+    return value if isinstance(value, dict) else {}
+
+
 def _message_of(warning: object) -> object:
     return warning.get("message") if isinstance(warning, dict) else warning
 
@@ -196,7 +206,7 @@ class _Error(BaseModel):
 
 class _Body(BaseModel):
     status: Literal["success", "error"]
-    error: _Error = _Error()
+    error: Annotated[_Error, BeforeValidator(_dict_or_empty)] = _Error()
     warnings: Annotated[
         list[Annotated[_Lenient, BeforeValidator(_message_of)]], BeforeValidator(_list_or_empty)
     ] = Field(default_factory=list)

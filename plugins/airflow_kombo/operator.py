@@ -193,8 +193,8 @@ class KomboResultLinkOperator(BaseOperator):
         )
 
     async def _deliver(self, context: Context, day: date, **parts: Any) -> dict[str, int]:
+        from airflow_kombo.context import Settings  # noqa: PLC0415
         from airflow_kombo.delivery import Delivery  # noqa: PLC0415
-        from airflow_kombo.lane import Settings  # noqa: PLC0415
         from airflow_kombo.runs import Run, Runs  # noqa: PLC0415
 
         instance, ledger = context["ti"], parts["ledger"]

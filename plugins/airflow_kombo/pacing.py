@@ -64,11 +64,9 @@ def _pause_of(answer: Answer) -> float:
     """Give the seconds that an answer asks to wait."""
     reset = _number(answer.headers, "ratelimit-reset") or 0.0
     if answer.verdict is Verdict.WAIT:
-        asked = _number(answer.headers, "Retry-After")
-        if asked is not None:
-            return asked
         spent = _number(answer.headers, "ratelimit-remaining") == 0
-        return reset if spent else random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311
+        asked = _number(answer.headers, "Retry-After") or (reset if spent else 0.0)
+        return asked or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
     return reset if _number(answer.headers, "ratelimit-remaining") == 0 else 0.0
 
 

@@ -14,7 +14,7 @@ from tenacity import (
 )
 
 from airflow_kombo.errors import LedgerError
-from airflow_kombo.ledger import Recorded
+from airflow_kombo.outcomes import Recorded
 
 _LARGEST_BATCH: Final = 500
 _LONGEST_WAIT_SECONDS: Final = 10.0

@@ -38,8 +38,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_kombo.database import cause_of, transaction
 from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
-from airflow_kombo.mapping import KEY_COLUMNS, Row, did_you_mean, integration_of, is_missing
+from airflow_kombo.keys import KEY_COLUMNS, Row, integration_of
+from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.tables import Tables
+from airflow_kombo.values import is_missing
 
 PAGE_ROWS: Final = 1_000
 """Rows of one integration that are in memory at once, give or take those of one result."""

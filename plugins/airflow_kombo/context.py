@@ -1,0 +1,93 @@
+"""What the lanes of a run have in common: the settings, the parts, and whether to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from airflow_kombo.errors import KomboError
+from airflow_kombo.hook import KomboClient
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.recorder import Recorder
+from airflow_kombo.source import Selection, Source
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a deployment may set of the loop; times in seconds.
+
+    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
+    :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
+    :param first_retry: The longest wait before the second try; it doubles with each.
+    :param longest_retry: The longest wait before any try.
+    :param heartbeat: How often a run says that it lives.
+    :param drain: After a SIGTERM, how long what is on the wire may take. Its sender decides how
+        much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
+    """
+
+    max_in_flight: int | None = None
+    max_tries: int = 4
+    first_retry: float = 2.0
+    longest_retry: float = 60.0
+    heartbeat: float = 10.0
+    drain: float = 45.0
+
+
+class Stop:
+    """Whether a run must send nothing more, and why; asked before every request."""
+
+    def __init__(self) -> None:
+        self.error: KomboError | None = None
+        """What the run ends with."""
+        self.hurried = asyncio.Event()
+        """Set when the process will be killed soon."""
+        self._listeners: list[Callable[[], None]] = []
+
+    def __bool__(self) -> bool:
+        return self.error is not None
+
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Have a function called when the run stops."""
+        self._listeners.append(listener)
+
+    def now(self, error: KomboError, *, hurried: bool = False) -> None:
+        """Stop the run; the first error is the one that counts."""
+        if self.error is None:
+            log.warning("Nothing more is sent: %s", error)
+            self.error = error
+        if hurried:
+            self.hurried.set()
+        for listener in self._listeners:
+            listener()
+
+
+class Threads(Protocol):
+    """Runs what blocks in a thread."""
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
+        """Call a function in a thread."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the lanes of a run have in common."""
+
+    run_id: str
+    source: Source
+    mapping: ResultLinkMapping
+    selection: Selection
+    default_integration: str | None
+    ledger: Ledger
+    client: KomboClient
+    recorder: Recorder
+    settings: Settings
+    stop: Stop
+    in_thread: Threads
+    is_alive: Callable[[], bool]
+    """Whether others may not yet take us for dead."""

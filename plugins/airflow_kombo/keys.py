@@ -1,0 +1,120 @@
+"""What of a row says where its link goes: the delivery's key, with or without all of its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from airflow_kombo.errors import RowError, TargetType
+from airflow_kombo.models import LinkKey
+from airflow_kombo.values import UnwritableError, is_missing, plain
+
+Row = Mapping[str, Any]
+
+KEY_COLUMNS: Final = ("result_id", "integration_id", "candidate_id", "application_id")
+"""Columns that every source of rows must have: they are the delivery's key, not its content."""
+
+_IDS: Final = (str, int, Decimal, UUID)
+_UNPRINTABLE: Final = "\x00"
+"""Stands for what is no id: it makes the row `invalid`."""
+_LONGEST_ID: Final = 255
+"""Bytes of an id. Four of them stay below PostgreSQL's limit for an index entry, 2,704 bytes."""
+
+
+def assessment_date_of(row: Row) -> date | None:
+    """Give the row's assessment day, or None where it has none that can be read."""
+    value = row.get("assessment_date")
+    if is_missing(value):
+        return None
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
+def integration_of(row: Row, default: str | None) -> str:
+    """Give the integration that a row belongs to, its own or the default; blank without one."""
+    return _id_text(row.get("integration_id")) or (default or "").strip()
+
+
+def key_of(row: Row, default_integration: str | None) -> tuple[LinkKey, RowError | None]:
+    """Give a row's key, and what is wrong with it where it cannot be sent to.
+
+    There is always a key, so that a row without ids has a status too: what is missing is blank in
+    it, but for the result id, for which a digest of the row stands in: it tells such rows apart.
+    """
+    ids = {name: _id_text(row.get(name)) for name in KEY_COLUMNS}
+    ids["integration_id"] = integration_of(row, default_integration)
+    target = TargetType.APPLICATION if ids["application_id"] else TargetType.CANDIDATE
+    target_id = ids["application_id"] or ids["candidate_id"]
+    named = {
+        "integration_id": ids["integration_id"],
+        f"{target}_id": target_id,
+        "result_id": ids["result_id"],
+    }
+    wrong = next((error for name, text in named.items() if (error := _wrong_id(name, text))), None)
+    result_id = ids["result_id"] or f"missing:{_digest(row)}"
+    key = LinkKey(
+        _storable(ids["integration_id"]), target.value, _storable(target_id), _storable(result_id)
+    )
+    return key, wrong
+
+
+def _id_text(value: object) -> str:
+    if is_missing(value):
+        return ""
+    try:
+        value = plain(value)
+    except UnwritableError:
+        return _UNPRINTABLE
+    return _text_of(value).strip() if isinstance(value, _IDS) else _UNPRINTABLE
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except ValueError:  # a number of more digits than Python writes
+        return _UNPRINTABLE
+
+
+def _wrong_id(name: str, text: str) -> RowError | None:
+    if not text:
+        fix = (
+            "fill the column, or the connection's default"
+            if name == "integration_id"
+            else "fill it"
+        )
+        return RowError("missing_field", name, f"is empty: {fix}")
+    if text in {".", ".."}:
+        return RowError(
+            "invalid_field", name, "must not be a dot segment, it would change the path"
+        )
+    if not text.isprintable() or len(text.encode("utf-8", "replace")) > _LONGEST_ID:
+        return RowError(
+            "invalid_field", name, f"must be printable text of at most {_LONGEST_ID} bytes"
+        )
+    if name == "integration_id" and not text.isascii():
+        return RowError("invalid_field", name, "must be ASCII, it travels in a header")
+    return None
+
+
+def _storable(text: str) -> str:
+    """Keep an id as it is, or make one that any database's text key can hold."""
+    data = text.encode("utf-8", "surrogatepass")
+    if text.isprintable() and len(data) <= _LONGEST_ID:
+        return text
+    kept = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return f"{kept[:40]}…{sha256(data).hexdigest()[:16]}"
+
+
+def _digest(row: Row) -> str:
+    content = repr(sorted((name, _text_of(value)) for name, value in row.items()))
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
