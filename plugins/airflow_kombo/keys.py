@@ -20,7 +20,7 @@ KEY_COLUMNS: Final = ("result_id", "integration_id", "candidate_id", "applicatio
 
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
-"""Stands for what is no id: it makes the row `invalid`."""
+"""Before what is no id: it makes the row `invalid`, and its key still its own."""
 _LONGEST_ID: Final = 255
 """Bytes of an id. Four of them stay below PostgreSQL's limit for an index entry, 2,704 bytes."""
 
@@ -74,8 +74,8 @@ def _id_text(value: object) -> str:
     try:
         value = plain(value)
     except UnwritableError:
-        return _UNPRINTABLE
-    return _text_of(value).strip() if isinstance(value, _IDS) else _UNPRINTABLE
+        return _UNPRINTABLE + repr(value)
+    return _text_of(value).strip() if isinstance(value, _IDS) else _UNPRINTABLE + repr(value)
 
 
 def _text_of(value: object) -> str:
@@ -116,5 +116,5 @@ def _storable(text: str) -> str:
 
 
 def _digest(row: Row) -> str:
-    content = repr(sorted((name, _text_of(value)) for name, value in row.items()))
+    content = repr(sorted((str(name), _text_of(value)) for name, value in row.items()))
     return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]

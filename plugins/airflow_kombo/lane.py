@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS: Final = 16
 """Rows that are claimed at once, and that may wait to be recorded."""
+MOST_RETRIES: Final = 1_000
+"""Rows that may wait to be sent again before new ones are read."""
 SKIPPED: Final = "skipped"
 """What counts a row that is left as it is: done, refused and unchanged, or another run's."""
 
@@ -100,7 +102,7 @@ class Lane:
                 await self._change()
             elif due := self._due():
                 yield due
-            elif not exhausted:
+            elif not exhausted and len(self._retries) < MOST_RETRIES:
                 rows = await anext(self._chunks, None)
                 exhausted = rows is None
                 if rows and (batch := await self._map(rows)):
@@ -189,6 +191,7 @@ class Lane:
         if verdict in {Verdict.WAIT, Verdict.RETRY} and self._tries_left(claim, verdict):
             self._retry(claim, verdict)
         else:
+            self._tries.pop(claim.delivery.key, None)
             self._count(fate.status, 1)
 
     async def _record(self, recorded: Recorded) -> None:
@@ -259,10 +262,14 @@ class Lane:
             return
         reason = self._reason()
         log.info("%s: %d claimed rows go back unsent", self.integration_id, len(claims))
+        shared = self._shared
         try:
-            await self._shared.in_thread(self._shared.ledger.release, claims, reason)
+            await shared.recorder.insist(
+                lambda: shared.in_thread(shared.ledger.release, claims, reason)
+            )
         except LedgerError as error:
-            self._shared.stop.now(error)
+            shared.stop.now(error)
+            reason = replace(reason, status=Status.UNKNOWN)  # what the next run will make of them
         self._count(reason.status, len(claims))
 
     async def _drain(self) -> None:

@@ -55,13 +55,11 @@ class Recorder:
         # Shielded: the outcome is written even if the one who waits for it is cancelled.
         await asyncio.shield(self._writing)
 
-    async def _write_in_turn(self, batch: list[Recorded]) -> None:
-        async with self._turn:
-            if self._open is batch:
-                self._writing = None  # what comes from now on goes into the next batch
-            await self._persist(batch)
+    async def insist(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write until it is done: what happened has to be told, even by a ledger that was down.
 
-    async def _persist(self, batch: list[Recorded]) -> None:
+        :raises LedgerError: if it could not be written within the time set for it.
+        """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(LedgerError),
             wait=wait_random_exponential(max=_LONGEST_WAIT_SECONDS),
@@ -69,11 +67,14 @@ class Recorder:
             reraise=True,
         ):
             with attempt:
-                await self._try(batch)
+                try:
+                    await write()
+                except LedgerError as error:
+                    self._on_failure(error)
+                    raise
 
-    async def _try(self, batch: list[Recorded]) -> None:
-        try:
-            await self._write(batch)
-        except LedgerError as error:
-            self._on_failure(error)
-            raise
+    async def _write_in_turn(self, batch: list[Recorded]) -> None:
+        async with self._turn:
+            if self._open is batch:
+                self._writing = None  # what comes from now on goes into the next batch
+            await self.insist(lambda: self._write(batch))
