@@ -180,6 +180,34 @@ def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, 
     assert run_day(warehouse, tables).counts == {"success": 100}
 
 
+@pytest.mark.parametrize(
+    ("outcome", "ended"),
+    [({"kind": "close"}, "unknown"), ({"kind": "answer", "status": 500, "code": None}, "unknown")],
+)
+def test_an_integration_that_keeps_failing_is_given_up(
+    warehouse, tables, source_table, standin, outcome, ended
+):
+    """It is left alone, asked once more, and given up: its rest is `retryable`, others go on."""
+    standin.add_rule(outcome, integration_id="lever:two")
+    rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
+    fill(warehouse, source_table, rows)
+    report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
+    assert report.lanes["workday:one"] == {"success": 100}
+    failing = report.lanes["lever:two"]
+    assert failing[ended] <= 5 + 5 + 1  # what opened the breaker, what was out then, the probe
+    assert failing["retryable"] == 100 - failing[ended]
+    reasons = {one.error_code for one in by_result(warehouse, tables).values()}
+    assert "integration_failing" in reasons
+
+
+def test_an_integration_that_recovers_goes_on(warehouse, tables, source_table, standin):
+    """An integration that answers the probe gets the rest of its rows in the same run."""
+    standin.add_rule({"kind": "close"}, times=5)
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])
+    report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
+    assert report.counts == {"success": 55, "unknown": 5}
+
+
 def test_a_bad_key_stops_the_run(warehouse, tables, source_table, standin, monkeypatch):
     """A key that Kombo does not know stops everything; the rows say why, and go the next time."""
     connect(monkeypatch, standin.url, password="ks_dev_wrong")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from airflow_kombo.breaker import COOL_DOWN_SECONDS
 from airflow_kombo.errors import KomboError
 from airflow_kombo.hook import KomboClient
 from airflow_kombo.ledger import Ledger
@@ -27,6 +28,8 @@ class Settings:
     :param first_retry: The longest wait before the second try; it doubles with each.
     :param longest_retry: The longest wait before any try.
     :param heartbeat: How often a run says that it lives.
+    :param cool_down: How long an integration that keeps failing is left alone before it is asked
+        once more; if it fails again, it is given up for this run.
     :param drain: After a SIGTERM, how long what is on the wire may take. Its sender decides how
         much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
     """
@@ -35,6 +38,7 @@ class Settings:
     max_tries: int = 4
     first_retry: float = 2.0
     longest_retry: float = 60.0
+    cool_down: float = COOL_DOWN_SECONDS
     heartbeat: float = 10.0
     drain: float = 45.0
 

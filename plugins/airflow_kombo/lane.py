@@ -17,6 +17,7 @@ from itertools import count
 from time import monotonic
 from typing import Final
 
+from airflow_kombo.breaker import Breaker
 from airflow_kombo.context import Shared
 from airflow_kombo.errors import (
     AnswerLostError,
@@ -63,6 +64,7 @@ class Lane:
         self.counts: Counter[str] = Counter()
         self._shared = shared
         self._pace = Pace(shared.settings.max_in_flight)
+        self._breaker = Breaker(cool_down=shared.settings.cool_down)
         self._unsent: deque[Claim] = deque()
         self._unrecorded = 0
         self._calls: set[asyncio.Task[None]] = set()
@@ -70,6 +72,7 @@ class Lane:
         self._retries: list[tuple[float, int, Delivery]] = []
         self._tie = count()
         self._blocked: Outcome | None = None
+        self._failing: str | None = None
         self._bug: BaseException | None = None
         self._changed = asyncio.Event()
         self._chunks = self._read()
@@ -92,7 +95,7 @@ class Lane:
 
     @property
     def _is_over(self) -> bool:
-        return bool(self._shared.stop or self._blocked or self._bug)
+        return bool(self._shared.stop or self._blocked or self._breaker.given_up or self._bug)
 
     async def _batches(self) -> AsyncIterator[list[Delivery]]:
         exhausted = False
@@ -162,19 +165,25 @@ class Lane:
     def _pump(self) -> None:
         """Send what is claimed, as far as there are slots."""
         while self._unsent and self._may_send() and self._pace.take(monotonic()):
-            call = asyncio.create_task(self._send(self._unsent.popleft()))
+            call = asyncio.create_task(
+                self._send(self._unsent.popleft(), probe=self._breaker.sent())
+            )
             self._calls.add(call)
             call.add_done_callback(self._called)
-        pause = self._pace.pause(monotonic())
+        pause = max(self._pace.pause(monotonic()), self._breaker.pause(monotonic()))
         if self._unsent and pause and not self._calls:
             asyncio.get_running_loop().call_later(pause, self._pump)
 
     def _may_send(self) -> bool:
         if not self._shared.is_alive():
             self._shared.stop.now(LedgerError("The run's heartbeat could not be renewed."))
-        return not self._is_over and self._unrecorded < BATCH_ROWS
+        return (
+            not self._is_over
+            and self._unrecorded < BATCH_ROWS
+            and self._breaker.allows(monotonic())
+        )
 
-    async def _send(self, claim: Claim) -> None:
+    async def _send(self, claim: Claim, *, probe: bool) -> None:
         began = monotonic()
         outcome: Answer | TransportError
         try:
@@ -183,8 +192,12 @@ class Lane:
             outcome = AnswerLostError("the run was stopped before the answer came")
         self._pace.give_back(monotonic(), outcome if isinstance(outcome, Answer) else None)
         verdict = verdict_of(outcome)
-        self._heed(verdict, outcome)
         fate = outcome_of(verdict, outcome)
+        self._heed(verdict, outcome)
+        self._breaker.heed(verdict, monotonic(), probe=probe)
+        if self._breaker.given_up and not self._failing:
+            log.warning("Integration %s is given up for this run", self.integration_id)
+            self._failing = fate.error_code or f"HTTP {fate.http_status}"
         await self._record(Recorded(claim, fate, round((monotonic() - began) * 1000)))
         for warning in fate.warnings:
             log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
@@ -301,6 +314,9 @@ class Lane:
         if self._blocked:
             # The text and the log are about the one row that was asked for.
             return replace(self._blocked, error_message=None, log_url=None, http_status=None)
+        if self._failing:
+            message = f"Not sent, its integration kept failing, at last with {self._failing}"
+            return Outcome(Status.RETRYABLE, "integration_failing", error_message=message)
         why = self._shared.stop.error or "an error in this program"
         message = f"Not sent, the run ended before it: {why}"
         return Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
