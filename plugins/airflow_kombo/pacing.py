@@ -22,6 +22,9 @@ _LIMIT_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 300.0
 
 
+_AT_WORK: Final = frozenset({Verdict.CREATED, Verdict.REFUSED, Verdict.WAIT})
+
+
 class Pace:
     """The slots of one integration.
 
@@ -50,7 +53,10 @@ class Pace:
         limit = _number(answer.headers, "Concurrency-Limit")
         if limit is not None:
             allowed = max(1, int(limit) - self._headroom)
-            self._slots = min(allowed, self._cap or allowed)
+            allowed = min(allowed, self._cap or allowed)
+            # An integration that does not work gets no more calls than it has already.
+            if answer.verdict in _AT_WORK or allowed < self._slots:
+                self._slots = allowed
         pause = _pause_of(answer)
         if pause:
             self._paused_until = max(self._paused_until, now + min(pause, _LONGEST_PAUSE_SECONDS))
