@@ -90,8 +90,10 @@ class Delivery:
 
     def stop(self, reason: str) -> None:
         """Claim nothing more, let what is on the wire end, give the rest back; from any thread."""
-        if self._loop is not None:
-            error = RunStoppedError(reason)
+        error = RunStoppedError(reason)
+        if self._loop is None:
+            self._stop.now(error, hurried=True)
+        else:
             self._loop.call_soon_threadsafe(lambda: self._stop.now(error, hurried=True))
 
     async def deliver(self) -> Report:

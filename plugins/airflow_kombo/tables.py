@@ -127,7 +127,7 @@ def _link_indexes(name: str) -> list[Index]:
     return [
         # The database itself holds that one link is not sent under two result ids.
         Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
-        Index(f"{name}_run", "run_id", "status"),  # what a run left, when it is settled
+        Index(f"{name}_status", "status", "run_id"),  # what is in doubt, and whose it is
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
     ]
 

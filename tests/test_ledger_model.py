@@ -1,0 +1,143 @@
+"""The ledger against a model: claims, outcomes, crashes and reruns in any order."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from harness import all_of, by_result, delivery
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from sqlalchemy import create_engine
+
+from airflow_kombo.database import prepare
+from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.runs import Run, Runs
+from airflow_kombo.tables import Tables
+
+NAMES = [f"r{number}" for number in range(4)]
+ANSWERS = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown"])
+
+
+class World(RuleBasedStateMachine):
+    """Runs that claim, are answered, die and are settled; what the model knows of each row."""
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "warehouse.db"
+        self.engine = prepare(create_engine(f"sqlite:///{path}"))
+        self.tables = Tables.named()
+        self.tables.create(self.engine)
+        self.ledger = Ledger(self.engine, self.tables)
+        self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # who may be dead is our choice
+        self.living, self.dead = [], []
+        self.wire = []  # claims whose request may be at Kombo's
+        self.status = dict.fromkeys(NAMES)  # what the table must say
+        self.attempts = dict.fromkeys(NAMES, 0)
+        self.started = 0
+
+    def teardown(self):
+        self.engine.dispose()
+        self.folder.cleanup()
+
+    @rule()
+    def start(self):
+        self.started += 1
+        self.living.append(f"run{self.started}")
+        self.runs.start(Run(self.living[-1]))
+
+    @precondition(lambda self: self.living)
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), data=st.data())
+    def claim(self, names, data):
+        run_id = data.draw(st.sampled_from(self.living))
+        claims = self.ledger.claim(run_id, [self.row(name) for name in names])
+        won = {claim.delivery.key.result_id for claim in claims.won}
+        assert won == {
+            name for name in names if self.status[name] in {None, "retryable", "blocked"}
+        }
+        for claim in claims.won:
+            name = claim.delivery.key.result_id
+            self.status[name] = "sending"
+            self.attempts[name] += 1
+            self.wire.append(claim)
+
+    @precondition(lambda self: self.wire)
+    @rule(answer=ANSWERS, data=st.data())
+    def answer(self, answer, data):
+        claim = data.draw(st.sampled_from(self.wire))
+        self.wire.remove(claim)
+        self.ledger.record([Recorded(claim, Outcome(Status(answer)))])
+        name = claim.delivery.key.result_id
+        if claim.attempt == self.attempts[name] and self.status[name] in {"sending", "unknown"}:
+            self.status[name] = answer
+
+    @precondition(lambda self: self.wire and not self.dead)
+    @rule(data=st.data())
+    def release(self, data):
+        claim = data.draw(st.sampled_from(self.wire))
+        self.wire.remove(claim)
+        self.ledger.release([claim], Outcome(Status.RETRYABLE))
+        self.status[claim.delivery.key.result_id] = "retryable"
+        self.attempts[claim.delivery.key.result_id] -= 1
+
+    @precondition(lambda self: self.living)
+    @rule(data=st.data())
+    def die(self, data):
+        """Lose a process; its late answers may still come, as if it had only been paused."""
+        run_id = data.draw(st.sampled_from(self.living))
+        self.living.remove(run_id)
+        self.dead.append(run_id)
+
+    @precondition(lambda self: self.dead)
+    @rule()
+    def settle(self):
+        settled = self.runs.settle(self.dead)
+        doubtful = {
+            claim.delivery.key.result_id
+            for claim in self.wire
+            if claim.run_id in self.dead
+            and self.status[claim.delivery.key.result_id] == "sending"
+            and claim.attempt == self.attempts[claim.delivery.key.result_id]
+        }
+        assert settled == len(doubtful)
+        self.status |= dict.fromkeys(doubtful, "unknown")
+        for run_id in self.dead:
+            try:
+                self.ledger.claim(run_id, [self.row(NAMES[0])])
+            except LedgerError:
+                continue
+            raise AssertionError("a run that was declared dead claimed a row")
+
+    @precondition(lambda self: self.living)
+    @rule(name=st.sampled_from(NAMES))
+    def note(self, name):
+        blocked = Outcome(Status.BLOCKED)
+        self.ledger.note(self.living[0], [Unsent(self.row(name).key, None, blocked)])
+        if self.status[name] in {None, "retryable", "blocked"}:
+            self.status[name] = "blocked"
+
+    @invariant()
+    def the_table_says_what_happened(self):
+        links = by_result(self.engine, self.tables)
+        assert {
+            name: links[name].status if name in links else None for name in NAMES
+        } == self.status
+
+    @invariant()
+    def every_post_has_its_attempt(self):
+        told = dict.fromkeys(NAMES, 0)
+        for attempt in all_of(self.engine, self.tables.attempts):
+            told[attempt.result_id] += 1
+        assert told == self.attempts
+
+    @staticmethod
+    def row(name):
+        return delivery(name, target_id=name)
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
