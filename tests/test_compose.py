@@ -199,7 +199,7 @@ def test_no_secret_is_written_down(service):
         ("KOMBO_API_KEY", {"airflow-init", "airflow-worker"}),
         (
             "WAREHOUSE_PASSWORD",
-            {"airflow-init", "airflow-worker", "airflow-apiserver", "warehouse"},
+            {"airflow-init", "airflow-worker", "warehouse"},
         ),
         ("WAREHOUSE_ADMIN_PASSWORD", {"warehouse"}),
         ("AIRFLOW_ADMIN_PASSWORD", {"airflow-init"}),
@@ -278,7 +278,7 @@ def test_kombo_connection(connection_type, values):
     assert connection.extra_dejson == {"integration_id": "workday:abc"}
 
 
-@pytest.mark.parametrize("service", ["airflow-init", "airflow-apiserver", "airflow-worker"])
+@pytest.mark.parametrize("service", ["airflow-init", "airflow-worker"])
 @pytest.mark.parametrize("connection_type", CONNECTIONS)
 def test_warehouse_connection(connection_type, service, values):
     """The warehouse connection says to Airflow what .env says."""

@@ -27,10 +27,7 @@ def is_missing(value: object) -> bool:
         return bool(value != value)  # noqa: PLR0124 - NaN, NaT and Decimal("NaN") differ from themselves
     except TypeError:  # pandas.NA has no truth value, and says so
         return True
-    except (
-        ValueError,
-        InvalidOperation,
-    ):  # an array, or a signalling NaN: not missing, but no text
+    except (ValueError, InvalidOperation):  # an array, a signalling NaN: there, but no text
         return False
 
 
