@@ -36,7 +36,7 @@ def preview(
             claims = ledger.foresee(deliveries, selection.redeliver)
             lane[WOULD_SEND] += len(claims.won)
             lane[SKIPPED] += len(claims.skipped)
-            lane[Status.INVALID] += len(invalid) + len(claims.duplicates)
+            lane[Status.INVALID.value] += len(invalid) + len(claims.duplicates)
             reasons.update(str(row.error) for row in invalid)
     for reason, rows in reasons.most_common():
         log.info("%d rows would be invalid: %s", rows, reason)
