@@ -83,6 +83,8 @@ class Shared:
     """What the lanes of a run have in common."""
 
     run_id: str
+    lanes: int
+    """How many there are."""
     source: Source
     mapping: ResultLinkMapping
     selection: Selection

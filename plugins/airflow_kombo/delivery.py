@@ -125,7 +125,7 @@ class Delivery:
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with self._hook.client() as client:
-            shared = self._shared(client)
+            shared = self._shared(client, len(planned))
             lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
             report.lanes = {lane.integration_id: lane.counts for lane in lanes}
             progress = asyncio.create_task(_tell(lanes, report.planned))
@@ -139,9 +139,10 @@ class Delivery:
             raise RuntimeError(f"The account does not add up: {report.numbers}")
         report.settled = await self._settle()
 
-    def _shared(self, client: KomboClient) -> Shared:
+    def _shared(self, client: KomboClient, lanes: int) -> Shared:
         return Shared(
             run_id=self._run.run_id,
+            lanes=lanes,
             source=self._source,
             mapping=self._mapping,
             selection=self._selection,

@@ -41,6 +41,7 @@ from airflow_kombo.outcomes import (
     outcome_of,
 )
 from airflow_kombo.pacing import Pace
+from airflow_kombo.rate import RateLimit
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ class Lane:
         self.counts: Counter[str] = Counter()
         self._shared = shared
         self._pace = Pace(shared.settings.max_in_flight)
+        self._rate = RateLimit(shared.lanes)
+        self._timer: asyncio.TimerHandle | None = None
         self._breaker = Breaker(cool_down=shared.settings.cool_down)
         self._unsent: deque[Claim] = deque()
         self._unrecorded = 0
@@ -163,16 +166,20 @@ class Lane:
         await self._note([duplicate(delivery, owner) for delivery, owner in claims.duplicates])
 
     def _pump(self) -> None:
-        """Send what is claimed, as far as there are slots."""
+        """Send what is claimed, as far as there are slots, and come back when there are more."""
         while self._unsent and self._may_send() and self._pace.take(monotonic()):
-            call = asyncio.create_task(
-                self._send(self._unsent.popleft(), probe=self._breaker.sent())
-            )
+            number, probe = self._rate.sent(monotonic()), self._breaker.sent()
+            call = asyncio.create_task(self._send(self._unsent.popleft(), number, probe=probe))
             self._calls.add(call)
             call.add_done_callback(self._called)
-        pause = max(self._pace.pause(monotonic()), self._breaker.pause(monotonic()))
-        if self._unsent and pause and not self._calls:
-            asyncio.get_running_loop().call_later(pause, self._pump)
+        gates = (self._pace, self._breaker, self._rate)
+        pause = max(gate.pause(monotonic()) for gate in gates)
+        if self._unsent and pause and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(pause, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._pump()
 
     def _may_send(self) -> bool:
         if not self._shared.is_alive():
@@ -181,9 +188,10 @@ class Lane:
             not self._is_over
             and self._unrecorded < BATCH_ROWS
             and self._breaker.allows(monotonic())
+            and not self._rate.pause(monotonic())
         )
 
-    async def _send(self, claim: Claim, *, probe: bool) -> None:
+    async def _send(self, claim: Claim, number: int, *, probe: bool) -> None:
         began = monotonic()
         outcome: Answer | TransportError
         try:
@@ -191,6 +199,8 @@ class Lane:
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
             outcome = AnswerLostError("the run was stopped before the answer came")
         self._pace.give_back(monotonic(), outcome if isinstance(outcome, Answer) else None)
+        if isinstance(outcome, Answer):
+            self._rate.heard(monotonic(), number, outcome.headers)
         verdict = verdict_of(outcome)
         fate = outcome_of(verdict, outcome)
         self._heed(verdict, outcome)

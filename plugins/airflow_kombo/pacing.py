@@ -50,7 +50,7 @@ class Pace:
         self._in_flight -= 1
         if answer is None:
             return
-        limit = _number(answer.headers, "Concurrency-Limit")
+        limit = number_in(answer.headers, "Concurrency-Limit")
         if limit is not None:
             allowed = max(1, int(limit) - self._headroom)
             allowed = min(allowed, self._cap or allowed)
@@ -67,16 +67,17 @@ class Pace:
 
 
 def _pause_of(answer: Answer) -> float:
-    """Give the seconds that an answer asks to wait."""
-    reset = _number(answer.headers, "ratelimit-reset") or 0.0
-    if answer.verdict is Verdict.WAIT:
-        spent = _number(answer.headers, "ratelimit-remaining") == 0
-        asked = _number(answer.headers, "Retry-After") or (reset if spent else 0.0)
-        return asked or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
-    return reset if _number(answer.headers, "ratelimit-remaining") == 0 else 0.0
+    """Give the seconds that an answer asks to wait before the next request."""
+    if answer.verdict is not Verdict.WAIT:
+        return 0.0
+    spent = number_in(answer.headers, "ratelimit-remaining") == 0
+    reset = number_in(answer.headers, "ratelimit-reset") if spent else None
+    asked = number_in(answer.headers, "Retry-After") or reset
+    return asked or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
 
 
-def _number(headers: Mapping[str, str], name: str) -> float | None:
+def number_in(headers: Mapping[str, str], name: str) -> float | None:
+    """Read a header that is a number, or None where it is absent, a date or nonsense."""
     try:
         number = float(headers.get(name, ""))
     except ValueError:  # absent, or a Retry-After that is a date
