@@ -28,7 +28,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    tuple_,
     update,
 )
 
@@ -49,7 +48,6 @@ from airflow_kombo.runs import assert_alive
 from airflow_kombo.tables import Tables
 
 _KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
-_LINK: Final = ("integration_id", "target_type", "target_id", "url_hash")
 
 
 _SENDING: Final = Outcome(Status.SENDING)
@@ -116,8 +114,7 @@ class Ledger:
         redeliver: Collection[str],
     ) -> Claims:
         assert_alive(connection, self.tables, run_id)
-        seen = self._seen(connection, [delivery.key for delivery in deliveries])
-        claims = self._decide(connection, run_id, deliveries, redeliver, seen)
+        claims, seen = self._decide(connection, run_id, deliveries, redeliver)
         won = {claim.delivery.key: _claimed(claim) for claim in claims.won}
         self._write(connection, won, seen)
         self._write_attempts(connection, claims.won)
@@ -126,8 +123,7 @@ class Ledger:
     def foresee(self, deliveries: Sequence[Delivery], redeliver: Collection[str] = ()) -> Claims:
         """Give what `claim` would give now, and write nothing."""
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
-            seen = self._seen(connection, [delivery.key for delivery in deliveries])
-            return self._decide(connection, "", deliveries, redeliver, seen)
+            return self._decide(connection, "", deliveries, redeliver)[0]
 
     def _decide(
         self,
@@ -135,9 +131,10 @@ class Ledger:
         run_id: str,
         deliveries: Sequence[Delivery],
         redeliver: Collection[str],
-        seen: Mapping[LinkKey, Seen],
-    ) -> Claims:
-        owners = self._owners(connection, deliveries)
+    ) -> tuple[Claims, dict[LinkKey, Seen]]:
+        keys = [delivery.key for delivery in deliveries]
+        url_hashes = [delivery.url_hash for delivery in deliveries]
+        seen, owners = self._look(connection, keys, url_hashes)
         won: dict[LinkKey, Claim] = {}
         duplicates, skipped = [], []
         for delivery in _in_lock_order(deliveries):
@@ -149,7 +146,7 @@ class Ledger:
                 duplicates.append((delivery, owner))
             else:
                 won[key] = Claim(delivery, run_id, known.attempts + 1 if known else 1)
-        return Claims(tuple(won.values()), tuple(duplicates), tuple(skipped))
+        return Claims(tuple(won.values()), tuple(duplicates), tuple(skipped)), seen
 
     def note(self, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
         """Write the fate of rows that are not sent; give those that were left as they are.
@@ -165,7 +162,7 @@ class Ledger:
 
     def _note(self, connection: Connection, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
         assert_alive(connection, self.tables, run_id)
-        seen = self._seen(connection, [row.key for row in rows])
+        seen, _ = self._look(connection, [row.key for row in rows])
         noted: dict[LinkKey, dict[str, Any]] = {}
         left = []
         for row in _in_lock_order(rows):
@@ -256,28 +253,37 @@ class Ledger:
             attempts.c.status.is_(None),
         )
 
-    def _seen(self, connection: Connection, keys: Collection[LinkKey]) -> dict[LinkKey, Seen]:
-        links = self.tables.links
-        key_columns = [links.c[name] for name in _KEY]
-        query = select(
-            *key_columns,
-            links.c.status,
-            links.c.attempts,
-            links.c.request_hash,
-            links.c.error_code,
-            links.c.error_message,
-        ).where(tuple_(*key_columns).in_([_values(key) for key in keys]))
-        return {LinkKey(*row[:4]): row for row in connection.execute(query)}
+    def _look(
+        self, connection: Connection, keys: Collection[LinkKey], url_hashes: Collection[str] = ()
+    ) -> tuple[dict[LinkKey, Seen], dict[tuple[str, ...], str]]:
+        """Give what is known of rows by key, and which result has each link of their targets.
 
-    def _owners(
-        self, connection: Connection, deliveries: Iterable[Delivery]
-    ) -> dict[tuple[str, ...], str]:
-        links = self.tables.links
-        link_columns = [links.c[name] for name in _LINK]
-        query = select(*link_columns, links.c.result_id).where(
-            tuple_(*link_columns).in_([_link_of(delivery) for delivery in deliveries])
+        Asked for by target, which is what both indexes begin with: PostgreSQL plans a list of
+        whole keys as so many conditions, and is slower the longer it is.
+        """
+        links = self.tables.links.c
+        query = select(
+            *(links[name] for name in _KEY),
+            links.url_hash,
+            links.status,
+            links.attempts,
+            links.request_hash,
+            links.error_code,
+            links.error_message,
+        ).where(
+            links.integration_id.in_({key.integration_id for key in keys}),
+            links.target_type.in_({key.target_type for key in keys}),
+            links.target_id.in_({key.target_id for key in keys}),
+            or_(
+                links.result_id.in_({key.result_id for key in keys}),
+                links.url_hash.in_(url_hashes),
+            ),
         )
-        return {tuple(row[:4]): row.result_id for row in connection.execute(query)}
+        rows = connection.execute(query).all()
+        owners: dict[tuple[str, ...], str] = {
+            (*row[:3], row.url_hash): row.result_id for row in rows if row.url_hash
+        }
+        return {LinkKey(*row[:4]): row for row in rows}, owners
 
     def _write(
         self,
@@ -354,10 +360,6 @@ def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
         "url_hash": None,
         "run_id": run_id,
     }
-
-
-def _values(key: LinkKey) -> tuple[str, ...]:
-    return (key.integration_id, key.target_type, key.target_id, key.result_id)
 
 
 def _link_of(delivery: Delivery) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     exc,
     inspect,
+    text,
 )
 
 from airflow_kombo.database import cause_of
@@ -127,7 +128,7 @@ def _link_indexes(name: str) -> list[Index]:
     return [
         # The database itself holds that one link is not sent under two result ids.
         Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
-        Index(f"{name}_status", "status", "run_id"),  # what is in doubt, and whose it is
+        _partial(f"{name}_sending", "run_id", "status = 'sending'"),
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
     ]
 
@@ -142,8 +143,18 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("claimed_at", _MOMENT, nullable=False),
         Column("answered_at", _MOMENT),
         Column("milliseconds", Integer),
-        Index(f"{name}_run", "run_id", "status"),
+        _partial(f"{name}_open", "run_id", "status IS NULL"),
     ]
+
+
+def _partial(name: str, column: str, condition: str) -> Index:
+    """Index only the rows that a dead run may have left: they are few, whatever the table holds.
+
+    An index on all rows would also tempt PostgreSQL, while it has no statistics yet, to look for
+    one row to record among all that are being sent.
+    """
+    only = text(condition)
+    return Index(name, column, postgresql_where=only, sqlite_where=only)
 
 
 def _runs() -> list[Column[Any]]:
