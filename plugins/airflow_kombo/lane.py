@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS: Final = 16
 """Rows that are claimed at once, and that may wait to be recorded."""
+_SHORTEST_PAUSE_SECONDS: Final = 0.001
 MOST_RETRIES: Final = 1_000
 """Rows that may wait to be sent again before new ones are read."""
 SKIPPED: Final = "skipped"
@@ -172,10 +173,13 @@ class Lane:
             call = asyncio.create_task(self._send(self._unsent.popleft(), number, probe=probe))
             self._calls.add(call)
             call.add_done_callback(self._called)
-        gates = (self._pace, self._breaker, self._rate)
-        pause = max(gate.pause(monotonic()) for gate in gates)
-        if self._unsent and pause and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(pause, self._on_time)
+        if self._unsent and not self._is_over and self._timer is None:
+            gates = (self._pace, self._breaker, self._rate)
+            pause = max(gate.pause(monotonic()) for gate in gates)
+            # A gate may have opened since it said no: with no call out, nobody else would wake us.
+            if pause or not self._calls:
+                wait = max(pause, _SHORTEST_PAUSE_SECONDS)
+                self._timer = asyncio.get_running_loop().call_later(wait, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
