@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kombo.breaker import Breaker
+from airflow_kombo.breaker import PATIENCE_SECONDS, Breaker
 from airflow_kombo.errors import Verdict
 
 NOW = 1000.0
@@ -79,3 +79,22 @@ def test_calls_that_were_out_when_it_opened_do_not_count():
         breaker.heed(Verdict.UNKNOWN, NOW + 29, probe=False)
     assert not breaker.given_up
     assert breaker.allows(NOW + 30)
+
+
+def test_nothing_but_limits_for_long_is_an_outage():
+    """An integration that only ever meets limits is given up after a while, and not before."""
+    breaker = Breaker()
+    for seconds in (0, 1, PATIENCE_SECONDS - 1):
+        breaker.heed(Verdict.WAIT, NOW + seconds, probe=False)
+    assert not breaker.given_up
+    breaker.heed(Verdict.WAIT, NOW + PATIENCE_SECONDS, probe=False)
+    assert breaker.given_up
+
+
+def test_an_answer_between_limits_is_patience_well_spent():
+    """Whoever gets through now and then may go on meeting limits in between."""
+    breaker = Breaker()
+    breaker.heed(Verdict.WAIT, NOW, probe=False)
+    breaker.heed(Verdict.CREATED, NOW + 1, probe=False)
+    breaker.heed(Verdict.WAIT, NOW + PATIENCE_SECONDS, probe=False)
+    assert not breaker.given_up

@@ -345,6 +345,29 @@ def test_what_does_not_end_in_time_is_in_doubt(warehouse, tables, source_table, 
     assert by_result(warehouse, tables)["r1"].status == "unknown"
 
 
+def test_what_could_not_be_recorded_is_counted_as_in_doubt(
+    warehouse, tables, source_table, standin
+):
+    """An answer that the ledger would not take leaves its row in doubt, in the account as well."""
+    standin.set_latency((0.2, 0.2))
+    fill(warehouse, source_table, [row("r1")])
+
+    async def stopped():
+        run = await make_run(warehouse, tables, settings=Settings(drain=0.5))()
+        sending = asyncio.create_task(run.deliver())
+        await until_received(standin)
+        with warehouse.begin() as connection:
+            connection.execute(text("ALTER TABLE kombo_result_link_attempts RENAME TO gone"))
+        run.stop("The task was told to end.")
+        with pytest.raises(RunStoppedError):
+            await sending
+        return run.report
+
+    assert asyncio.run(stopped()).counts == {"unknown": 1}
+    assert by_result(warehouse, tables)["r1"].status == "sending"
+    assert len(created(standin)) == 1
+
+
 def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, standin):
     """A ledger that fails stops the run at once, with an error that names it."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])

@@ -14,6 +14,10 @@ FAILURES: Final = 5
 COOL_DOWN_SECONDS: Final = 30.0
 """How long an open breaker waits before its one probe."""
 
+PATIENCE_SECONDS: Final = 900.0
+"""How long nothing but limits may be met. Windows are of a minute: what lasts longer is an outage
+that looks like a limit, such as a load balancer's 503, and waiting for it costs no try."""
+
 _FAILED: Final = frozenset({Verdict.UNKNOWN, Verdict.RETRY})
 
 
@@ -30,6 +34,7 @@ class Breaker:
         self._failures = 0
         self._probe_at: float | None = None
         self._probing = False
+        self._limited_since: float | None = None
 
     def pause(self, now: float) -> float:
         """Give the seconds until the next call may pass; it may at 0, unless a probe is out."""
@@ -37,9 +42,9 @@ class Breaker:
 
     def allows(self, now: float) -> bool:
         """Say whether a call may pass."""
-        if self._probe_at is None:
-            return True
-        return not (self.given_up or self._probing) and now >= self._probe_at
+        if self.given_up or self._probe_at is None:
+            return not self.given_up
+        return not self._probing and now >= self._probe_at
 
     def sent(self) -> bool:
         """Note that a call was sent, and say whether it is the probe."""
@@ -49,6 +54,13 @@ class Breaker:
     def heed(self, verdict: Verdict, now: float, *, probe: bool) -> None:
         """Learn from a call's outcome; while the breaker is open, only the probe's counts."""
         failed = verdict in _FAILED
+        if verdict is not Verdict.WAIT:
+            self._limited_since = None
+        elif self._limited_since is None:
+            self._limited_since = now
+        elif now - self._limited_since >= PATIENCE_SECONDS:
+            self.given_up = True
+            return
         if probe:
             self._probing = False
             self.given_up = failed

@@ -14,6 +14,7 @@ from airflow_kombo.hook import KomboClient
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.recorder import Recorder
+from airflow_kombo.runs import HEARTBEAT_SECONDS
 from airflow_kombo.source import Selection, Source
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Settings:
     first_retry: float = 2.0
     longest_retry: float = 60.0
     cool_down: float = COOL_DOWN_SECONDS
-    heartbeat: float = 10.0
+    heartbeat: float = HEARTBEAT_SECONDS
     drain: float = 45.0
 
 

@@ -225,6 +225,9 @@ class Lane:
         self._unrecorded += 1
         try:
             await self._shared.recorder.record(recorded)
+        except (LedgerError, asyncio.CancelledError):
+            self._count(Status.UNKNOWN, 1)  # what the next run will find: a row that is `sending`
+            raise
         finally:
             self._unrecorded -= 1
 
