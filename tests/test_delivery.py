@@ -378,6 +378,27 @@ def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, st
     assert standin.stats()["received"] == 0
 
 
+def test_a_claim_whose_commit_was_not_answered_goes_back(
+    warehouse, tables, source_table, standin, monkeypatch
+):
+    """Rows that were claimed without our hearing of it were not sent: they are not in doubt."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(20)])
+    claim = Ledger.claim
+
+    def claim_unheard(*args):
+        claim(*args)
+        raise LedgerError("The connection was lost.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "claim", claim_unheard)
+        with pytest.raises(LedgerError, match="was lost"):
+            run_day(warehouse, tables)
+    assert statuses(warehouse, tables) == {"retryable": 16}
+    assert all_of(warehouse, tables.attempts) == []
+    assert run_day(warehouse, tables).counts == {"success": 20}
+    assert standin.stats()["received"] == 20
+
+
 def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, standin):
     """Of rows with one key the first is sent, the others are counted as skipped."""
     fill(warehouse, source_table, [row("r1"), row("r1"), row("r1", assessment_name="Other")])

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 from airflow_kombo.breaker import COOL_DOWN_SECONDS
 from airflow_kombo.errors import KomboError
+from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.hook import KomboClient
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.models import Delivery
+from airflow_kombo.outcomes import Claims
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import HEARTBEAT_SECONDS
 from airflow_kombo.source import Selection, Source
@@ -92,6 +95,8 @@ class Shared:
     default_integration: str | None
     ledger: Ledger
     client: KomboClient
+    claimer: GroupCommit[Delivery, Claims]
+    """Claims rows for all lanes at once."""
     recorder: Recorder
     settings: Settings
     stop: Stop

@@ -15,6 +15,8 @@ from airflow_kombo.errors import LedgerError
 
 _SQLITE_BUSY_MILLISECONDS: Final = 60_000
 """How long a writer waits for another process's transaction."""
+_IN_EACH_OTHERS_WAY: Final = frozenset({"40001", "40P01"})
+"""SQL's states for transactions that could not be put in an order, or waited for each other."""
 _RACES: Final = 8
 """How often a transaction that lost a race against another run's is tried again."""
 
@@ -54,10 +56,21 @@ def prepare(engine: Engine) -> Engine:
     read before deadlock. `BEGIN IMMEDIATE` makes the second wait instead: SQLAlchemy's own recipe.
     """
     engine.hide_parameters = True
+    if engine.dialect.driver == "psycopg":
+        event.listen(engine, "connect", _plan_anew)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _plan_anew(connection: Any, _record: object) -> None:
+    """Keep no prepared statements.
+
+    A plan that was kept while the table was empty is one for an empty table, and a pooler between
+    us and PostgreSQL (PgBouncer) loses them.
+    """
+    connection.prepare_threshold = None
 
 
 def _leave_transactions_to_us(connection: Any, _record: object) -> None:
@@ -93,8 +106,9 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
     """
     for _ in range(_RACES):
         with (
-            suppress(RaceLostError, exc.IntegrityError),
-            _as_ledger_error(doing, passing=exc.IntegrityError),
+            suppress(RaceLostError),
+            _as_ledger_error(doing),
+            _as_lost_race(),
             engine.begin() as connection,
         ):
             return work(connection)
@@ -102,13 +116,21 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
 
 
 @contextmanager
-def _as_ledger_error(
-    doing: str, passing: type[Exception] | tuple[type[Exception], ...] = ()
-) -> Iterator[None]:
+def _as_lost_race() -> Iterator[None]:
     try:
         yield
-    except passing:
-        raise
+    except exc.IntegrityError:
+        raise RaceLostError from None
+    except exc.OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) not in _IN_EACH_OTHERS_WAY:
+            raise
+        raise RaceLostError from None
+
+
+@contextmanager
+def _as_ledger_error(doing: str) -> Iterator[None]:
+    try:
+        yield
     except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
         raise LedgerError(f"The warehouse could not {doing}: {cause_of(error)}") from None
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
+from airflow_kombo import models
 from airflow_kombo.context import Settings, Shared, Stop
-from airflow_kombo.errors import LedgerError, RunStoppedError
+from airflow_kombo.errors import LedgerError, RunStoppedError, Status
+from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.outcomes import Claims, Outcome
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, Source, allot
@@ -104,7 +109,7 @@ class Delivery:
         :raises RunStoppedError: if it was told to stop.
         """
         self._loop = asyncio.get_running_loop()
-        with self._pool:
+        with self._pool, _fewer_to_search():
             await self._in_thread(self._runs.start, self._run)
             self._last_beat = monotonic()
             heart = asyncio.create_task(self._beat())
@@ -140,6 +145,9 @@ class Delivery:
         report.settled = await self._settle()
 
     def _shared(self, client: KomboClient, lanes: int) -> Shared:
+        recorder = Recorder(
+            lambda batch: self._in_thread(self._ledger.record, batch), self._stop.now
+        )
         return Shared(
             run_id=self._run.run_id,
             lanes=lanes,
@@ -149,15 +157,33 @@ class Delivery:
             default_integration=self._hook.default_integration,
             ledger=self._ledger,
             client=client,
-            recorder=Recorder(
-                lambda batch: self._in_thread(self._ledger.record, batch),
-                self._stop.now,
-            ),
+            claimer=GroupCommit(partial(self._claim, recorder)),
+            recorder=recorder,
             settings=self._settings,
             stop=self._stop,
             in_thread=self._in_thread,
             is_alive=self._is_alive,
         )
+
+    async def _claim(self, recorder: Recorder, deliveries: list[models.Delivery]) -> Claims:
+        """Claim rows; if the ledger fails, nothing was sent, so nothing may stay claimed.
+
+        Its COMMIT may have been done and only its answer lost.
+        """
+        ledger, run_id = self._ledger, self._run.run_id
+        try:
+            claims: Claims = await self._in_thread(
+                ledger.claim, run_id, deliveries, self._selection.redeliver
+            )
+        except LedgerError as error:
+            self._stop.now(error)
+            message = f"Not sent, the run ended before it: {error}"
+            outcome = Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
+            await recorder.insist(
+                lambda: self._in_thread(ledger.release_unheard, run_id, deliveries, outcome)
+            )
+            raise
+        return claims
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
@@ -206,6 +232,20 @@ class Delivery:
         if settled:
             log.warning("%d rows of runs that died are unknown now", settled)
         return settled
+
+
+@contextmanager
+def _fewer_to_search() -> Iterator[None]:
+    """Keep the garbage collector from searching all of Airflow again for every few rows.
+
+    What is there before the run stays until its end: that is a fifth of the time a row takes.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _happened(event: asyncio.Event, within: float) -> bool:

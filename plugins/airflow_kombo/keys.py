@@ -69,6 +69,8 @@ def key_of(row: Row, default_integration: str | None) -> tuple[LinkKey, RowError
 
 
 def _id_text(value: object) -> str:
+    if type(value) is str:  # as nearly every id is
+        return value.strip()
     if is_missing(value):
         return ""
     try:

@@ -101,11 +101,15 @@ class Lane:
     def _is_over(self) -> bool:
         return bool(self._shared.stop or self._blocked or self._breaker.given_up or self._bug)
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._unsent) + self._unrecorded < BATCH_ROWS
+
     async def _batches(self) -> AsyncIterator[list[Delivery]]:
         exhausted = False
         while not self._is_over:
             self._changed.clear()
-            if len(self._unsent) + self._unrecorded >= BATCH_ROWS:
+            if not self._has_room:
                 await self._change()
             elif due := self._due():
                 yield due
@@ -120,11 +124,14 @@ class Lane:
                 return
 
     async def _change(self) -> None:
-        """Return when a call has ended, the run stops, or the next retry is due."""
-        timeout = max(0.0, self._retries[0][0] - monotonic()) if self._retries else None
-        waiting = asyncio.create_task(self._changed.wait())
-        await asyncio.wait({waiting}, timeout=timeout)
-        waiting.cancel()
+        """Return when there is room for another batch, the run stops, or a retry is due."""
+        due = None
+        if self._retries:
+            wait = max(0.0, self._retries[0][0] - monotonic())
+            due = asyncio.get_running_loop().call_later(wait, self._changed.set)
+        await self._changed.wait()
+        if due:
+            due.cancel()
 
     def _due(self) -> list[Delivery]:
         due: list[Delivery] = []
@@ -157,10 +164,7 @@ class Lane:
     # Claim, send, record ------------------------------------------------------------------------
 
     async def _claim(self, batch: Sequence[Delivery]) -> None:
-        shared = self._shared
-        claims = await shared.in_thread(
-            shared.ledger.claim, shared.run_id, batch, shared.selection.redeliver
-        )
+        claims = (await self._shared.claimer.join(batch)).of(batch)
         self._count(SKIPPED, len(claims.skipped))
         self._unsent.extend(claims.won)
         self._pump()
@@ -239,7 +243,8 @@ class Lane:
         elif error:
             self._bug = self._bug or error
         self._pump()
-        self._changed.set()
+        if self._has_room or self._is_over:
+            self._changed.set()
 
     def _heed(self, verdict: Verdict, outcome: Answer | TransportError) -> None:
         """Stop the lane, or the run, at once where an answer says that the rest would fail too."""

@@ -9,29 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Engine,
-    Table,
-    Update,
-    and_,
-    bindparam,
-    case,
-    delete,
-    func,
-    insert,
-    null,
-    or_,
-    select,
-    update,
-)
-
-from airflow_kombo.database import RaceLostError, in_race, transaction, utc_now
+from airflow_kombo.bulk import distinct
+from airflow_kombo.database import RaceLostError, in_race, transaction
 from airflow_kombo.errors import Status
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
@@ -45,13 +26,11 @@ from airflow_kombo.outcomes import (
     may_be_sent,
 )
 from airflow_kombo.runs import assert_alive
+from airflow_kombo.statements import KEY, Statements
 from airflow_kombo.tables import Tables
 
-_KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
-
-
-_SENDING: Final = Outcome(Status.SENDING)
-_OUTCOME: Final = tuple(_SENDING.values)
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Insert
 
 
 def keeper(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
@@ -88,6 +67,7 @@ class Ledger:
         self.engine = engine
         self.tables = tables
         self.kept = kept or keeper()
+        self._sql = Statements(engine, tables)
 
     def claim(
         self,
@@ -115,9 +95,11 @@ class Ledger:
     ) -> Claims:
         assert_alive(connection, self.tables, run_id)
         claims, seen = self._decide(connection, run_id, deliveries, redeliver)
-        won = {claim.delivery.key: _claimed(claim) for claim in claims.won}
-        self._write(connection, won, seen)
-        self._write_attempts(connection, claims.won)
+        won = {
+            claim.delivery.key: _claimed(claim, self.kept(claim.delivery.body))
+            for claim in claims.won
+        }
+        self._write(connection, won, seen, self._sql.insert_attempts)
         return claims
 
     def foresee(self, deliveries: Sequence[Delivery], redeliver: Collection[str] = ()) -> Claims:
@@ -141,7 +123,7 @@ class Ledger:
             key, known = delivery.key, seen.get(delivery.key)
             owner = owners.setdefault(_link_of(delivery), key.result_id)
             if key in won or not may_be_sent(known, delivery, redeliver):
-                skipped.append(key)
+                skipped.append(delivery)
             elif owner != key.result_id:
                 duplicates.append((delivery, owner))
             else:
@@ -182,13 +164,16 @@ class Ledger:
         :raises LedgerError: if nothing was written.
         """
         rows = [
-            {**_bound(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
+            {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
             for one in sorted(recorded, key=lambda one: one.claim.delivery.key)
         ]
+
+        def work(connection: Connection) -> None:
+            sql = self._sql
+            sql.answered.execute(connection, rows, sql.record_links, sql.record_attempts)
+
         if rows:
-            with transaction(self.engine, "record outcomes") as connection:
-                connection.execute(self._record_links, rows)
-                connection.execute(self._record_attempts, rows)
+            in_race(self.engine, "record outcomes", work)
 
     def release(self, claims: Sequence[Claim], outcome: Outcome) -> None:
         """Give back claims that were surely not sent: their attempt never was.
@@ -196,90 +181,41 @@ class Ledger:
         :raises LedgerError: if nothing was given back.
         """
         rows = [
-            {**_bound(claim), **outcome.values}
+            {**_attempt(claim), **outcome.values}
             for claim in sorted(claims, key=lambda claim: claim.delivery.key)
         ]
+
+        def work(connection: Connection) -> None:
+            sql = self._sql
+            sql.answered.execute(connection, rows, sql.release_links, sql.forget_attempts)
+
         if rows:
-            with transaction(self.engine, "give rows back") as connection:
-                connection.execute(self._release_links, rows)
-                connection.execute(self._forget_attempts, rows)
+            in_race(self.engine, "give rows back", work)
 
-    # What the statements are made of. They are built once: building costs more than running.
+    def release_unheard(
+        self, run_id: str, deliveries: Sequence[Delivery], outcome: Outcome
+    ) -> None:
+        """Give back what a claim that failed has claimed after all: its COMMIT was not answered.
 
-    @cached_property
-    def _record_links(self) -> Update:
-        links = self.tables.links
-        in_doubt = or_(
-            links.c.status == Status.SENDING.value, links.c.status == Status.UNKNOWN.value
-        )
-        return (
-            update(links)
-            .where(_is_bound(links), links.c.attempts == bindparam("of_attempt"), in_doubt)
-            .values({name: bindparam(name) for name in _OUTCOME} | {"updated_at": utc_now()})
-        )
-
-    @cached_property
-    def _record_attempts(self) -> Update:
-        attempts = self.tables.attempts
-        unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
-        return (
-            update(attempts)
-            .where(_is_bound(attempts), attempts.c.attempt == bindparam("of_attempt"), unanswered)
-            .values({name: bindparam(name) for name in (*_OUTCOME, "milliseconds")})
-            .values(answered_at=utc_now())
-        )
-
-    @cached_property
-    def _release_links(self) -> Update:
-        links = self.tables.links
-        return (
-            update(links)
-            .where(_is_bound(links), links.c.attempts == bindparam("of_attempt"))
-            .where(links.c.status == Status.SENDING.value)
-            .values({name: bindparam(name) for name in _OUTCOME})
-            .values(
-                attempts=links.c.attempts - 1,
-                first_sent_at=case((links.c.attempts == 1, null()), else_=links.c.first_sent_at),
-                updated_at=utc_now(),
-            )
-        )
-
-    @cached_property
-    def _forget_attempts(self) -> Any:
-        attempts = self.tables.attempts
-        return delete(attempts).where(
-            _is_bound(attempts),
-            attempts.c.attempt == bindparam("of_attempt"),
-            attempts.c.status.is_(None),
-        )
+        :raises LedgerError: if nothing was given back.
+        """
+        with transaction(self.engine, "look rows up", reads_only=True) as connection:
+            seen, _ = self._look(connection, [delivery.key for delivery in deliveries])
+        unheard = [
+            Claim(delivery, run_id, known.attempts)
+            for delivery in deliveries
+            if (known := seen.get(delivery.key))
+            and (known.status, known.run_id) == (Status.SENDING, run_id)
+        ]
+        self.release(unheard, outcome)
 
     def _look(
-        self, connection: Connection, keys: Collection[LinkKey], url_hashes: Collection[str] = ()
+        self, connection: Connection, keys: Collection[LinkKey], url_hashes: Iterable[str] = ()
     ) -> tuple[dict[LinkKey, Seen], dict[tuple[str, ...], str]]:
-        """Give what is known of rows by key, and which result has each link of their targets.
-
-        Asked for by target, which is what both indexes begin with: PostgreSQL plans a list of
-        whole keys as so many conditions, and is slower the longer it is.
-        """
-        links = self.tables.links.c
-        query = select(
-            *(links[name] for name in _KEY),
-            links.url_hash,
-            links.status,
-            links.attempts,
-            links.request_hash,
-            links.error_code,
-            links.error_message,
-        ).where(
-            links.integration_id.in_({key.integration_id for key in keys}),
-            links.target_type.in_({key.target_type for key in keys}),
-            links.target_id.in_({key.target_id for key in keys}),
-            or_(
-                links.result_id.in_({key.result_id for key in keys}),
-                links.url_hash.in_(url_hashes),
-            ),
-        )
-        rows = connection.execute(query).all()
+        """Give what is known of rows by key, and which result has each link of their targets."""
+        asked = {name: distinct(getattr(key, name) for key in keys) for name in KEY}
+        given = {**asked, "url_hash": distinct(url_hashes)}
+        rows = connection.execute(self._sql.known, given).all()
         owners: dict[tuple[str, ...], str] = {
             (*row[:3], row.url_hash): row.result_id for row in rows if row.url_hash
         }
@@ -290,48 +226,19 @@ class Ledger:
         connection: Connection,
         rows: Mapping[LinkKey, dict[str, Any]],
         seen: Mapping[LinkKey, Seen],
+        *also: Insert,
     ) -> None:
         """Insert what is new, and change what is still as it was seen."""
-        links = self.tables.links
-        new = [asdict(key) | values for key, values in rows.items() if key not in seen]
-        if new:
-            sent = utc_now() if new[0]["status"] == Status.SENDING.value else null()
-            connection.execute(insert(links).values(first_sent_at=sent, updated_at=utc_now()), new)
-        for key, values in rows.items():
-            if key in seen:
-                self._change(connection, key, values, seen[key])
-
-    def _change(
-        self, connection: Connection, key: LinkKey, values: dict[str, Any], seen: Seen
-    ) -> None:
-        links = self.tables.links
-        unchanged = and_(
-            *(links.c[name] == value for name, value in asdict(key).items()),
-            links.c.status == seen.status,
-            links.c.attempts == seen.attempts,
-        )
-        sending = values["status"] == Status.SENDING.value
-        sent = func.coalesce(links.c.first_sent_at, utc_now()) if sending else links.c.first_sent_at
-        changed = connection.execute(
-            update(links)
-            .where(unchanged)
-            .values(**values, first_sent_at=sent, updated_at=utc_now())
-        )
-        if changed.rowcount != 1:
-            raise RaceLostError
-
-    def _write_attempts(self, connection: Connection, claims: Iterable[Claim]) -> None:
-        rows = [
-            {
-                **asdict(claim.delivery.key),
-                "attempt": claim.attempt,
-                "run_id": claim.run_id,
-                "request": self.kept(claim.delivery.body),
-            }
-            for claim in claims
+        new = [row for key, row in rows.items() if key not in seen]
+        known = [
+            {**row, "seen_status": seen[key].status, "seen_attempts": seen[key].attempts}
+            for key, row in rows.items()
+            if key in seen
         ]
-        if rows:
-            connection.execute(insert(self.tables.attempts).values(claimed_at=utc_now()), rows)
+        sql = self._sql
+        sql.written.execute(connection, new, *also, sql.insert_links)
+        if sql.written.execute(connection, known, *also, sql.change_links) != len(known):
+            raise RaceLostError
 
 
 def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
@@ -339,25 +246,26 @@ def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
     return sorted(rows, key=lambda row: row.key)
 
 
-def _claimed(claim: Claim) -> dict[str, Any]:
+def _claimed(claim: Claim, request: str | None) -> dict[str, Any]:
     delivery = claim.delivery
     return {
-        **_SENDING.values,
+        **delivery.key.columns,
+        "status": Status.SENDING.value,
         "assessment_date": delivery.assessment_date,
         "attempts": claim.attempt,
         "request_hash": delivery.request_hash,
         "url_hash": delivery.url_hash,
         "run_id": claim.run_id,
+        "request": request,
     }
 
 
 def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
     return {
+        **row.key.columns,
         **row.outcome.values,
         "assessment_date": row.assessment_date,
         "attempts": attempts,
-        "request_hash": None,
-        "url_hash": None,
         "run_id": run_id,
     }
 
@@ -367,10 +275,5 @@ def _link_of(delivery: Delivery) -> tuple[str, ...]:
     return (key.integration_id, key.target_type, key.target_id, delivery.url_hash)
 
 
-def _bound(claim: Claim) -> dict[str, Any]:
-    of_key = {f"of_{name}": value for name, value in asdict(claim.delivery.key).items()}
-    return {**of_key, "of_run_id": claim.run_id, "of_attempt": claim.attempt}
-
-
-def _is_bound(table: Table) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in (*_KEY, "run_id")))
+def _attempt(claim: Claim) -> dict[str, Any]:
+    return {**claim.delivery.key.columns, "run_id": claim.run_id, "attempt": claim.attempt}

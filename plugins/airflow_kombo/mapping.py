@@ -14,10 +14,18 @@ from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import yaml
-from jinja2 import Environment, StrictUndefined, Template, TemplateError, UndefinedError, meta
+from jinja2 import (
+    Environment,
+    StrictUndefined,
+    Template,
+    TemplateError,
+    UndefinedError,
+    meta,
+    nodes,
+)
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError
 
@@ -70,16 +78,40 @@ class Column(_Declared):
 
 class _TemplateText:
     def __init__(self, source: str) -> None:
-        self.columns = meta.find_undeclared_variables(_JINJA.parse(source))
+        tree = _JINJA.parse(source)
+        self.columns = meta.find_undeclared_variables(tree)
         self._template: Template = _JINJA.from_string(source)
+        self._pieces = _pieces_of(tree)
 
     def text(self, row: Row) -> str | None:
+        if self._pieces is None:
+            return self._render(row)
+        texts = []
+        for piece in self._pieces:
+            if isinstance(piece, nodes.TemplateData):
+                texts.append(piece.data)
+            elif is_missing(value := row.get(piece.name)):
+                return None
+            else:
+                texts.append(text_of(value))
+        return "".join(texts)
+
+    def _render(self, row: Row) -> str | None:
         # A missing value stays undefined, so that `default` and `is defined` work in a template.
         known = {name: plain(row[name]) for name in self.columns if not is_missing(row.get(name))}
         try:
             return self._template.render(known)
         except UndefinedError:
             return None
+
+
+def _pieces_of(tree: nodes.Template) -> list[nodes.TemplateData | nodes.Name] | None:
+    """Give text and names where a template is nothing else: Jinja's engine takes 10 µs a row."""
+    pieces = [piece for output in tree.body for piece in output.iter_child_nodes()]
+    plain_ones = all(isinstance(output, nodes.Output) for output in tree.body) and all(
+        isinstance(piece, (nodes.TemplateData, nodes.Name)) for piece in pieces
+    )
+    return cast("list[nodes.TemplateData | nodes.Name]", pieces) if plain_ones else None
 
 
 @dataclass(frozen=True)
@@ -218,7 +250,8 @@ class ResultLinkMapping(_Declared):
     def _text(self, field: str, row: Row) -> str | None:
         try:
             text = self._sources[field].text(row)
-            (text or "").encode()  # half a surrogate pair has no bytes to be sent as
+            if text and not text.isascii():
+                text.encode()  # half a surrogate pair has no bytes to be sent as
         except _ROW_FAULTS as error:
             own = isinstance(error, UnwritableError)  # any other's text may quote the value
             reason = str(error) if own else f"{type(error).__name__} in it"

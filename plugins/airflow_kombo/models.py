@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from ipaddress import IPv6Address
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -21,8 +21,7 @@ _LONGEST_MESSAGE: Final = 2_000
 """Characters of an error message or warning that are kept."""
 
 
-@dataclass(frozen=True, order=True)
-class LinkKey:
+class LinkKey(NamedTuple):
     """One delivery: a result on a candidate or an application of one integration.
 
     The target's type belongs to it: a candidate and an application may have the same id.
@@ -32,6 +31,11 @@ class LinkKey:
     target_type: str
     target_id: str
     result_id: str
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The key as the tables' columns name it."""
+        return self._asdict()
 
     @property
     def path(self) -> str:
@@ -209,7 +213,7 @@ class _Error(BaseModel):
 
 class _Body(BaseModel):
     status: Literal["success", "error"]
-    error: Annotated[_Error, BeforeValidator(_dict_or_empty)] = _Error()
+    error: Annotated[_Error, BeforeValidator(_dict_or_empty)] = Field(default_factory=_Error)
     warnings: Annotated[
         list[Annotated[_Lenient, BeforeValidator(_message_of)]], BeforeValidator(_list_or_empty)
     ] = Field(default_factory=list)

@@ -196,6 +196,7 @@ class KomboResultLinkOperator(BaseOperator):
         from airflow_kombo.context import Settings  # noqa: PLC0415
         from airflow_kombo.delivery import Delivery  # noqa: PLC0415
         from airflow_kombo.runs import Run, Runs  # noqa: PLC0415
+        from airflow_kombo.timeout import execution_timeout  # noqa: PLC0415
 
         instance, ledger = context["ti"], parts["ledger"]
         run = Run(
@@ -215,7 +216,8 @@ class KomboResultLinkOperator(BaseOperator):
         )
         report = self._delivery.report
         try:
-            await self._delivery.deliver()
+            with execution_timeout(self._delivery.stop):
+                await self._delivery.deliver()
         finally:
             self._tell(report.lanes)
         self._judge(report, run.run_id)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -38,9 +38,13 @@ class Outcome:
     def values(self) -> dict[str, Any]:
         """The columns' values."""
         return {
-            **asdict(self),
             "status": self.status.value,
             "warnings": list(self.warnings) or None,
+            "error_code": self.error_code,
+            "error_title": self.error_title,
+            "error_message": self.error_message,
+            "log_url": self.log_url,
+            "http_status": self.http_status,
         }
 
 
@@ -78,8 +82,17 @@ class Claims:
     won: tuple[Claim, ...]
     duplicates: tuple[tuple[Delivery, str], ...]
     """Rows whose link another row has already, each with that row's result id."""
-    skipped: tuple[LinkKey, ...]
+    skipped: tuple[Delivery, ...]
     """Rows that are done, in another run's hands, or unchanged since they were refused."""
+
+    def of(self, deliveries: Iterable[Delivery]) -> Claims:
+        """Give what became of these very rows: another lane may hold a row of the same key."""
+        these = set(map(id, deliveries))
+        return Claims(
+            tuple(claim for claim in self.won if id(claim.delivery) in these),
+            tuple(one for one in self.duplicates if id(one[0]) in these),
+            tuple(one for one in self.skipped if id(one) in these),
+        )
 
 
 def may_be_sent(known: Seen | None, delivery: Delivery, redeliver: Collection[str]) -> bool:

@@ -1,8 +1,7 @@
-"""Outcomes, recorded in batches: as many as came in while the last batch was being written."""
+"""Outcomes, recorded in groups, and insisted on: they have happened."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -14,9 +13,9 @@ from tenacity import (
 )
 
 from airflow_kombo.errors import LedgerError
+from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.outcomes import Recorded
 
-_LARGEST_BATCH: Final = 500
 _LONGEST_WAIT_SECONDS: Final = 10.0
 GIVE_UP_SECONDS: Final = 300.0
 """How long a ledger that does not answer is asked again: what cannot be recorded is in doubt."""
@@ -39,21 +38,14 @@ class Recorder:
         self._write = write
         self._on_failure = on_failure
         self._give_up_after = give_up_after
-        self._turn = asyncio.Lock()
-        self._open: list[Recorded] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._group = GroupCommit[Recorded, None](self._insist_on)
 
     async def record(self, recorded: Recorded) -> None:
         """Return when an outcome is durable.
 
         :raises LedgerError: if it could not be recorded within the time set for it.
         """
-        if self._writing is None or len(self._open) >= _LARGEST_BATCH:
-            self._open = []
-            self._writing = asyncio.create_task(self._write_in_turn(self._open))
-        self._open.append(recorded)
-        # Shielded: the outcome is written even if the one who waits for it is cancelled.
-        await asyncio.shield(self._writing)
+        await self._group.join([recorded])
 
     async def insist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write until it is done: what happened has to be told, even by a ledger that was down.
@@ -73,8 +65,5 @@ class Recorder:
                     self._on_failure(error)
                     raise
 
-    async def _write_in_turn(self, batch: list[Recorded]) -> None:
-        async with self._turn:
-            if self._open is batch:
-                self._writing = None  # what comes from now on goes into the next batch
-            await self.insist(lambda: self._write(batch))
+    async def _insist_on(self, group: list[Recorded]) -> None:
+        await self.insist(lambda: self._write(group))

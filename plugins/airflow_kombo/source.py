@@ -45,6 +45,9 @@ from airflow_kombo.values import is_missing
 
 PAGE_ROWS: Final = 1_000
 """Rows of one integration that are in memory at once, give or take those of one result."""
+_ROWS_IN_MEMORY: Final = 20_000
+"""Of all integrations; where there are many, each reads smaller pages."""
+_SMALLEST_PAGE_ROWS: Final = 50
 
 _ORDER: Final = ("result_id", "application_id", "candidate_id")
 
@@ -129,6 +132,8 @@ class QuerySource:
                 counts[integration_id] += rows
                 # Two spellings may be one integration: NULL and the default, or a blank around it.
                 self._parts.setdefault(integration_id, []).append(part)
+        fair = max(_SMALLEST_PAGE_ROWS, _ROWS_IN_MEMORY // max(1, len(counts)))
+        self.page_rows = min(self.page_rows, fair)
         return counts
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:

@@ -13,6 +13,8 @@ class UnwritableError(ValueError):
     """A value has no text for a person; the message says why, and does not quote it."""
 
 
+_PLAIN: Final = frozenset({str, int, bool, date, datetime})
+"""What is written as it is: nearly every value, so it is told first."""
 _EXACT: Final = 2.0**53
 """Below it, a float that is whole is the number that was meant."""
 _DIGITS: Final = 30
@@ -21,7 +23,9 @@ _DIGITS: Final = 30
 
 def is_missing(value: object) -> bool:
     """Whether a value says nothing: NULL, NaN, NaT, pandas' NA or blank text."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if isinstance(value, str):
+        return not value.strip()
+    if value is None:
         return True
     try:
         return bool(value != value)  # noqa: PLR0124 - NaN, NaT and Decimal("NaN") differ from themselves
@@ -36,6 +40,8 @@ def plain(value: Any) -> Any:
 
     :raises UnwritableError: for a number that is not finite, and for numpy's raw nanoseconds.
     """
+    if type(value) in _PLAIN:
+        return value
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind in {"m", "M"}:
         raise UnwritableError("must be a date or a time of the database's, not of numpy's")
