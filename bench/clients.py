@@ -1,25 +1,18 @@
-"""Who posts: our delivery, a bare loop and the official client, each in a process of its own.
+"""Who posts: our delivery, a bare loop and the official client, and what it takes each of them.
 
-`python -m bench.clients WHO DAY [ROWS]` posts the day's rows, or so many of them (which our
-delivery does not: it has the whole day), and prints what it took as a line of JSON. It is a process
-of its own because peak memory and CPU time are a process's. It finds the warehouse and Kombo where
-a deployment names them: in Airflow's connections, from the environment.
+Each run is a process of its own (see `stage`). It finds the warehouse and Kombo where a deployment
+names them: in Airflow's connections, from the environment.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import islice
-from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -37,51 +30,16 @@ from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import QuerySource, Selection
 from airflow_kombo.tables import Tables
 from airflow_kombo.warehouse import engine_of
+from bench.process import ROOT, Took, measured
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 IN_FLIGHT: Final = 32
 """What the bare loop and the official client keep on the wire."""
 _QUERY: Final = (ROOT / "include" / "sql" / "assessment_results.sql").read_text("utf-8")
 _MAPPING: Final = ROOT / "include" / "result_link_mapping.yaml"
 _DRAIN_SECONDS: Final = 0.5
-_PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts `ru_maxrss`."""
-
-
-@dataclass(frozen=True)
-class Took:
-    """What a run took.
-
-    :param seconds: Of the run itself, without what the process did to get there: starting Python,
-        importing Airflow, and with other clients than ours making the requests.
-    :param cpu: CPU seconds of the run itself, in user and system mode.
-    :param cpu_before: CPU seconds of what the process did to get there.
-    :param peak_mb: The most memory that the process ever held, in MB.
-    :param counts: Our run's account: `planned`, `success` and so on.
-    """
-
-    seconds: float
-    cpu: float
-    cpu_before: float
-    peak_mb: float
-    counts: Mapping[str, int]
-
-
-def _cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def measured(run: Callable[[], Mapping[str, int]]) -> Took:
-    """Run something, and give what it took."""
-    began, before = monotonic(), _cpu()
-    counts = run()
-    seconds, cpu = monotonic() - began, _cpu() - before
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT / 1e6
-    return Took(seconds, cpu, before, peak, counts)
 
 
 def ours(day: date, _rows: int | None) -> Took:
@@ -141,12 +99,14 @@ def _posted(
     rows: int | None,
     post: Callable[[str, str, list[Request]], Coroutine[Any, Any, None]],
 ) -> Took:
-    """Make the requests beforehand, so that only posting is measured."""
+    """Make the requests beforehand, and post one, so that nothing but posting is measured."""
     requests = list(islice(_requests(day), rows))
     kombo = BaseHook.get_connection("kombo_default")
+    url, key = str(kombo.host), str(kombo.password)
+    asyncio.run(post(url, key, requests[:1]))  # the official client imports much at its first
 
     def run() -> Mapping[str, int]:
-        asyncio.run(post(str(kombo.host), str(kombo.password), requests))
+        asyncio.run(post(url, key, requests[1:]))
         return {"success": len(requests)}
 
     return measured(run)
@@ -194,7 +154,7 @@ class _official_clients(AsyncExitStack):  # noqa: N801 - used as a function
         self._of = (url, key, sorted({request.key.integration_id for request in requests}))
 
     async def __aenter__(self) -> dict[str, Any]:  # type: ignore[override]
-        from kombo import Kombo  # noqa: PLC0415 - half a second that only this client pays for
+        from kombo import Kombo  # noqa: PLC0415 - memory that only this client's process needs
 
         url, key, names = self._of
         clients = [Kombo(api_key=key, integration_id=name, server_url=url) for name in names]
@@ -238,12 +198,3 @@ def _source(
         selection=selection,
         default_integration=default_integration,
     )
-
-
-def _main(client: str, day: str, rows: str | None = None) -> None:
-    took = CLIENTS[client](date.fromisoformat(day), int(rows) if rows else None)
-    print(json.dumps(asdict(took)))  # noqa: T201 - its answer
-
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from bench import stage
 from bench.machine import facts
+from bench.process import FOLDER, ROOT
 from bench.report import Report
 from bench.scenarios import SCENARIOS, Bench, Scale
-from bench.stage import FOLDER, ROOT
 
 _PAGE = ROOT / "docs" / "performance.md"
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import psutil
 
-from bench.stage import ROOT
+from bench.process import ROOT
 from bench.warehouse import Warehouse
 
 _CPUS: Final = Path("/proc/cpuinfo")

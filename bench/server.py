@@ -51,11 +51,6 @@ class Behaviour:
     falls_after: int = 0
     hangs: bool = False
 
-    @property
-    def mean_latency(self) -> float:
-        """Seconds that a request takes on average."""
-        return sum(self.latency) / 2
-
 
 @dataclass(frozen=True)
 class Orders:
@@ -102,6 +97,10 @@ class Seen:
     """Different links that were taken."""
     duplicates: int = 0
     """Links that were taken once more."""
+    answers: int = 0
+    """Links whose answer went out."""
+    work: float = 0.0
+    """Seconds that its links were to take in all."""
     most_in_flight: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -171,9 +170,16 @@ class Kombo:
         self._let_fall(integration_id, seen)
         return None
 
+    def latency(self, integration_id: str) -> float:
+        """Throw the dice for the seconds that a link takes."""
+        latency = self.dice.uniform(*self.orders.of(integration_id).latency)
+        self._seen[integration_id].work += latency
+        return latency
+
     def answered(self, integration_id: str) -> None:
-        """Note that an answer is going out."""
-        self._seen[integration_id].answered = self._now()
+        """Note that a link's answer is going out."""
+        seen = self._seen[integration_id]
+        seen.answers, seen.answered = seen.answers + 1, self._now()
 
     def _now(self) -> float:
         now = monotonic()
@@ -241,10 +247,9 @@ class _Http(asyncio.Protocol):
             self._refuse(refusal)
             return
         self._take(name)
-        behaviour = kombo.orders.of(name)
-        if behaviour.hangs:
+        if kombo.orders.of(name).hangs:
             return
-        latency = kombo.dice.uniform(*behaviour.latency)
+        latency = kombo.latency(name)
         if latency:
             asyncio.get_running_loop().call_later(latency, self._deliver)
         else:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from bench import server, warehouse
+from bench import process, server, warehouse
+from bench.process import FOLDER, LOG, Took
 from bench.server import Counts, Orders, Server
 from bench.warehouse import DAY, Warehouse
 
-ROOT: Final = Path(__file__).resolve().parents[1]
-FOLDER: Final = ROOT / ".bench"
-"""Everything that a run of the bench leaves is in here; PostgreSQL's files while it lasts."""
-LOG: Final = FOLDER / "clients.log"
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess
+
 _KEY: Final = "ks_dev_bench"
 _LOOK_SECONDS: Final = 0.2
 _PATIENCE: Final = 60.0
@@ -38,7 +34,7 @@ class Run:
     """A client's run, from all sides; CPU in seconds.
 
     :param rows: Links that the server took.
-    :param seconds: Of the run itself, without starting Python and importing Airflow.
+    :param seconds: Of the run itself, without importing Airflow.
     :param cpu: The client's for the run itself.
     :param others: What everything else on the machine used meanwhile.
     :param machine: What the machine had: its cores' time.
@@ -105,22 +101,17 @@ class Stage:
         links = counts.total("links")
         if counts.total("invalid") or counts.total("duplicates"):
             raise BenchError(f"{client}: the server saw invalid requests or duplicates: {counts}")
-        if rows is not None and {links, took["counts"]["success"]} != {rows}:
-            account = took["counts"]
-            raise BenchError(f"{client}: not {rows} links were made, but {links}; {account}")
+        if rows is not None and {links, took.counts["success"]} != {rows}:
+            raise BenchError(f"{client}: not {rows} links were made, but {links}; {took.counts}")
         return Run(
             client=client,
             rows=links,
-            seconds=took["seconds"],
-            cpu=took["cpu"],
-            peak_mb=took["peak_mb"],
+            seconds=took.seconds,
+            cpu=took.cpu,
+            peak_mb=took.peak_mb,
             server_cpu=used["server"],
             postgres_cpu=used["postgres"],
-            others=used["all"]
-            - used["server"]
-            - used["postgres"]
-            - took["cpu"]
-            - took["cpu_before"],
+            others=used["all"] - used["server"] - used["postgres"] - took.cpu - took.cpu_before,
             machine=(monotonic() - began) * (psutil.cpu_count() or 1),
             server=counts,
         )
@@ -131,41 +122,31 @@ class Stage:
         day: date,
         rows: int | None,
         enough: Callable[[Counts], bool] | None,
-    ) -> dict[str, Any]:
-        command = [sys.executable, "-m", "bench.clients", client, day.isoformat()]
-        command += [] if rows is None else [str(rows)]
-        with LOG.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own command
-                command, cwd=ROOT, env=self._environment(), stdout=subprocess.PIPE, stderr=log
-            )
-        with process:
+    ) -> Took:
+        with process.client(client, day, rows, self._connections()) as (running, pipe):
             try:
                 if enough:
-                    self._await(process, enough)
-                    process.terminate()
-                told = process.communicate()[0].decode().splitlines()
-            finally:
-                process.kill()
-        if process.returncode or not told:
-            raise BenchError(f"The client '{client}' failed: see {LOG}")
-        took: dict[str, Any] = json.loads(told[-1])
+                    self._await(running, enough)
+                    running.terminate()
+                took: Took = pipe.recv()
+            except EOFError:
+                raise BenchError(f"The client '{client}' failed: see {LOG}") from None
         return took
 
-    def _await(self, process: subprocess.Popen[bytes], enough: Callable[[Counts], bool]) -> None:
+    def _await(self, running: ForkServerProcess, enough: Callable[[Counts], bool]) -> None:
         moved, posts = monotonic(), 0
-        while process.poll() is None and not enough(counts := self.server.counts()):
+        while running.is_alive() and not enough(counts := self.server.counts()):
             now = monotonic()
             moved, posts = (now if counts.total("posts") > posts else moved), counts.total("posts")
             if now - moved > _PATIENCE:
                 raise BenchError(f"Nothing was posted for {_PATIENCE:.0f} s: {counts}")
             sleep(_LOOK_SECONDS)
 
-    def _environment(self) -> dict[str, str]:
+    def _connections(self) -> dict[str, str]:
+        """Give Airflow's connections, as a deployment has them in its environment."""
         kombo = {"conn_type": "http", "host": self.server.url, "password": _KEY}
         postgres = {"conn_type": "postgres", "host": self.warehouse.host, "login": "postgres"}
-        return os.environ | {
-            "AIRFLOW_HOME": str(FOLDER / "airflow"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        return {
             "AIRFLOW_CONN_KOMBO_DEFAULT": json.dumps(kombo),
             "AIRFLOW_CONN_WAREHOUSE_DEFAULT": json.dumps(postgres | {"schema": "postgres"}),
         }
@@ -183,15 +164,15 @@ class Stage:
 
 def _cpu_of(pid: int) -> float:
     """Add up a process and its children, those that have ended too."""
-    process = psutil.Process(pid)
-    living = [process, *process.children(recursive=True)]
-    ended = process.cpu_times()
+    first = psutil.Process(pid)
+    living = [first, *first.children(recursive=True)]
+    ended = first.cpu_times()
     return sum(_own_cpu(one) for one in living) + ended.children_user + ended.children_system
 
 
-def _own_cpu(process: psutil.Process) -> float:
+def _own_cpu(one: psutil.Process) -> float:
     try:
-        times = process.cpu_times()
+        times = one.cpu_times()
     except psutil.NoSuchProcess:  # it has ended since, and its parent has its time
         return 0.0
     return times.user + times.system
@@ -200,7 +181,6 @@ def _own_cpu(process: psutil.Process) -> float:
 @contextmanager
 def running() -> Iterator[Stage]:
     """Run a PostgreSQL and a server, and always stop them."""
-    FOLDER.mkdir(exist_ok=True)
-    LOG.unlink(missing_ok=True)
+    process.prepare()
     with warehouse.running(FOLDER) as warehouse_, server.running() as server_:
         yield Stage(warehouse_, server_)

@@ -159,6 +159,8 @@ def test_latency_passes_before_the_answer(running, post):
     post(Orders(default=Behaviour(latency=(0.01, 0.02))), (ONE, 1), (ONE, 2))
     seen = running.counts().by_integration[ONE]
     assert seen.answered > seen.last > seen.first
+    assert (seen.links, seen.answers) == (2, 2)
+    assert 0.02 <= seen.work <= 0.04
 
 
 def test_an_invalid_body_is_no_link(running, post):
