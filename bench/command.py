@@ -14,6 +14,7 @@ from bench.machine import facts
 from bench.process import FOLDER, ROOT
 from bench.report import Report
 from bench.scenarios import SCENARIOS, Bench, Scale
+from bench.stage import BenchError
 
 _PAGE = ROOT / "docs" / "performance.md"
 
@@ -32,7 +33,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("bench").setLevel(logging.INFO)
-    report = measured(options.scenarios or list(SCENARIOS), Scale(options.small, options.million))
+    scale = Scale(options.small, options.million)
+    try:
+        report = measured(options.scenarios or list(SCENARIOS), scale)
+    except BenchError as error:
+        sys.exit(f"There is no figure: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped: nothing was written.")
     report.save(FOLDER / "results.json")
     report.show(Console())
     if not options.small and not options.scenarios:

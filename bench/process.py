@@ -74,7 +74,9 @@ def prepare() -> None:
         "PYTHONPATH": str(ROOT),  # where the processes' parent finds what it imports beforehand
     }
     _PROCESSES.set_forkserver_preload(["bench.clients"])
-    nobody = _PROCESSES.Process(target=int)  # who waits for it finds everything imported
+    nobody = _PROCESSES.Process(
+        target=int, daemon=True
+    )  # who waits for it finds everything imported
     nobody.start()
     nobody.join()
 
@@ -85,7 +87,8 @@ def client(
 ) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """Start a client, and give its process and the pipe that its `Took` comes through."""
     ours, theirs = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_run, args=(theirs, name, day, rows, connections))
+    told = (theirs, name, day, rows, connections)
+    process = _PROCESSES.Process(target=_run, args=told, daemon=True)
     process.start()
     theirs.close()
     try:

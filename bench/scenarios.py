@@ -155,6 +155,7 @@ class Bench:
             for headroom in (0, HEADROOM)
         )
         seconds = f"{run.seconds:.1f} s against"
+        rates = f"{run.rate:,.0f} rows/s against {run.rows / ours:,.0f}"
         return [
             at_most(
                 f"{what}: makespan against the ideal",
@@ -164,11 +165,11 @@ class Bench:
                 told=f"{seconds} {full:.1f} s; {ours / full:.2f} is the least with the headroom",
             ),
             at_most(
-                f"{what}: the same, with {HEADROOM} slots left to others",
+                f"{what}: the same, with {HEADROOM} slots of each left to others",
                 run.seconds / ours,
                 1.08,
                 run.rows,
-                told=f"{seconds} {ours:.1f} s",
+                told=f"{seconds} {ours:.1f} s, {rates}",
             ),
             _refused(what, run),
         ]
