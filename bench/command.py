@@ -40,7 +40,7 @@ def main() -> None:
         sys.exit(f"There is no figure: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped: nothing was written.")
-    report.save(FOLDER / "results.json")
+    report.save(FOLDER / ("small.json" if options.small else "results.json"))
     report.show(Console())
     if not options.small and not options.scenarios:
         report.write_into(_PAGE)

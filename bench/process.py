@@ -67,7 +67,7 @@ def _cpu() -> float:
 def prepare() -> None:
     """Have Airflow imported, once, with a home of its own; to be called before any `client`."""
     FOLDER.mkdir(exist_ok=True)
-    LOG.unlink(missing_ok=True)
+    LOG.write_bytes(b"")
     os.environ |= {
         "AIRFLOW_HOME": str(FOLDER / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -37,8 +37,17 @@ class Report:
     @property
     def busy(self) -> str:
         """Say how much of the machine was not ours."""
-        shares = [run.busy for runs in self.runs.values() for run in runs]
+        shares = [run.busy for run in self._all_runs]
         return f"{median(shares):.0%} of the machine in the median run, at most {max(shares):.0%}"
+
+    @property
+    def stood_still(self) -> str:
+        """Say how long the machine did nothing at all."""
+        return f"{max(run.stood_still for run in self._all_runs):.1f} s at most"
+
+    @property
+    def _all_runs(self) -> list[Run]:
+        return [run for runs in self.runs.values() for run in runs]
 
     def show(self, console: Console) -> None:
         """Print the findings as a table."""
@@ -76,7 +85,7 @@ class Report:
         return "\n".join(["", *table, "", *facts, ""])
 
     def _all_facts(self) -> dict[str, str]:
-        return {**self.facts, "other programs used": self.busy}
+        return {**self.facts, "other programs used": self.busy, "stood still": self.stood_still}
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:

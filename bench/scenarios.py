@@ -83,12 +83,13 @@ class Bench:
     def _keep(self, run: Run) -> Run:
         self.runs.setdefault(self._scenario, []).append(run)
         log.info(
-            "%s: %s, %d rows in %.1f s; others used %.0f %% of the machine",
+            "%s: %s, %d rows in %.1f s; others used %.0f %%, the machine stood still for %.1f s",
             self._scenario,
             run.client,
             run.rows,
             run.seconds,
             100 * run.busy,
+            run.stood_still,
         )
         return run
 

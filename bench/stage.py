@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from threading import Event, Thread
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = "ks_dev_bench"
 _LOOK_SECONDS: Final = 0.2
+_BLINK_SECONDS: Final = 0.1
 _PATIENCE: Final = 60.0
 
 
@@ -38,6 +40,8 @@ class Run:
     :param cpu: The client's for the run itself.
     :param others: What everything else on the machine used meanwhile.
     :param machine: What the machine had: its cores' time.
+    :param stood_still: The longest time in seconds in which this process was not let run though it
+        asked to: of a virtual machine that its host suspends, no figure is worth anything.
     """
 
     client: str
@@ -49,6 +53,7 @@ class Run:
     postgres_cpu: float
     others: float
     machine: float
+    stood_still: float
     server: Counts
 
     @property
@@ -95,7 +100,8 @@ class Stage:
         """
         self.server.obey(orders)
         before, began = self._cpu(), monotonic()
-        took = self._took(client, day, rows, enough)
+        with _watched() as late:
+            took = self._took(client, day, rows, enough)
         used = {name: seconds - before[name] for name, seconds in self._cpu().items()}
         counts = self.server.counts()
         links = counts.total("links")
@@ -113,6 +119,7 @@ class Stage:
             postgres_cpu=used["postgres"],
             others=used["all"] - used["server"] - used["postgres"] - took.cpu - took.cpu_before,
             machine=(monotonic() - began) * (psutil.cpu_count() or 1),
+            stood_still=late[0],
             server=counts,
         )
 
@@ -160,6 +167,26 @@ class Stage:
             "server": _cpu_of(self.server.pid),
             "postgres": _cpu_of(self.warehouse.pid),
         }
+
+
+@contextmanager
+def _watched() -> Iterator[list[float]]:
+    """Give, at the end, by how many seconds a thread came late that wants to look all the time."""
+    late, over = [0.0], Event()
+
+    def look() -> None:
+        asked = monotonic()
+        while not over.wait(_BLINK_SECONDS):
+            now = monotonic()
+            late[0], asked = max(late[0], now - asked - _BLINK_SECONDS), now
+
+    watch = Thread(target=look)
+    watch.start()
+    try:
+        yield late
+    finally:
+        over.set()
+        watch.join()
 
 
 def _cpu_of(pid: int) -> float:
