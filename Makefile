@@ -35,6 +35,10 @@ test: .venv/dev ## Lint, types and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+.PHONY: bench
+bench: .venv/dev ## Measure speed, pace and memory (SIZE=small: only see that it runs; ONLY="rate hang": only these)
+	@$(BIN)/python -m bench $(if $(SIZE),--$(SIZE)) $(ONLY)
+
 .PHONY: format
 format: .venv/dev ## Let ruff format the code and mend what it can
 	$(BIN)/ruff check --fix .
@@ -50,5 +54,5 @@ lock: .venv/dev ## Pin anew what the .in files name, for Python 3.10 to 3.13
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 
 .PHONY: clean
-clean: ## Remove the virtual environment, Airflow's home and the demo warehouse
-	rm -rf .venv .airflow .demo .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove the virtual environment, Airflow's home, the demo warehouse and the bench's results
+	rm -rf .venv .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache
