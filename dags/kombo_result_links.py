@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import (
     DAG,
-    CronPartitionTimetable,
     ExceptionRetryPolicy,
     Param,
     RetryAction,
     RetryRule,
 )
+from pendulum import datetime
 
 from airflow_kombo.operator import KomboResultLinkOperator
+from airflow_kombo.timetable import NightlyTimetable
+
+HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 STATUSES_TO_REDELIVER = ["failed", "invalid", "blocked", "retryable", "unknown", "success"]
@@ -42,11 +45,8 @@ with DAG(
     dag_id="kombo_result_links",
     description="Assessment results become result links in the customers' ATS, through Kombo",
     doc_md=DOC,
-    # 02:00 UTC, as midnight of a zone two hours west: so a backfill makes exactly the days named.
-    schedule=CronPartitionTimetable(
-        "0 0 * * *", timezone="Etc/GMT+2", run_offset=-1, key_format="%Y-%m-%d"
-    ),
-    start_date=datetime(2026, 1, 1),
+    schedule=NightlyTimetable(HOUR, TIMEZONE),
+    start_date=datetime(2026, 1, 1, tz=TIMEZONE),
     catchup=False,
     render_template_as_native_obj=True,
     template_searchpath=[str(INCLUDE)],

@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, timezone
 
 from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
 
@@ -45,7 +45,8 @@ class KomboResultLinkOperator(BaseOperator):
     :param mapping: Which columns feed which part of a request: a YAML file, or its content as a
         dictionary.
     :param assessment_date: The day, `YYYY-MM-DD`; by default the run's partition key, else the date
-        of its logical date in the dag's time zone. (templated)
+        of its logical date: as it was typed, or that of the moment in the dag's time zone.
+        (templated)
     :param integration_ids: Only these integrations. (templated)
     :param result_ids: Only these results. (templated)
     :param redeliver: Statuses whose rows are sent again though they are final or unchanged.
@@ -242,7 +243,11 @@ class KomboResultLinkOperator(BaseOperator):
                 "This run has neither a partition key nor a logical date: give the parameter"
                 " assessment_date."
             )
-        return dag_run.logical_date.astimezone(context["dag"].timezone).date()
+        moment: datetime = dag_run.logical_date
+        typed: datetime = timezone.make_naive(moment)  # type: ignore[no-untyped-call]
+        if typed.time() == time.min:  # a date without a time, as the command line reads it
+            return typed.date()
+        return moment.astimezone(context["dag"].timezone).date()
 
     def _source(
         self,
