@@ -73,6 +73,15 @@ with DAG(
             format="date",
             description="Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
         ),
+        "lookback_days": Param(
+            7,
+            type="integer",
+            minimum=0,
+            maximum=366,
+            description="The scheduled run also delivers rows of so many days before that were"
+            " never delivered: late, retryable and blocked ones. A run by hand or a backfill"
+            " delivers its own day only, whatever this says.",
+        ),
         "integration_ids": ids(
             "Only these integrations, such as workday:HWUTwvyx2wLoSUHphiWVrp28."
         ),
@@ -103,6 +112,7 @@ with DAG(
         sql="sql/assessment_results.sql",
         mapping=INCLUDE / "result_link_mapping.yaml",
         assessment_date="{{ params.assessment_date }}",
+        lookback_days="{{ params.lookback_days }}",
         integration_ids="{{ params.integration_ids }}",
         result_ids="{{ params.result_ids }}",
         redeliver="{{ params.redeliver }}",
