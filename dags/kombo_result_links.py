@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.sdk import (
     DAG,
-    CronPartitionTimetable,
     ExceptionRetryPolicy,
     Param,
     RetryAction,
     RetryRule,
 )
+from pendulum import datetime
 
 from airflow_kombo.operator import KomboResultLinkOperator
+from airflow_kombo.timetable import NightlyTimetable
+
+HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 STATUSES_TO_REDELIVER = ["failed", "invalid", "blocked", "retryable", "unknown", "success"]
@@ -42,11 +45,8 @@ with DAG(
     dag_id="kombo_result_links",
     description="Assessment results become result links in the customers' ATS, through Kombo",
     doc_md=DOC,
-    # 02:00 UTC, as midnight of a zone two hours west: so a backfill makes exactly the days named.
-    schedule=CronPartitionTimetable(
-        "0 0 * * *", timezone="Etc/GMT+2", run_offset=-1, key_format="%Y-%m-%d"
-    ),
-    start_date=datetime(2026, 1, 1),
+    schedule=NightlyTimetable(HOUR, TIMEZONE),
+    start_date=datetime(2026, 1, 1, tz=TIMEZONE),
     catchup=False,
     render_template_as_native_obj=True,
     template_searchpath=[str(INCLUDE)],
@@ -72,6 +72,15 @@ with DAG(
             type=["null", "string"],
             format="date",
             description="Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
+        ),
+        "lookback_days": Param(
+            7,
+            type="integer",
+            minimum=0,
+            maximum=366,
+            description="The scheduled run also delivers rows of so many days before that were"
+            " never delivered: late, retryable and blocked ones. A run by hand or a backfill"
+            " delivers its own day only, whatever this says.",
         ),
         "integration_ids": ids(
             "Only these integrations, such as workday:HWUTwvyx2wLoSUHphiWVrp28."
@@ -103,6 +112,7 @@ with DAG(
         sql="sql/assessment_results.sql",
         mapping=INCLUDE / "result_link_mapping.yaml",
         assessment_date="{{ params.assessment_date }}",
+        lookback_days="{{ params.lookback_days }}",
         integration_ids="{{ params.integration_ids }}",
         result_ids="{{ params.result_ids }}",
         redeliver="{{ params.redeliver }}",

@@ -183,6 +183,8 @@ class Airflow:
             yield process
         finally:
             _end(process, ending)
+            if process.stdout:
+                process.stdout.close()
 
 
 def _end(process: subprocess.Popen[str], ending: signal.Signals) -> None:

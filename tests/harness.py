@@ -29,7 +29,7 @@ from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import QuerySource, Selection
+from airflow_kombo.source import QuerySource, Selection, parameters_of
 
 ROOT = Path(__file__).resolve().parents[1]
 DAY = date(2026, 11, 3)
@@ -102,8 +102,18 @@ def delivery(result_id="r1", *, integration_id="workday:one", target_id="c1", **
     return Delivery(key, DAY, url, changes.pop("body", b'{"label": "Coding"}'))
 
 
-def make_run(engine, tables, *, source=None, settings=None, dead_after=60.0, **selected):
-    """Give a run over the day, wired as the operator wires it; to be awaited in a loop."""
+def make_run(
+    engine,
+    tables,
+    *,
+    source=None,
+    settings=None,
+    dead_after=60.0,
+    day=DAY,
+    lookback_days=0,
+    **selected,
+):
+    """Give a run over a day, wired as the operator wires it; to be awaited in a loop."""
     hook = KomboHook()
     selection = Selection(**selected)
 
@@ -113,7 +123,7 @@ def make_run(engine, tables, *, source=None, settings=None, dead_after=60.0, **s
             engine,
             tables,
             SQL,
-            {"assessment_date": DAY},
+            parameters_of(day, lookback_days),
             selection=selection,
             default_integration=hook.default_integration,
         )

@@ -368,7 +368,7 @@ def test_warehouse(warehouse):
     """The warehouse's user reads the source, keeps tables of its own, and can do no more."""
     query = (ROOT / "include" / "sql" / "assessment_results.sql").read_text()
     with psycopg.connect(warehouse, autocommit=True) as connection:
-        connection.execute(query.replace(":assessment_date", "current_date"))
+        connection.execute(re.sub(r":\w+", "current_date", query))
         connection.execute("CREATE TABLE kombo_result_links (result_id text)")
         connection.execute("INSERT INTO kombo_result_links VALUES ('r1')")
         connection.execute("UPDATE kombo_result_links SET result_id = 'r2'")

@@ -95,6 +95,7 @@ def test_the_dag_is_as_the_contract_has_it(home):
     params, owner, tags, documentation, catchup = json.loads(told.splitlines()[-1])
     assert list(params) == [
         "assessment_date",
+        "lookback_days",
         "integration_ids",
         "result_ids",
         "dry_run",

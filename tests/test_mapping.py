@@ -80,7 +80,8 @@ def test_the_mapping_and_the_query_of_the_deployment_fit():
     database = sqlite3.connect(":memory:")
     database.execute(f"CREATE TABLE assessment_results ({', '.join(COLUMNS)})")
     query = (INCLUDE / "sql/assessment_results.sql").read_text()
-    cursor = database.execute(query, {"assessment_date": "2026-11-03"})
+    days = dict.fromkeys(("first_assessment_date", "assessment_date"), "2026-11-03")
+    cursor = database.execute(query, days)
     assert [name for name, *_ in cursor.description] == COLUMNS
     mapping.check(COLUMNS)
     for unread in ("assessment_name", "result_url", "score", "max_score", "duration_seconds"):

@@ -5,12 +5,12 @@ from harness import DAY, MAPPING, SQL, all_of, fill, row, run_day
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.preview import preview
-from airflow_kombo.source import QuerySource, Selection
+from airflow_kombo.source import QuerySource, Selection, parameters_of
 
 
 def foreseen(warehouse, tables, **selected):
     selection = Selection(**selected)
-    source = QuerySource(warehouse, tables, SQL, {"assessment_date": DAY}, selection=selection)
+    source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
     mapping = ResultLinkMapping.load(MAPPING)
     counts = preview(source, mapping, Ledger(warehouse, tables), selection, None)
     return {name: dict(+lane) for name, lane in counts.items()}

@@ -11,15 +11,24 @@ from airflow_kombo.errors import ConfigurationError, Status
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.outcomes import Outcome, Recorded
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import QuerySource, Selection, TaskSource, allot, rows_of_day
+from airflow_kombo.source import (
+    QuerySource,
+    Selection,
+    TaskSource,
+    allot,
+    parameters_of,
+    rows_of_day,
+)
 
 
-def source_of(engine, tables, sql=SQL, *, page_rows=1000, default=None, **selected):
+def source_of(
+    engine, tables, sql=SQL, *, page_rows=1000, default=None, lookback_days=0, **selected
+):
     return QuerySource(
         engine,
         tables,
         sql,
-        {"assessment_date": DAY},
+        parameters_of(DAY, lookback_days),
         selection=Selection(**selected),
         default_integration=default,
         page_rows=page_rows,

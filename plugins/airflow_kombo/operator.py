@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, timezone
 
 from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 FAIL_ABOVE: Final[Mapping[str, float]] = {Status.FAILED: 0.05}
 """Which share of a run's rows may end with a status before the task is red."""
+_LOOKING_BACK: Final = frozenset({"scheduled", "asset_triggered"})
+"""Airflow's types of the runs that nobody asked for by hand, who would have named days."""
 _WORTH_A_WARNING: Final = (Status.UNKNOWN, Status.BLOCKED, Status.RETRYABLE, Status.FAILED)
 
 
@@ -39,13 +41,18 @@ class KomboResultLinkOperator(BaseOperator):
 
     :param sql: A query (or a `.sql` file on the dag's template path) that gives `result_id`,
         `integration_id`, `candidate_id`, `application_id` and what the mapping reads. The parameter
-        `:assessment_date` in it is bound to the run's day. (templated)
+        `:assessment_date` in it is bound to the run's day, and `:first_assessment_date` to the
+        first that it looks back to, or to the same day. (templated)
     :param table: A table or view, whose rows of the day (`assessment_date`) are taken. (templated)
     :param rows_task_id: An upstream task that returns a list of dictionaries, or a DataFrame.
     :param mapping: Which columns feed which part of a request: a YAML file, or its content as a
         dictionary.
     :param assessment_date: The day, `YYYY-MM-DD`; by default the run's partition key, else the date
-        of its logical date in the dag's time zone. (templated)
+        of its logical date: as it was typed, or that of the moment in the dag's time zone.
+        (templated)
+    :param lookback_days: Days before the run's own whose rows it also takes if they were never
+        delivered: late ones, `retryable` and `blocked` ones. Only a run that the schedule or an
+        asset made looks back; any other is exact. (templated)
     :param integration_ids: Only these integrations. (templated)
     :param result_ids: Only these results. (templated)
     :param redeliver: Statuses whose rows are sent again though they are final or unchanged.
@@ -70,6 +77,7 @@ class KomboResultLinkOperator(BaseOperator):
         "sql",
         "table",
         "assessment_date",
+        "lookback_days",
         "integration_ids",
         "result_ids",
         "redeliver",
@@ -88,6 +96,7 @@ class KomboResultLinkOperator(BaseOperator):
         table: str | None = None,
         rows_task_id: str | None = None,
         assessment_date: str | None = None,
+        lookback_days: int = 0,
         integration_ids: Sequence[str] | None = None,
         result_ids: Sequence[str] | None = None,
         redeliver: Sequence[str] | None = None,
@@ -109,6 +118,7 @@ class KomboResultLinkOperator(BaseOperator):
         self.table = table
         self.rows_task_id = rows_task_id
         self.assessment_date = assessment_date
+        self.lookback_days = lookback_days
         self.integration_ids = integration_ids
         self.result_ids = result_ids
         self.redeliver = redeliver
@@ -244,7 +254,11 @@ class KomboResultLinkOperator(BaseOperator):
                 "This run has neither a partition key nor a logical date: give the parameter"
                 " assessment_date."
             )
-        return dag_run.logical_date.astimezone(context["dag"].timezone).date()
+        moment: datetime = dag_run.logical_date
+        typed: datetime = timezone.make_naive(moment)  # type: ignore[no-untyped-call]
+        if typed.time() == time.min:  # a date without a time, as the command line reads it
+            return typed.date()
+        return moment.astimezone(context["dag"].timezone).date()
 
     def _source(
         self,
@@ -254,7 +268,13 @@ class KomboResultLinkOperator(BaseOperator):
         selection: Selection,
         default_integration: str | None,
     ) -> Source:
-        from airflow_kombo.source import QuerySource, TaskSource, rows_of_day  # noqa: PLC0415
+        from airflow_kombo.source import (  # noqa: PLC0415
+            FIRST_DAY,
+            QuerySource,
+            TaskSource,
+            parameters_of,
+            rows_of_day,
+        )
 
         if [self.sql, self.table, self.rows_task_id].count(None) != 2:  # noqa: PLR2004 - one of three
             raise ConfigurationError(
@@ -263,14 +283,20 @@ class KomboResultLinkOperator(BaseOperator):
         if self.rows_task_id is not None:
             rows = context["ti"].xcom_pull(task_ids=self.rows_task_id)
             return TaskSource(rows, selection, default_integration)
-        return QuerySource(
+        days = self.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+        source = QuerySource(
             ledger.engine,
             ledger.tables,
             self.sql if self.sql is not None else rows_of_day(ledger.engine, str(self.table)),
-            {"assessment_date": day},
+            parameters_of(day, days),
             selection=selection,
             default_integration=default_integration,
         )
+        if days and FIRST_DAY in source.uses:
+            self.log.info("Also the rows of the %d days before that were never delivered", days)
+        elif days:
+            self.log.info("No other day: the query does not use :%s, so it cannot look", FIRST_DAY)
+        return source
 
     def _tell(self, lanes: Mapping[str, Counter[str]]) -> None:
         for integration_id, counts in sorted(lanes.items()):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, Protocol
 
 import sqlparse
@@ -48,6 +48,10 @@ PAGE_ROWS: Final = 1_000
 _ROWS_IN_MEMORY: Final = 20_000
 """Of all integrations; where there are many, each reads smaller pages."""
 _SMALLEST_PAGE_ROWS: Final = 50
+
+FIRST_DAY: Final = "first_assessment_date"
+LAST_DAY: Final = "assessment_date"
+"""The days of a run, as a query names them; they are one unless the run looks back."""
 
 _ORDER: Final = ("result_id", "application_id", "candidate_id")
 
@@ -90,7 +94,7 @@ class QuerySource:
 
     :param engine: The warehouse; the ledger's tables are in it.
     :param sql: The query. It may use the parameters that are given, each as `:name`.
-    :param parameters: What is bound to them.
+    :param parameters: What is bound to them; see `parameters_of`.
     :param default_integration: The integration of rows without one.
     :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
     """
@@ -111,6 +115,8 @@ class QuerySource:
         self.selection = selection
         self.default_integration = default_integration
         self.page_rows = page_rows
+        self.uses: frozenset[str] = frozenset()
+        """Which of the parameters the query has."""
         self._parts: dict[str, list[str | None]] = {}
         self._rows = self._subquery(sql, parameters)
 
@@ -189,6 +195,7 @@ class QuerySource:
                 f"The query has a parameter :{name} that nobody fills"
                 f"{did_you_mean(name, parameters)}; known are {', '.join(sorted(parameters))}."
             )
+        self.uses = frozenset(named)
         bound = [
             bindparam(name, value, type_=Date() if isinstance(value, date) else None)
             for name, value in parameters.items()
@@ -256,10 +263,16 @@ def _beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> Column
     return and_(order[0] >= after[0], or_(*steps))
 
 
+def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:
+    """Give what is bound in a query for the rows of a day, and of so many days before it."""
+    return {FIRST_DAY: day - timedelta(days=lookback_days), LAST_DAY: day}
+
+
 def rows_of_day(engine: Engine, table: str) -> str:
-    """Give the query for the rows of a day in a table, or a view, that has our column names."""
+    """Give the query for the rows of a run in a table, or a view, that has our column names."""
     quoted = ".".join(map(engine.dialect.identifier_preparer.quote, table.split(".")))
-    return f"SELECT * FROM {quoted} WHERE assessment_date = :assessment_date"  # noqa: S608 - quoted
+    days = f"assessment_date BETWEEN :{FIRST_DAY} AND :{LAST_DAY}"
+    return f"SELECT * FROM {quoted} WHERE {days}"  # noqa: S608 - quoted
 
 
 class TaskSource:

@@ -1,0 +1,101 @@
+"""When the dag runs: every night at an hour of a time zone, for that zone's day before.
+
+The scheduler, the dag processor and the API server load this module too, as a plugin's timetable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.exceptions import AirflowTimetableInvalid
+from airflow.serialization.encoders import encode_timezone
+from airflow.timetables.base import DagRunInfo
+from airflow.timetables.trigger import CronPartitionTimetable
+
+if TYPE_CHECKING:
+    from airflow.timetables.base import TimeRestriction
+    from pendulum import DateTime
+    from pendulum.tz.timezone import FixedTimezone, Timezone
+
+_DAY: Final = timedelta(days=1)
+
+
+class NightlyTimetable(CronPartitionTimetable):
+    """One run a night for the day before, whatever the clocks do in that night.
+
+    A run's partition is its day, and its key is written `2026-11-03`. A backfill makes a run for
+    each day that it names, the last one too; a run for a day that is not over waits for its night.
+
+    :param hour: The hour at which it runs, 0 to 23; one that the clocks skip is the next that
+        there is, one that they repeat is the second.
+    :param timezone: The time zone of the hour and of the days, such as `Europe/Berlin`.
+    """
+
+    def __init__(self, hour: int, timezone: str | Timezone | FixedTimezone) -> None:
+        super().__init__(f"0 {hour} * * *", timezone=timezone, key_format="%Y-%m-%d")
+        self.hour = hour
+        self.description = f"Nightly at {self.summary}, for the day before"
+
+    @property
+    def summary(self) -> str:
+        """The hour and the time zone, for the list of dags."""
+        return f"{self.hour:02}:00 {encode_timezone(self._timezone)}"
+
+    def validate(self) -> None:
+        """Refuse an hour that no day has.
+
+        :raises AirflowTimetableInvalid: if the hour is not one of 0 to 23.
+        """
+        if self.hour not in range(24):
+            raise AirflowTimetableInvalid(f"The hour must be one of 0 to 23, not {self.hour}.")
+
+    def serialize(self) -> dict[str, Any]:
+        """Give what `deserialize` needs."""
+        return {"hour": self.hour, "timezone": encode_timezone(self._timezone)}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> NightlyTimetable:
+        """Make the timetable from what `serialize` gave."""
+        return cls(**data)
+
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """Give the next night's run; its day is the date before the night's own."""
+        info = super().next_dagrun_info_v2(
+            last_dagrun_info=last_dagrun_info, restriction=restriction
+        )
+        return info and self._run_for(info.run_after.in_timezone(self._timezone).date() - _DAY)
+
+    def iter_partition_dagrun_infos(
+        self, *, earliest: datetime, latest: datetime
+    ) -> Iterable[DagRunInfo]:
+        """Give a run for each day that begins between two bounds, both of them included."""
+        first, last = self._wall_clock(earliest), self._wall_clock(latest)
+        day = first.date() if first.time() == time.min else first.date() + _DAY
+        while day <= last.date():
+            yield self._run_for(day)
+            day += _DAY
+
+    def _wall_clock(self, bound: datetime) -> datetime:
+        """Give the time that a backfill's bound means here.
+
+        The command line makes midnight of a date, in a zone that need not be ours: it names a date.
+        Airflow's UI sends a moment, which is midnight in its user's zone.
+        """
+        if bound.time() == time.min:
+            return bound.replace(tzinfo=None)
+        return bound.astimezone(self._timezone).replace(tzinfo=None)
+
+    def _run_for(self, day: date) -> DagRunInfo:
+        return DagRunInfo(
+            run_after=self._at(day + _DAY, self.hour),
+            data_interval=None,
+            partition_date=self._at(day, 0),
+            partition_key=day.isoformat(),
+        )
+
+    def _at(self, day: date, hour: int) -> DateTime:
+        return self.localize_partition_datetime(datetime.combine(day, time(hour)))
