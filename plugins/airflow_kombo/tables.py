@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,33 +61,60 @@ class Tables:
         )
 
     def create(self, engine: Engine) -> None:
-        """Make the tables where they are missing; many tasks may do so at once.
+        """Make the tables where they are missing, and add what an older version's lack.
 
-        :raises ConfigurationError: if a table of that name lacks columns that ours has.
+        Many tasks may do so at once.
+
+        :raises ConfigurationError: if a table of that name lacks columns that it always had.
         :raises LedgerError: if the database cannot be reached, or refuses.
         """
         for look in range(_MAKERS):
             try:
                 self.links.metadata.create_all(engine)
-                break
+                self._migrate(engine)
+                return
             except exc.DBAPIError as error:
-                # Somebody else may have made one between our look and our CREATE.
+                # Somebody else may have made one between our look and our CREATE or ALTER.
                 if look == _MAKERS - 1 or error.connection_invalidated:
                     raise LedgerError(
                         f"The warehouse could not make {self.links.fullname} and the tables beside"
-                        f" it: {cause_of(error)}. The connection's user needs CREATE and USAGE."
+                        f" it, or add the columns that they lack: {cause_of(error)}. The"
+                        " connection's user needs CREATE and USAGE, and has to own the tables."
                     ) from None
-        self._check(engine)
 
-    def _check(self, engine: Engine) -> None:
+    def _migrate(self, engine: Engine) -> None:
+        """Add the columns that came later; all of those may be empty.
+
+        Each is a statement of its own, which changes no row, so it needs its lock for a moment.
+        """
+        lost = self._lost(engine)
+        for table, columns in lost.items():
+            if not all(column.nullable for column in columns):
+                names = ", ".join(sorted(column.name for column in columns))
+                raise ConfigurationError(
+                    f"The table {table.fullname} was not made by this project: it has no column"
+                    f" {names}. Add what is missing, or name another target table."
+                )
+        if not lost:
+            return
+        from alembic.migration import MigrationContext  # noqa: PLC0415 - once in a table's life
+        from alembic.operations import Operations  # noqa: PLC0415
+
+        for table, columns in lost.items():
+            for column in columns:
+                with engine.begin() as connection:
+                    operations = Operations(MigrationContext.configure(connection))
+                    operations.add_column(table.name, column, schema=table.schema)
+
+    def _lost(self, engine: Engine) -> Mapping[Table, list[Column[Any]]]:
+        """Give the columns that our tables lack in the database."""
         inspector = inspect(engine)
+        lost = {}
         for table in (self.links, self.attempts, self.runs):
             have = {column["name"] for column in inspector.get_columns(table.name, table.schema)}
-            if lost := sorted(set(table.columns.keys()) - have):
-                raise ConfigurationError(
-                    f"The table {table.fullname} was not made by this version: it has no column"
-                    f" {', '.join(lost)}. Add what is missing, or name another target table."
-                )
+            if columns := [column for column in table.columns if column.name not in have]:
+                lost[table] = columns
+        return lost
 
 
 def _key() -> list[Column[Any]]:
@@ -143,6 +171,11 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("claimed_at", _MOMENT, nullable=False),
         Column("answered_at", _MOMENT),
         Column("milliseconds", Integer),
+        # What a person decided about an attempt that nobody heard of; its status stays beside it.
+        Column("resolution", String(16)),
+        Column("resolved_by", Text),
+        Column("resolved_at", _MOMENT),
+        Column("resolution_reason", Text),
         _partial(f"{name}_open", "run_id", "status IS NULL"),
     ]
 
