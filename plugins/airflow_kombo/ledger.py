@@ -33,6 +33,7 @@ from sqlalchemy import (
 
 from airflow_kombo.database import RaceLostError, in_race, transaction, utc_now
 from airflow_kombo.errors import Status
+from airflow_kombo.late import record_late
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
     Claim,
@@ -45,10 +46,7 @@ from airflow_kombo.outcomes import (
     may_be_sent,
 )
 from airflow_kombo.runs import assert_alive
-from airflow_kombo.tables import Tables
-
-_KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
-
+from airflow_kombo.tables import KEY, Tables
 
 _SENDING: Final = Outcome(Status.SENDING)
 _OUTCOME: Final = tuple(_SENDING.values)
@@ -177,7 +175,8 @@ class Ledger:
     def record(self, recorded: Sequence[Recorded]) -> None:
         """Write what became of claims, all in one transaction, durable on return.
 
-        A late answer settles its own attempt, and never overwrites what a newer one wrote.
+        A late answer settles its own attempt, and never overwrites what a newer one wrote; what a
+        person decided meanwhile gives way to it.
 
         :raises LedgerError: if nothing was written.
         """
@@ -187,7 +186,9 @@ class Ledger:
         ]
         if rows:
             with transaction(self.engine, "record outcomes") as connection:
-                connection.execute(self._record_links, rows)
+                in_time = connection.execute(self._record_links, rows).rowcount
+                if in_time != len(rows):
+                    record_late(connection, self.tables, rows)
                 connection.execute(self._record_attempts, rows)
 
     def release(self, claims: Sequence[Claim], outcome: Outcome) -> None:
@@ -263,7 +264,7 @@ class Ledger:
         """
         links = self.tables.links.c
         query = select(
-            *(links[name] for name in _KEY),
+            *(links[name] for name in KEY),
             links.url_hash,
             links.status,
             links.attempts,
@@ -373,4 +374,4 @@ def _bound(claim: Claim) -> dict[str, Any]:
 
 
 def _is_bound(table: Table) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in (*_KEY, "run_id")))
+    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in (*KEY, "run_id")))

@@ -27,6 +27,8 @@ from airflow_kombo.database import cause_of
 from airflow_kombo.errors import ConfigurationError, LedgerError
 
 STATUS_TABLE: Final = "kombo_result_links"
+KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
+"""What a delivery is known by, in both tables that hold it."""
 COUNTED: Final = ("success", "failed", "invalid", "blocked", "retryable", "unknown", "skipped")
 """The columns of a run that add up to `planned`."""
 
@@ -72,7 +74,7 @@ class Tables:
             try:
                 self.links.metadata.create_all(engine)
                 self._migrate(engine)
-                return
+                break
             except exc.DBAPIError as error:
                 # Somebody else may have made one between our look and our CREATE or ALTER.
                 if look == _MAKERS - 1 or error.connection_invalidated:
@@ -156,7 +158,8 @@ def _link_indexes(name: str) -> list[Index]:
     return [
         # The database itself holds that one link is not sent under two result ids.
         Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
-        _partial(f"{name}_sending", "run_id", "status = 'sending'"),
+        _partial(f"{name}_sending", "status = 'sending'", "run_id"),
+        _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
     ]
 
@@ -176,18 +179,18 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("resolved_by", Text),
         Column("resolved_at", _MOMENT),
         Column("resolution_reason", Text),
-        _partial(f"{name}_open", "run_id", "status IS NULL"),
+        _partial(f"{name}_open", "status IS NULL", "run_id"),
     ]
 
 
-def _partial(name: str, column: str, condition: str) -> Index:
-    """Index only the rows that a dead run may have left: they are few, whatever the table holds.
+def _partial(name: str, condition: str, *columns: str) -> Index:
+    """Index only the rows that somebody has to settle: they are few, whatever the table holds.
 
     An index on all rows would also tempt PostgreSQL, while it has no statistics yet, to look for
     one row to record among all that are being sent.
     """
     only = text(condition)
-    return Index(name, column, postgresql_where=only, sqlite_where=only)
+    return Index(name, *columns, postgresql_where=only, sqlite_where=only)
 
 
 def _runs() -> list[Column[Any]]:
