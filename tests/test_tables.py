@@ -113,7 +113,8 @@ def test_a_user_who_may_not_migrate_is_told(older):
     def become(connection):
         connection.exec_driver_sql(f"SET LOCAL ROLE user_of_{schema}")
 
-    with pytest.raises(LedgerError, match=r"must be owner of table .+ has to own the tables"):
+    with pytest.raises(LedgerError, match=r"must be owner of table .+ has to own") as caught:
         Tables.named().create(older)
+    assert all(f"{HISTORY}.{name}" in str(caught.value) for name in LATER)
     event.remove(older, "begin", become)
     assert not columns(older) & LATER

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,9 +81,16 @@ class Tables:
                 if look == _MAKERS - 1 or error.connection_invalidated:
                     raise LedgerError(
                         f"The warehouse could not make {self.links.fullname} and the tables beside"
-                        f" it, or add the columns that they lack: {cause_of(error)}. The"
-                        " connection's user needs CREATE and USAGE, and has to own the tables."
+                        f" it{self._lack(engine)}: {cause_of(error)}. The connection's user needs"
+                        " CREATE and USAGE, and has to own the tables."
                     ) from None
+
+    def _lack(self, engine: Engine) -> str:
+        with suppress(exc.SQLAlchemyError):  # it would be the error that is being told
+            lost = self._lost(engine)
+            names = [f"{table.name}.{one.name}" for table in lost for one in lost[table]]
+            return f", or add the columns {', '.join(names)}" if names else ""
+        return ""
 
     def _migrate(self, engine: Engine) -> None:
         """Add the columns that came later; all of those may be empty.
