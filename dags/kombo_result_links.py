@@ -30,8 +30,8 @@ application through Kombo, and writes every row's fate to the table `kombo_resul
 - **Did it arrive?** `SELECT * FROM kombo_result_links WHERE result_id = '…'`; the history of a row
   is in `kombo_result_link_attempts`, each run in `kombo_result_link_runs`.
 - **Run it again?** At any time: what was delivered is never sent again.
-- **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days)
-  before you have it sent again with `redeliver`.
+- **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days),
+  and say with the dag `kombo_resolve_unknown` whether it was.
 - **What is sent?** `include/result_link_mapping.yaml` says it.
 """
 

@@ -18,9 +18,10 @@ from hypothesis.stateful import (
 from sqlalchemy import create_engine
 
 from airflow_kombo.database import prepare
-from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.errors import DECIDED, Decision, LedgerError, Status
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.resolution import Choice, Judgement, Resolution
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.tables import Tables
 
@@ -29,7 +30,10 @@ ANSWERS = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown
 
 
 class World(RuleBasedStateMachine):
-    """Runs that claim, are answered, die and are settled; what the model knows of each row."""
+    """Runs that claim, are answered, die and are settled, and a person who decides.
+
+    The model knows of each row what the table must say, and of each attempt what its history must.
+    """
 
     def __init__(self):
         super().__init__()
@@ -44,6 +48,8 @@ class World(RuleBasedStateMachine):
         self.wire = []  # claims whose request may be at Kombo's
         self.status = dict.fromkeys(NAMES)  # what the table must say
         self.attempts = dict.fromkeys(NAMES, 0)
+        self.heard = {}  # by row and attempt: what the history must say
+        self.decided = set()  # rows and attempts that a person decided about
         self.started = 0
 
     def teardown(self):
@@ -69,6 +75,7 @@ class World(RuleBasedStateMachine):
             name = claim.delivery.key.result_id
             self.status[name] = "sending"
             self.attempts[name] += 1
+            self.heard[name, self.attempts[name]] = None
             self.wire.append(claim)
 
     @precondition(lambda self: self.wire)
@@ -77,9 +84,31 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.record([Recorded(claim, Outcome(Status(answer)))])
-        name = claim.delivery.key.result_id
-        if claim.attempt == self.attempts[name] and self.status[name] in {"sending", "unknown"}:
+        name, attempt = claim.delivery.key.result_id, claim.attempt
+        others = {
+            said
+            for (row, one), said in self.heard.items()
+            if (row, one) != (name, attempt) and row == name
+        }
+        self.heard[name, attempt] = answer
+        newest = attempt == self.attempts[name]
+        exists = answer == "success"
+        if newest and self.status[name] in {"sending", "unknown"}:
             self.status[name] = answer
+        elif exists and self.status[name] in {"retryable", "blocked"}:
+            self.status[name] = answer  # the link exists, so it is not sent again
+        elif newest and (name, attempt) in self.decided and answer != "unknown":
+            proven = exists or not others & {"success", "unknown"}
+            self.status[name] = answer if proven else self.status[name]
+
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
+    def decide(self, names, decision):
+        doubtful = {name for name in names if self.status[name] == "unknown"}
+        judgement = Judgement(decision, "looked it up", "somebody")
+        resolution = Resolution(self.engine, self.tables)
+        assert sum(resolution.decide(Choice(result_ids=tuple(names)), judgement)) == len(doubtful)
+        self.status |= dict.fromkeys(doubtful, DECIDED[decision].value)
+        self.decided |= {(name, self.attempts[name]) for name in doubtful}
 
     @precondition(lambda self: self.wire and not self.dead)
     @rule(data=st.data())
@@ -87,8 +116,10 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.release([claim], Outcome(Status.RETRYABLE))
-        self.status[claim.delivery.key.result_id] = "retryable"
-        self.attempts[claim.delivery.key.result_id] -= 1
+        name = claim.delivery.key.result_id
+        del self.heard[name, self.attempts[name]]
+        self.status[name] = "retryable"
+        self.attempts[name] -= 1
 
     @precondition(lambda self: self.living)
     @rule(data=st.data())
@@ -111,6 +142,7 @@ class World(RuleBasedStateMachine):
         }
         assert settled == len(doubtful)
         self.status |= dict.fromkeys(doubtful, "unknown")
+        self.heard |= {(name, self.attempts[name]): "unknown" for name in doubtful}
         for run_id in self.dead:
             try:
                 self.ledger.claim(run_id, [self.row(NAMES[0])])
@@ -135,10 +167,9 @@ class World(RuleBasedStateMachine):
 
     @invariant()
     def every_post_has_its_attempt(self):
-        told = dict.fromkeys(NAMES, 0)
-        for attempt in all_of(self.engine, self.tables.attempts):
-            told[attempt.result_id] += 1
-        assert told == self.attempts
+        attempts = all_of(self.engine, self.tables.attempts)
+        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.heard
+        assert {(one.result_id, one.attempt) for one in attempts if one.resolution} == self.decided
 
     @staticmethod
     def row(name):
@@ -146,6 +177,6 @@ class World(RuleBasedStateMachine):
 
 
 def test_any_order_of_events_keeps_the_promise():
-    """Whatever runs claim, hear, lose and settle, each row is sent by one, and its status true."""
+    """Whatever runs and people do, each row is sent by one run, and its status is true."""
     once = settings(max_examples=40, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(World, settings=once)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, DateTime, Engine, event, exc
+from sqlalchemy import ColumnElement, Connection, DateTime, Engine, and_, event, exc, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -142,3 +142,15 @@ def cause_of(error: exc.SQLAlchemyError) -> str:
     if isinstance(error, (exc.IntegrityError, exc.DataError)):  # their text may quote a row
         return kind
     return f"{kind}: {(str(original).splitlines() or [''])[0]}"
+
+
+def beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnElement[bool]:
+    """Say in SQL that any database knows: (a, b, c) > (x, y, z)."""
+    steps = [
+        and_(
+            *(one == value for one, value in zip(order[:place], after[:place], strict=True)),
+            order[place] > after[place],
+        )
+        for place in range(len(order))
+    ]
+    return and_(order[0] >= after[0], or_(*steps))

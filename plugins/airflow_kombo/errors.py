@@ -48,6 +48,13 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Decision(StrEnum):
+    """What a person says about a row that is `unknown`."""
+
+    CREATED = "created"
+    NOT_CREATED = "not created"
+
+
 class TargetType(StrEnum):
     """What a link is put on."""
 
@@ -75,6 +82,11 @@ STATUS_OF: Final[Mapping[Verdict, Status]] = MappingProxyType(
         Verdict.UNKNOWN: Status.UNKNOWN,
     }
 )
+
+DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
+    {Decision.CREATED: Status.SUCCESS, Decision.NOT_CREATED: Status.RETRYABLE}
+)
+"""What a decision makes of a row."""
 
 VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
     {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_kombo.bulk import distinct
 from airflow_kombo.database import RaceLostError, in_race, transaction
 from airflow_kombo.errors import Status
+from airflow_kombo.late import record_late
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
     Claim,
@@ -26,8 +27,8 @@ from airflow_kombo.outcomes import (
     may_be_sent,
 )
 from airflow_kombo.runs import assert_alive
-from airflow_kombo.statements import KEY, Statements
-from airflow_kombo.tables import Tables
+from airflow_kombo.statements import Statements
+from airflow_kombo.tables import KEY, Tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Insert
@@ -159,7 +160,8 @@ class Ledger:
     def record(self, recorded: Sequence[Recorded]) -> None:
         """Write what became of claims, all in one transaction, durable on return.
 
-        A late answer settles its own attempt, and never overwrites what a newer one wrote.
+        A late answer settles its own attempt, and never overwrites what a newer one wrote; what a
+        person decided meanwhile gives way to it.
 
         :raises LedgerError: if nothing was written.
         """
@@ -170,7 +172,9 @@ class Ledger:
 
         def work(connection: Connection) -> None:
             sql = self._sql
-            sql.answered.execute(connection, rows, sql.record_links, sql.record_attempts)
+            in_time = sql.answered.execute(connection, rows, sql.record_attempts, sql.record_links)
+            if in_time != len(rows):
+                record_late(connection, self.tables, rows)
 
         if rows:
             in_race(self.engine, "record outcomes", work)

@@ -26,7 +26,7 @@ _IN_DOUBT: Final = {
     "status": Status.UNKNOWN.value,
     "error_code": "run_died",
     "error_message": "The run that sent it ended before its answer was recorded. Look it up in"
-    " Kombo's logs, which are kept for 30 days, and decide.",
+    " Kombo's logs, which are kept for 30 days, and decide with the dag kombo_resolve_unknown.",
 }
 
 

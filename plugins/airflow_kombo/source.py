@@ -8,7 +8,7 @@ a cursor is open, and PostgreSQL's client would fetch the whole day into memory.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Protocol
@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database import cause_of, transaction
+from airflow_kombo.database import beyond, cause_of, transaction
 from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
 from airflow_kombo.keys import KEY_COLUMNS, Row, integration_of
 from airflow_kombo.mapping import did_you_mean
@@ -177,7 +177,7 @@ class QuerySource:
         integration = self._text("integration_id")
         query = query.where(integration.is_(None) if part is None else integration == part)
         if after is not None:
-            query = query.where(_beyond(order, after))
+            query = query.where(beyond(order, after))
         with transaction(self.engine, "read the rows", reads_only=True) as connection:
             read = connection.execute(query).all()
         return [
@@ -249,18 +249,6 @@ class QuerySource:
 
     def _id(self, name: str) -> ColumnElement[str]:
         return func.nullif(func.trim(self._text(name)), "")
-
-
-def _beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnElement[bool]:
-    """Say in SQL that any database knows: (a, b, c) > (x, y, z)."""
-    steps = [
-        and_(
-            *(one == value for one, value in zip(order[:place], after[:place], strict=True)),
-            order[place] > after[place],
-        )
-        for place in range(len(order))
-    ]
-    return and_(order[0] >= after[0], or_(*steps))
 
 
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:

@@ -31,9 +31,8 @@ from airflow_kombo.bulk import Bulk, among
 from airflow_kombo.database import utc_now
 from airflow_kombo.errors import Status
 from airflow_kombo.outcomes import Outcome
-from airflow_kombo.tables import Tables
+from airflow_kombo.tables import KEY, Tables
 
-KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
 _OUTCOME: Final = tuple(Outcome(Status.SENDING).values)
 _WRITTEN: Final = ("assessment_date", "attempts", "request_hash", "url_hash", "run_id")

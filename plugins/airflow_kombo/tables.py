@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +28,8 @@ from airflow_kombo.database import cause_of
 from airflow_kombo.errors import ConfigurationError, LedgerError
 
 STATUS_TABLE: Final = "kombo_result_links"
+KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
+"""What a delivery is known by, in both tables that hold it."""
 COUNTED: Final = ("success", "failed", "invalid", "blocked", "retryable", "unknown", "skipped")
 """The columns of a run that add up to `planned`."""
 
@@ -60,33 +64,67 @@ class Tables:
         )
 
     def create(self, engine: Engine) -> None:
-        """Make the tables where they are missing; many tasks may do so at once.
+        """Make the tables where they are missing, and add what an older version's lack.
 
-        :raises ConfigurationError: if a table of that name lacks columns that ours has.
+        Many tasks may do so at once.
+
+        :raises ConfigurationError: if a table of that name lacks columns that it always had.
         :raises LedgerError: if the database cannot be reached, or refuses.
         """
         for look in range(_MAKERS):
             try:
                 self.links.metadata.create_all(engine)
+                self._migrate(engine)
                 break
             except exc.DBAPIError as error:
-                # Somebody else may have made one between our look and our CREATE.
+                # Somebody else may have made one between our look and our CREATE or ALTER.
                 if look == _MAKERS - 1 or error.connection_invalidated:
                     raise LedgerError(
                         f"The warehouse could not make {self.links.fullname} and the tables beside"
-                        f" it: {cause_of(error)}. The connection's user needs CREATE and USAGE."
+                        f" it{self._lack(engine)}: {cause_of(error)}. The connection's user needs"
+                        " CREATE and USAGE, and has to own the tables."
                     ) from None
-        self._check(engine)
 
-    def _check(self, engine: Engine) -> None:
+    def _lack(self, engine: Engine) -> str:
+        with suppress(exc.SQLAlchemyError):  # it would be the error that is being told
+            lost = self._lost(engine)
+            names = [f"{table.name}.{one.name}" for table in lost for one in lost[table]]
+            return f", or add the columns {', '.join(names)}" if names else ""
+        return ""
+
+    def _migrate(self, engine: Engine) -> None:
+        """Add the columns that came later; all of those may be empty.
+
+        Each is a statement of its own, which changes no row, so it needs its lock for a moment.
+        """
+        lost = self._lost(engine)
+        for table, columns in lost.items():
+            if not all(column.nullable for column in columns):
+                names = ", ".join(sorted(column.name for column in columns))
+                raise ConfigurationError(
+                    f"The table {table.fullname} was not made by this project: it has no column"
+                    f" {names}. Add what is missing, or name another target table."
+                )
+        if not lost:
+            return
+        from alembic.migration import MigrationContext  # noqa: PLC0415 - once in a table's life
+        from alembic.operations import Operations  # noqa: PLC0415
+
+        for table, columns in lost.items():
+            for column in columns:
+                with engine.begin() as connection:
+                    operations = Operations(MigrationContext.configure(connection))
+                    operations.add_column(table.name, column, schema=table.schema)
+
+    def _lost(self, engine: Engine) -> Mapping[Table, list[Column[Any]]]:
+        """Give the columns that our tables lack in the database."""
         inspector = inspect(engine)
+        lost = {}
         for table in (self.links, self.attempts, self.runs):
             have = {column["name"] for column in inspector.get_columns(table.name, table.schema)}
-            if lost := sorted(set(table.columns.keys()) - have):
-                raise ConfigurationError(
-                    f"The table {table.fullname} was not made by this version: it has no column"
-                    f" {', '.join(lost)}. Add what is missing, or name another target table."
-                )
+            if columns := [column for column in table.columns if column.name not in have]:
+                lost[table] = columns
+        return lost
 
 
 def _key() -> list[Column[Any]]:
@@ -128,7 +166,8 @@ def _link_indexes(name: str) -> list[Index]:
     return [
         # The database itself holds that one link is not sent under two result ids.
         Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
-        _partial(f"{name}_sending", "run_id", "status = 'sending'"),
+        _partial(f"{name}_sending", "status = 'sending'", "run_id"),
+        _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
     ]
 
@@ -143,18 +182,23 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("claimed_at", _MOMENT, nullable=False),
         Column("answered_at", _MOMENT),
         Column("milliseconds", Integer),
-        _partial(f"{name}_open", "run_id", "status IS NULL"),
+        # What a person decided about an attempt that nobody heard of; its status stays beside it.
+        Column("resolution", String(16)),
+        Column("resolved_by", Text),
+        Column("resolved_at", _MOMENT),
+        Column("resolution_reason", Text),
+        _partial(f"{name}_open", "status IS NULL", "run_id"),
     ]
 
 
-def _partial(name: str, column: str, condition: str) -> Index:
-    """Index only the rows that a dead run may have left: they are few, whatever the table holds.
+def _partial(name: str, condition: str, *columns: str) -> Index:
+    """Index only the rows that somebody has to settle: they are few, whatever the table holds.
 
     An index on all rows would also tempt PostgreSQL, while it has no statistics yet, to look for
     one row to record among all that are being sent.
     """
     only = text(condition)
-    return Index(name, column, postgresql_where=only, sqlite_where=only)
+    return Index(name, *columns, postgresql_where=only, sqlite_where=only)
 
 
 def _runs() -> list[Column[Any]]:
