@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
@@ -242,7 +243,7 @@ def site(tmp_path, ledger):
     with whole.standalone() as standalone:
         whole.wait_until_ready(standalone, lambda _: None)
         site = Site(whole)
-        with site.client:
+        with closing(site.client):
             yield site
 
 
