@@ -33,7 +33,7 @@ test: .venv/dev ## Lint, types and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: bench
 bench: .venv/dev ## Measure speed, pace and memory (SIZE=small: only see that it runs; ONLY="rate hang": only these)
