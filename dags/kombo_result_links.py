@@ -105,6 +105,26 @@ with DAG(
             minimum=1,
             description="Deliver at most so many rows.",
         ),
+        "max_rows": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            description="A run that would send more rows than this stops before the first one."
+            " Empty: ten times what a day usually sends (median of the last 14), at least 1,000.",
+        ),
+        "approve_rows": Param(
+            default=False,
+            type="boolean",
+            description="Send them however many they are: for a run that stopped because of"
+            " max_rows, after a person has looked.",
+        ),
+        "not_before": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            description="Deliver no result of a day before this one (YYYY-MM-DD), such as the day"
+            " on which a new table went live.",
+        ),
     },
 ) as dag:
     KomboResultLinkOperator(
@@ -117,5 +137,8 @@ with DAG(
         result_ids="{{ params.result_ids }}",
         redeliver="{{ params.redeliver }}",
         limit="{{ params.limit }}",
+        max_rows="{{ params.max_rows }}",
+        approve_rows="{{ params.approve_rows }}",
+        not_before="{{ params.not_before }}",
         preview="{{ params.dry_run }}",
     )

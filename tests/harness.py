@@ -108,6 +108,7 @@ def make_run(
     *,
     source=None,
     settings=None,
+    guard=None,
     dead_after=60.0,
     day=DAY,
     lookback_days=0,
@@ -136,6 +137,7 @@ def make_run(
             ledger=Ledger(engine, tables),
             runs=Runs(engine, tables, dead_after=dead_after),
             settings=settings or Settings(first_retry=0.01),
+            guard=guard,
         )
 
     return start

@@ -101,6 +101,9 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "dry_run",
         "redeliver",
         "limit",
+        "max_rows",
+        "approve_rows",
+        "not_before",
     ]
     assert all(params.values())
     assert owner

@@ -16,13 +16,21 @@ from typing import Any, Final
 
 from airflow_kombo import models
 from airflow_kombo.context import Settings, Shared, Stop
-from airflow_kombo.errors import LedgerError, RunStoppedError, Status
+from airflow_kombo.errors import (
+    ConfigurationError,
+    KomboError,
+    LedgerError,
+    RunStoppedError,
+    Status,
+)
 from airflow_kombo.group_commit import GroupCommit
+from airflow_kombo.guard import Guard
 from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.outcomes import Claims, Outcome
+from airflow_kombo.preview import preview, would_send
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, Source, allot
@@ -65,6 +73,7 @@ class Delivery:
     :param source: The rows.
     :param hook: Kombo's API.
     :param ledger: Where each row's fate is written; `runs` is in the same database.
+    :param guard: How many rows it may send; by default as many as there are.
     """
 
     def __init__(
@@ -78,6 +87,7 @@ class Delivery:
         ledger: Ledger,
         runs: Runs,
         settings: Settings,
+        guard: Guard | None = None,
     ) -> None:
         self._run = run
         self._source = source
@@ -87,6 +97,7 @@ class Delivery:
         self._ledger = ledger
         self._runs = runs
         self._settings = settings
+        self._guard = guard
         self.report = Report()
         self._stop = Stop()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,6 +128,9 @@ class Delivery:
             try:
                 await self._deliver(self.report)
                 ended_by = None
+            except KomboError as error:
+                ended_by = str(error)
+                raise
             finally:
                 heart.cancel()
                 ended_by = str(self._stop.error) if self._stop else ended_by
@@ -127,6 +141,7 @@ class Delivery:
 
     async def _deliver(self, report: Report) -> None:
         planned = allot(await self._in_thread(self._source.plan), self._selection.limit)
+        await self._ask_the_guard(sum(planned.values()))
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with self._hook.client() as client:
@@ -143,6 +158,21 @@ class Delivery:
         if report.planned != report.counts.total():
             raise RuntimeError(f"The account does not add up: {report.numbers}")
         report.settled = await self._settle()
+
+    async def _ask_the_guard(self, planned: int) -> None:
+        """Stop a run that would send too much; only where many are planned are they looked at."""
+        if self._guard is None or not self._guard.refuses(planned):
+            return
+        foreseen = await self._in_thread(
+            preview,
+            self._source,
+            self._mapping,
+            self._ledger,
+            self._selection,
+            self._hook.default_integration,
+        )
+        if reason := self._guard.refuses(would_send(foreseen)):
+            raise ConfigurationError(reason)
 
     def _shared(self, client: KomboClient, lanes: int) -> Shared:
         recorder = Recorder(

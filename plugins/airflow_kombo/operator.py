@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from airflow_kombo.delivery import Delivery, Report
+    from airflow_kombo.guard import Guard
     from airflow_kombo.ledger import Ledger
     from airflow_kombo.mapping import ResultLinkMapping
+    from airflow_kombo.runs import Run, Runs
     from airflow_kombo.source import Selection, Source
     from airflow_kombo.tables import Tables
 
@@ -58,6 +60,12 @@ class KomboResultLinkOperator(BaseOperator):
     :param redeliver: Statuses whose rows are sent again though they are final or unchanged.
         (templated)
     :param limit: Rows at most. (templated)
+    :param max_rows: A run that would send more rows stops before the first one; by default ten
+        times what a day usually sends, which is the median of the task's last 14 days that sent
+        something, and 1,000 at least. (templated)
+    :param approve_rows: Send them however many they are. (templated)
+    :param not_before: Deliver no row whose `assessment_date` is before this day, `YYYY-MM-DD`.
+        (templated)
     :param preview: Count what would be sent, and send nothing. (templated)
     :param kombo_conn_id: The connection to Kombo, of the type `http`.
     :param warehouse_conn_id: The connection to the warehouse, which holds the rows and our tables.
@@ -82,6 +90,9 @@ class KomboResultLinkOperator(BaseOperator):
         "result_ids",
         "redeliver",
         "limit",
+        "max_rows",
+        "approve_rows",
+        "not_before",
         "preview",
     )
     template_ext: Sequence[str] = (".sql",)
@@ -101,6 +112,9 @@ class KomboResultLinkOperator(BaseOperator):
         result_ids: Sequence[str] | None = None,
         redeliver: Sequence[str] | None = None,
         limit: int | None = None,
+        max_rows: int | None = None,
+        approve_rows: bool = False,
+        not_before: str | None = None,
         preview: bool = False,
         kombo_conn_id: str = "kombo_default",
         warehouse_conn_id: str = "warehouse_default",
@@ -123,6 +137,9 @@ class KomboResultLinkOperator(BaseOperator):
         self.result_ids = result_ids
         self.redeliver = redeliver
         self.limit = limit
+        self.max_rows = max_rows
+        self.approve_rows = approve_rows
+        self.not_before = not_before
         self.preview = preview
         self.kombo_conn_id = kombo_conn_id
         self.warehouse_conn_id = warehouse_conn_id
@@ -171,7 +188,8 @@ class KomboResultLinkOperator(BaseOperator):
     ) -> dict[str, int]:
         from airflow_kombo.hook import KomboHook  # noqa: PLC0415
         from airflow_kombo.ledger import Ledger, keeper  # noqa: PLC0415
-        from airflow_kombo.preview import preview  # noqa: PLC0415
+        from airflow_kombo.preview import preview, would_send  # noqa: PLC0415
+        from airflow_kombo.runs import Runs  # noqa: PLC0415
         from airflow_kombo.source import Selection  # noqa: PLC0415
 
         hook = KomboHook(self.kombo_conn_id)
@@ -182,19 +200,25 @@ class KomboResultLinkOperator(BaseOperator):
             result_ids=frozenset(self.result_ids or ()),
             redeliver=frozenset(_statuses(self.redeliver or ())),
             limit=self.limit,
+            not_before=_day_in("not_before", self.not_before) if self.not_before else None,
         )
         ledger = Ledger(engine, tables, keeper(self.masked_fields, store=self.store_request))
         source = self._source(context, day, ledger, selection, hook.default_integration)
         if source.columns():
             mapping.check(source.columns())
+        run, runs = self._run(context, day), Runs(engine, tables)
+        guard = None if self.approve_rows else self._guard(runs, run)
         if self.preview:
             lanes = preview(source, mapping, ledger, selection, hook.default_integration)
             self._tell(lanes)
+            if guard and (reason := guard.refuses(would_send(lanes))):
+                self.log.warning("A run would stop before the first of them: %s", reason)
             self.log.info("A dry run: nothing was sent.")
             return dict(sum(lanes.values(), Counter[str]()))
         return await self._deliver(
-            context,
-            day,
+            run,
+            runs=runs,
+            guard=guard,
             source=source,
             mapping=mapping,
             selection=selection,
@@ -202,14 +226,18 @@ class KomboResultLinkOperator(BaseOperator):
             ledger=ledger,
         )
 
-    async def _deliver(self, context: Context, day: date, **parts: Any) -> dict[str, int]:
-        from airflow_kombo.context import Settings  # noqa: PLC0415
-        from airflow_kombo.delivery import Delivery  # noqa: PLC0415
-        from airflow_kombo.runs import Run, Runs  # noqa: PLC0415
-        from airflow_kombo.timeout import execution_timeout  # noqa: PLC0415
+    def _guard(self, runs: Runs, run: Run) -> Guard:
+        from airflow_kombo.guard import Guard  # noqa: PLC0415
 
-        instance, ledger = context["ti"], parts["ledger"]
-        run = Run(
+        if self.max_rows is not None:
+            return Guard(self.max_rows, "max_rows says so")
+        return Guard.over(runs.usual(run))
+
+    def _run(self, context: Context, day: date) -> Run:
+        from airflow_kombo.runs import Run  # noqa: PLC0415
+
+        instance = context["ti"]
+        return Run(
             run_id=str(uuid4()),
             dag_id=instance.dag_id,
             dag_run_id=instance.run_id,
@@ -218,9 +246,14 @@ class KomboResultLinkOperator(BaseOperator):
             try_number=instance.try_number,
             assessment_date=day,
         )
+
+    async def _deliver(self, run: Run, **parts: Any) -> dict[str, int]:
+        from airflow_kombo.context import Settings  # noqa: PLC0415
+        from airflow_kombo.delivery import Delivery  # noqa: PLC0415
+        from airflow_kombo.timeout import execution_timeout  # noqa: PLC0415
+
         self._delivery = Delivery(
             run,
-            runs=Runs(ledger.engine, ledger.tables),
             settings=Settings(max_in_flight=self.max_in_flight),
             **parts,
         )
@@ -242,13 +275,8 @@ class KomboResultLinkOperator(BaseOperator):
         dag_run = context["dag_run"]
         named = self.assessment_date or dag_run.partition_key
         if named:
-            try:
-                return date.fromisoformat(str(named).strip())
-            except ValueError:
-                raise ConfigurationError(
-                    "The assessment day must look like 2026-11-03: correct the parameter"
-                    " assessment_date, or the run's partition key."
-                ) from None
+            where = "assessment_date" if self.assessment_date else "the run's partition key"
+            return _day_in(where, named)
         if dag_run.logical_date is None:
             raise ConfigurationError(
                 "This run has neither a partition key nor a logical date: give the parameter"
@@ -317,6 +345,13 @@ class KomboResultLinkOperator(BaseOperator):
         ]
         if over:
             raise TooManyRefusedError(f"{'; '.join(over)}. All were tried; see {where}.")
+
+
+def _day_in(where: str, text: object) -> date:
+    try:
+        return date.fromisoformat(str(text).strip())
+    except ValueError:
+        raise ConfigurationError(f"A day must look like 2026-11-03: correct {where}.") from None
 
 
 def _statuses(named: Sequence[str]) -> list[str]:

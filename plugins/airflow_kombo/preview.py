@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 
 from airflow_kombo.errors import Status
 from airflow_kombo.lane import SKIPPED
@@ -41,3 +42,8 @@ def preview(
     for reason, rows in reasons.most_common():
         log.info("%d rows would be invalid: %s", rows, reason)
     return counts
+
+
+def would_send(lanes: Mapping[str, Counter[str]]) -> int:
+    """Count what `preview` foresees to be sent, over all integrations."""
+    return sum(lane[WOULD_SEND] for lane in lanes.values())

@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from math import inf
+from statistics import median
 from typing import Final
 
-from sqlalchemy import Connection, Engine, and_, insert, select, update
+from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
 from airflow_kombo.database import in_utc, transaction, utc_now
 from airflow_kombo.errors import LedgerError, Status
@@ -21,6 +22,9 @@ HEARTBEAT_SECONDS: Final = 10.0
 """How often a living run renews its heartbeat."""
 DEAD_AFTER_SECONDS: Final = 60.0
 """A run that has been silent for longer is dead, and has stopped sending by itself."""
+
+_USUAL_DAYS: Final = 14
+_TASK: Final = ("dag_id", "task_id", "map_index")
 
 _IN_DOUBT: Final = {
     "status": Status.UNKNOWN.value,
@@ -89,6 +93,26 @@ class Runs:
                 .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
                 .values(**counts, ended_at=utc_now(), error=error)
             )
+
+    def usual(self, run: Run) -> float | None:
+        """Give the median of what a run's task sent on its last days, or None if it never did.
+
+        A day counts as a whole, and only if it sent something: a try that found nothing left, or a
+        run by hand for one result, does not say that there is little to send.
+        """
+        runs = self.tables.runs.c
+        sent = func.sum(runs.planned - runs.skipped - runs.invalid)
+        query = (
+            select(sent)
+            .where(*(runs[name] == getattr(run, name) for name in _TASK))
+            .group_by(runs.assessment_date)
+            .having(sent > 0)
+            .order_by(func.max(runs.started_at).desc())
+            .limit(_USUAL_DAYS)
+        )
+        with transaction(self.engine, "look at earlier runs", reads_only=True) as connection:
+            days = connection.execute(query).scalars().all()
+        return median(map(int, days)) if days else None
 
     def silent(self, run_id: str) -> dict[str, float]:
         """Give each other run that has rows `sending`, with its seconds of silence.

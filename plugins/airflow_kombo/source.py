@@ -38,7 +38,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_kombo.database import beyond, cause_of, transaction
 from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
-from airflow_kombo.keys import KEY_COLUMNS, Row, integration_of
+from airflow_kombo.keys import KEY_COLUMNS, Row, assessment_date_of, integration_of
 from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.tables import Tables
 from airflow_kombo.values import is_missing
@@ -64,12 +64,15 @@ class Selection:
     :param result_ids: Only these results; none means all.
     :param redeliver: Statuses that are sent again though they are final or unchanged.
     :param limit: Rows at most, over all integrations.
+    :param not_before: Only rows of this day, by their `assessment_date`, or later ones; a row that
+        has no date is wanted.
     """
 
     integration_ids: frozenset[str] = frozenset()
     result_ids: frozenset[str] = frozenset()
     redeliver: frozenset[str] = frozenset()
     limit: int | None = None
+    not_before: date | None = None
 
     def wants(self, integration_id: str) -> bool:
         """Say whether an integration is wanted."""
@@ -119,6 +122,7 @@ class QuerySource:
         """Which of the parameters the query has."""
         self._parts: dict[str, list[str | None]] = {}
         self._rows = self._subquery(sql, parameters)
+        _check_dates(selection, self.columns())
 
     def columns(self) -> Collection[str]:
         """Give the query's columns."""
@@ -228,6 +232,9 @@ class QuerySource:
         query = query.where(or_(links.c.status.is_(None), links.c.status.in_(open_)))
         if self.selection.result_ids:
             query = query.where(self._text("result_id").in_(sorted(self.selection.result_ids)))
+        if self.selection.not_before:
+            day, first = self._rows.c[LAST_DAY], literal(self.selection.not_before, Date())
+            query = query.where(or_(day.is_(None), day >= first))
         return query
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
@@ -272,9 +279,11 @@ class TaskSource:
         records = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
         self._columns = {name for row in records for name in row}
         self._lanes: dict[str, list[Row]] = {}
+        if records:
+            _check_dates(selection, self._columns)
         for row in records:
             integration_id = integration_of(row, default_integration)
-            if selection.wants(integration_id) and _is_wanted(row, selection.result_ids):
+            if selection.wants(integration_id) and _is_wanted(row, selection):
                 self._lanes.setdefault(integration_id, []).append(row)
 
     def columns(self) -> Collection[str]:
@@ -290,9 +299,20 @@ class TaskSource:
         yield self._lanes.get(integration_id, [])[:rows]
 
 
-def _is_wanted(row: Row, result_ids: Collection[str]) -> bool:
-    value = row.get("result_id")
-    return not result_ids or (not is_missing(value) and str(value).strip() in result_ids)
+def _is_wanted(row: Row, selection: Selection) -> bool:
+    day, value = assessment_date_of(row), row.get("result_id")
+    if selection.not_before and day and day < selection.not_before:
+        return False
+    ids = selection.result_ids
+    return not ids or (not is_missing(value) and str(value).strip() in ids)
+
+
+def _check_dates(selection: Selection, columns: Collection[str]) -> None:
+    if selection.not_before and LAST_DAY not in columns:
+        raise ConfigurationError(
+            f"not_before needs each row's day, and the rows have no column {LAST_DAY}: add it to"
+            " them, or leave not_before empty."
+        )
 
 
 def allot(planned: Mapping[str, int], limit: int | None) -> dict[str, int]:
