@@ -27,7 +27,7 @@ from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.models import Delivery as Request
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import QuerySource, Selection
+from airflow_kombo.source import QuerySource, Selection, parameters_of
 from airflow_kombo.tables import Tables
 from airflow_kombo.warehouse import engine_of
 from bench.process import ROOT, Took, measured
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT: Final = 32
 """What the bare loop and the official client keep on the wire."""
+_LOOKBACK_DAYS: Final = 7
+"""What the shipped dag looks back in its scheduled runs."""
 _QUERY: Final = (ROOT / "include" / "sql" / "assessment_results.sql").read_text("utf-8")
 _MAPPING: Final = ROOT / "include" / "result_link_mapping.yaml"
 _DRAIN_SECONDS: Final = 0.5
@@ -194,7 +196,7 @@ def _source(
         engine,
         Tables.named(),
         _QUERY,
-        {"assessment_date": day},
+        parameters_of(day, _LOOKBACK_DAYS),
         selection=selection,
         default_integration=default_integration,
     )

@@ -40,8 +40,8 @@ from sqlalchemy.engine import make_url
 from airflow_kombo.tables import Tables
 
 DAY: Final = date(2026, 11, 3)
-EMPTY_DAY: Final = date(2026, 11, 4)
-"""A day without a row."""
+EMPTY_DAY: Final = date(2026, 12, 3)
+"""A day without a row, as are those before it that a scheduled run looks back to."""
 _TOOL: Final = "workday:"
 _ID_LENGTH: Final = 24
 """Of Kombo's ids."""

@@ -27,7 +27,7 @@ def told(outcome, pace=None, now=NOW):
     """Give a pace that has had one call, with this outcome."""
     pace = pace or Pace()
     assert pace.take(now)
-    pace.give_back(now, outcome)
+    pace.give_back(now, now, outcome)
     return pace
 
 
@@ -56,6 +56,18 @@ def test_slots_follow_the_limit_less_the_headroom(limit, cap, expected):
     assert slots(told(answer(concurrency_limit=limit), Pace(cap))) == expected
 
 
+def test_an_answer_from_before_the_limit_fell_does_not_raise_it():
+    """Answers overtake each other: only what left after the fall can tell of a rise."""
+    pace = told(answer(concurrency_limit=8), told(answer(concurrency_limit=30)), NOW + 2)
+    for sent_at, expected in [(NOW + 1, 6), (NOW + 3, 28)]:
+        assert pace.take(NOW + 4)
+        pace.give_back(NOW + 4, sent_at, answer(concurrency_limit=30))
+        held = slots(pace)
+        assert held == expected
+        for _ in range(held):
+            pace.give_back(NOW + 4, NOW + 4, None)
+
+
 @pytest.mark.parametrize(("cap", "expected"), [(None, 5), (3, 3), (50, 5)])
 def test_few_are_in_flight_before_the_first_answer(cap, expected):
     """Until a limit is known five calls are in flight at most, fewer under a smaller cap."""
@@ -66,10 +78,10 @@ def test_the_limit_may_change_with_every_answer():
     """The last answer's limit counts, up and down, and calls in flight above it finish first."""
     pace = told(answer(concurrency_limit=30))
     assert slots(pace) == 28
-    pace.give_back(NOW, answer(concurrency_limit=5))
+    pace.give_back(NOW, NOW, answer(concurrency_limit=5))
     assert not pace.take(NOW)
     for _ in range(25):
-        pace.give_back(NOW, None)
+        pace.give_back(NOW, NOW, None)
     assert slots(pace) == 1  # 28 - 26 are still in flight, of 3
 
 
@@ -141,8 +153,8 @@ def test_a_shorter_pause_does_not_end_a_longer_one():
     """Of several answers' pauses the one that ends last counts."""
     pace = Pace()
     assert [pace.take(NOW), pace.take(NOW)] == [True, True]
-    pace.give_back(NOW, answer(429, retry_after=50))
-    pace.give_back(NOW + 1, answer(429, retry_after=2))
+    pace.give_back(NOW, NOW, answer(429, retry_after=50))
+    pace.give_back(NOW + 1, NOW + 1, answer(429, retry_after=2))
     assert pace.pause(NOW + 1) == 49
 
 

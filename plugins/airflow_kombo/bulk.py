@@ -65,7 +65,7 @@ class Bulk:
     def execute(
         self, connection: Connection, rows: Sequence[Mapping[str, Any]], *statements: Executable
     ) -> int:
-        """Run statements for all rows, and give the number of rows that the last one changed."""
+        """Run statements for all rows; give how many the last one changed, if it is an UPDATE."""
         if not rows:
             return 0
         if self._table is not None:

@@ -206,17 +206,18 @@ class Lane:
             outcome = await self._shared.client.post(claim.delivery)
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
             outcome = AnswerLostError("the run was stopped before the answer came")
-        self._pace.give_back(monotonic(), outcome if isinstance(outcome, Answer) else None)
-        if isinstance(outcome, Answer):
-            self._rate.heard(monotonic(), number, outcome.headers)
-        verdict = verdict_of(outcome)
+        now, answer = monotonic(), outcome if isinstance(outcome, Answer) else None
+        self._pace.give_back(now, began, answer)
+        if answer:
+            self._rate.heard(now, number, answer.headers)
+        verdict = answer.verdict if answer else verdict_of(outcome)
         fate = outcome_of(verdict, outcome)
         self._heed(verdict, outcome)
-        self._breaker.heed(verdict, monotonic(), probe=probe)
+        self._breaker.heed(verdict, now, probe=probe)
         if self._breaker.given_up and not self._failing:
             log.warning("Integration %s is given up for this run", self.integration_id)
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
-        await self._record(Recorded(claim, fate, round((monotonic() - began) * 1000)))
+        await self._record(Recorded(claim, fate, round((now - began) * 1000)))
         for warning in fate.warnings:
             log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
         if verdict in {Verdict.WAIT, Verdict.RETRY} and self._tries_left(claim, verdict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from math import inf
 from typing import Final
 
 from airflow_kombo.errors import Verdict
@@ -37,6 +38,7 @@ class Pace:
         self._slots = min(_FIRST_SLOTS, cap or _FIRST_SLOTS)
         self._in_flight = 0
         self._paused_until = 0.0
+        self._lowered_at = -inf
 
     def take(self, now: float) -> bool:
         """Take a slot if there is one."""
@@ -45,8 +47,11 @@ class Pace:
         self._in_flight += 1
         return True
 
-    def give_back(self, now: float, answer: Answer | None) -> None:
-        """Return a slot, and learn from the answer that it brought, if it brought one."""
+    def give_back(self, now: float, sent_at: float, answer: Answer | None) -> None:
+        """Return a slot, and learn from the answer that it brought, if it brought one.
+
+        :param sent_at: When its request left: one that left before the limit fell knows no better.
+        """
         self._in_flight -= 1
         if answer is None:
             return
@@ -54,8 +59,10 @@ class Pace:
         if limit is not None:
             allowed = max(1, int(limit) - self._headroom)
             allowed = min(allowed, self._cap or allowed)
+            if allowed < self._slots:
+                self._slots, self._lowered_at = allowed, now
             # An integration that does not work gets no more calls than it has already.
-            if answer.verdict in _AT_WORK or allowed < self._slots:
+            elif answer.verdict in _AT_WORK and sent_at >= self._lowered_at:
                 self._slots = allowed
         pause = _pause_of(answer)
         if pause:

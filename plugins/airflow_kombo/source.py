@@ -50,8 +50,8 @@ from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.tables import Tables
 from airflow_kombo.values import is_missing
 
-PAGE_ROWS: Final = 1_000
-"""Rows of one integration that are in memory at once, give or take those of one result."""
+PAGE_ROWS: Final = 5_000
+"""Rows of one integration that are in memory at once at most, give or take those of one result."""
 _ROWS_IN_MEMORY: Final = 20_000
 """Of all integrations; where there are many, each reads smaller pages."""
 _SMALLEST_PAGE_ROWS: Final = 50
