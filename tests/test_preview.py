@@ -9,6 +9,7 @@ import pytest
 from harness import DAY, MAPPING, SQL, all_of, by_result, delivery, fill, row, run_day
 from sqlalchemy import event, func, inspect, select, text, update
 
+from airflow_kombo.errors import LedgerError
 from airflow_kombo.foresight import Foresight
 from airflow_kombo.ledger import Ledger, keeper
 from airflow_kombo.mapping import ResultLinkMapping
@@ -253,13 +254,19 @@ def test_only_a_dry_run_needs_its_table(warehouse, tables, source_table, standin
     tables.create(warehouse)
     assert not inspect(warehouse).has_table(tables.preview.name)
     assert run_day(warehouse, tables, limit=1).counts == {"success": 1}
-    with pytest.raises(Exception, match="could not make kombo_result_link_preview"):
+    with pytest.raises(LedgerError, match="could not make kombo_result_link_preview"):
         dry_run(warehouse, tables)
     event.remove(warehouse, "begin", become)
     dry_run(warehouse, tables)
     event.listen(warehouse, "begin", become)
     tables.create(warehouse)
     assert run_day(warehouse, tables).counts == {"success": 1}
+    event.remove(warehouse, "begin", become)
+    with warehouse.begin() as connection:
+        grant = f"GRANT SELECT, INSERT, DELETE ON {tables.preview.name} TO user_of_{schema}"
+        connection.execute(text(grant))
+    event.listen(warehouse, "begin", become)
+    assert dry_run(warehouse, tables).counts == {"delivered": 2}
     event.remove(warehouse, "begin", become)
 
 

@@ -24,6 +24,8 @@ _STANDS: Final[Mapping[str, Prospect]] = {
 """Statuses that stay what they are when the row cannot become a request any more."""
 _LIMITED: Final = frozenset({Prospect.SEND, Prospect.DUPLICATE})
 """What counts for a limit: also a duplicate, which is sent if the other one is not reached."""
+_LOOKED_UP: Final = 1_000
+"""Rows that are looked up in the ledger at once: SQLite takes so many parameters and not more."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,18 @@ class Foresight:
         """
         left = self.selection.limit
         for integration_id, planned in sorted(self.source.plan().items()):
-            for page in self.source.pages(integration_id, planned):
+            for page in self._pages(integration_id, planned):
                 rows = self._foresee(page)
                 if left is not None:
                     rows, left = _cut(rows, left)
                 yield integration_id, rows
                 if left == 0:
                     return
+
+    def _pages(self, integration_id: str, planned: int) -> Iterator[list[Row]]:
+        for page in self.source.pages(integration_id, planned):
+            for start in range(0, len(page), _LOOKED_UP):
+                yield page[start : start + _LOOKED_UP]
 
     def plan(self) -> dict[str, int]:
         """Count the rows that a run has to look at, by integration.
