@@ -20,7 +20,7 @@ from airflow_kombo.timetable import NightlyTimetable
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
-STATUSES_TO_REDELIVER = ["failed", "invalid", "blocked", "retryable", "unknown", "success"]
+TO_REDELIVER = ["failed", "changed", "invalid", "blocked", "retryable", "unknown", "success"]
 
 DOC = """
 Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or
@@ -30,6 +30,9 @@ application through Kombo, and writes every row's fate to the table `kombo_resul
 - **Did it arrive?** `SELECT * FROM kombo_result_links WHERE result_id = '…'`; the history of a row
   is in `kombo_result_link_attempts`, each run in `kombo_result_link_runs`.
 - **Run it again?** At any time: what was delivered is never sent again.
+- **Look first?** With `dry_run` every row stands in `kombo_result_link_preview`, with what a run
+  would do with it, and nothing is sent.
+- **Refused rows?** Mended ones go by themselves; `redeliver` sends them as they are.
 - **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days),
   and say with the dag `kombo_resolve_unknown` whether it was.
 - **What is sent?** `include/result_link_mapping.yaml` says it.
@@ -89,21 +92,23 @@ with DAG(
         "dry_run": Param(
             default=False,
             type="boolean",
-            description="Map the rows and count what would be sent, but send nothing.",
+            description="Send nothing: write every row's request and what a run would do with it"
+            " to kombo_result_link_preview; counts and an estimate of the time are in the log.",
         ),
         "redeliver": Param(
             [],
             type="array",
-            items={"type": "string", "enum": STATUSES_TO_REDELIVER},
-            examples=STATUSES_TO_REDELIVER,
-            description="Send rows with these statuses again. An unknown or a successful one may"
-            " exist already: sending it again can make a second link.",
+            items={"type": "string", "enum": TO_REDELIVER},
+            examples=TO_REDELIVER,
+            description="Send rows with these statuses again; changed are the delivered ones whose"
+            " content is another now, which makes a second link. An unknown or a successful one may"
+            " exist already, too.",
         ),
         "limit": Param(
             None,
             type=["null", "integer"],
             minimum=1,
-            description="Deliver at most so many rows.",
+            description="Send at most so many rows.",
         ),
         "max_rows": Param(
             None,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from harness import KEY, ROOT, all_of, by_result, fill, make_source_table, row, statuses
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, text, update
 
+from airflow_kombo.errors import Status
 from airflow_kombo.tables import Tables
 
 DAG = "kombo_result_links"
@@ -88,11 +89,12 @@ def test_the_dag_is_as_the_contract_has_it(home):
         from airflow.dag_processing.dagbag import DagBag
         dag = DagBag({str(ROOT / "dags")!r}).dags[{DAG!r}]
         params = {{name: dag.params.get_param(name).description for name in dag.params}}
-        print(json.dumps([params, dag.owner, sorted(dag.tags), dag.doc_md, dag.catchup]))
+        again = dag.params.get_param("redeliver").schema["items"]["enum"]
+        print(json.dumps([params, again, dag.owner, sorted(dag.tags), dag.doc_md, dag.catchup]))
     """
     environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT / "plugins")}
     told = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)  # noqa: S603
-    params, owner, tags, documentation, catchup = json.loads(told.splitlines()[-1])
+    params, again, owner, tags, documentation, catchup = json.loads(told.splitlines()[-1])
     assert list(params) == [
         "assessment_date",
         "lookback_days",
@@ -106,6 +108,7 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "not_before",
     ]
     assert all(params.values())
+    assert {*again} == {*map(str, Status), "changed"} - {"sending"}
     assert owner
     assert tags
     assert "kombo_result_links" in documentation
@@ -163,7 +166,7 @@ def test_the_params_reach_the_run(home, engine, standin):
         "limit": 1,
     }
     told = run_dag(home, engine, standin, "--conf", json.dumps({**asked, "dry_run": True}))
-    assert "ats:2: 1 would_send" in told
+    assert "ats:2: 1 send" in told
     assert standin.stats()["received"] == 0
     run_dag(home, engine, standin, "--conf", json.dumps(asked))
     assert list(by_result(engine, Tables.named())) == ["r2"]
@@ -179,6 +182,45 @@ def test_too_many_refused_rows_make_the_task_red(home, engine, standin):
     assert statuses(engine, Tables.named()) == {"success": 28, "failed": 2}
     assert "2 of 30 rows are failed, and at most 5% may be" in told
     assert re.search(r"state.?=.?'?failed", told)
+
+
+def test_look_first_and_then_give_second_chances(home, engine, standin):
+    """A dry run shows what became of a day and what is new; then only what is asked for goes."""
+    source = make_source_table(engine)
+    fill(engine, source, [row(f"r{number}") for number in range(5)])
+    refused = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
+    standin.add_rule(refused, url="https://results.example/r0")
+    run_dag(home, engine, standin, "2026-11-03", check=False)
+    standin.clear_rules()
+    with engine.begin() as connection:
+        changed = update(source).where(source.c.result_id == "r1")
+        connection.execute(changed.values(assessment_name="Another"))
+    fill(engine, source, [row("new"), row("far", integration_id="ats:far")])
+    conf = json.dumps({"dry_run": True})
+    told = run_dag(home, engine, standin, "2026-11-03", "--conf", conf)
+    assert standin.stats()["received"] == 5
+    assert "workday:one: 1 changed, 3 delivered, 1 refused, 1 send" in told
+    assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", told)
+    assert "Unknown is the time of ats:far" in told
+    tables = Tables.named()
+    seen = {one.result_id: one.verdict for one in all_of(engine, tables.preview)}
+    assert seen == {
+        "r0": "refused",
+        "r1": "changed",
+        **dict.fromkeys(["r2", "r3", "r4"], "delivered"),
+        **dict.fromkeys(["new", "far"], "send"),
+    }
+    assert len(all_of(engine, tables.runs)) == 1
+    asked = {
+        "redeliver": ["failed", "changed"],
+        "integration_ids": ["workday:one"],
+        "result_ids": ["r0", "r1", "r2", "far"],
+        "limit": 5,
+    }
+    run_dag(home, engine, standin, "2026-11-03", "--conf", json.dumps(asked))
+    assert standin.stats()["received"] == 7
+    attempts = {one.result_id: one.attempts for one in all_of(engine, tables.links)}
+    assert attempts == {"r0": 2, "r1": 2, "r2": 1, "r3": 1, "r4": 1}
 
 
 def test_what_a_person_must_change_is_said_and_not_tried_again(home, engine, standin):

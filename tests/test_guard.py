@@ -94,7 +94,7 @@ def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, 
     again = {"guard": guard, "redeliver": frozenset({"failed"})}
     with pytest.raises(ConfigurationError, match="12 rows would be sent"):
         run_day(warehouse, tables, **again)
-    report = run_day(warehouse, tables, limit=2, **again)
+    report = run_day(warehouse, tables, limit=1, **again)
     assert report.counts == {"success": 1, "skipped": 1}
 
 

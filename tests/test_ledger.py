@@ -71,22 +71,28 @@ def test_an_outcome_is_kept_with_all_that_kombo_said(ledger):
 
 
 @pytest.mark.parametrize(
-    ("outcome", "again", "when_changed"),
+    ("outcome", "again", "when_changed", "on_purpose"),
     [
-        (SUCCESS, False, False),
-        (Outcome(Status.UNKNOWN), False, False),
-        (REFUSED, False, True),
-        (RETRYABLE, True, True),
-        (BLOCKED, True, True),
+        (SUCCESS, False, False, True),
+        (Outcome(Status.UNKNOWN), False, False, False),
+        (REFUSED, False, True, True),
+        (RETRYABLE, True, True, True),
+        (BLOCKED, True, True, True),
     ],
     ids=lambda value: value.status.value if isinstance(value, Outcome) else "",
 )
-def test_what_the_next_run_sends(ledger, outcome, again, when_changed):
-    """A later run sends what is surely not there and may work now, and what was mended."""
+def test_what_the_next_run_sends(ledger, outcome, again, when_changed, on_purpose):
+    """A later run sends what may work now and what was mended, and a changed one if it is told."""
     recorded(ledger, outcome)
-    changed = ledger.foresee([delivery(body=b'{"label": "Mended"}')])
-    assert bool(ledger.foresee([delivery()]).won) is again
-    assert bool(changed.won) is when_changed
+
+    def sends(row, redeliver=()):
+        return bool(ledger.foresee([row], redeliver)[0].won)
+
+    mended = delivery(body=b'{"label": "Mended"}')
+    assert sends(delivery()) is again
+    assert sends(mended) is when_changed
+    assert sends(delivery(), {"changed"}) is again
+    assert sends(mended, {"changed"}) is on_purpose
 
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.UNKNOWN, Status.FAILED])

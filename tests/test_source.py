@@ -15,7 +15,6 @@ from airflow_kombo.source import (
     QuerySource,
     Selection,
     TaskSource,
-    allot,
     parameters_of,
     rows_of_day,
 )
@@ -68,6 +67,10 @@ def test_what_is_done_is_not_planned(warehouse, tables, day):
     assert read(source_of(warehouse, tables))["workday:one"] == ["r7", "r9"]
     again = source_of(warehouse, tables, redeliver=frozenset({"unknown"}))
     assert read(again)["workday:one"] == ["r3", "r7", "r9"]
+    changed = source_of(warehouse, tables, redeliver=frozenset({"changed"}))
+    assert read(changed)["workday:one"] == ["r1", "r7", "r9"]
+    everything = source_of(warehouse, tables, also_done=True)
+    assert read(everything)["workday:one"] == ["r1", "r3", "r5", "r7", "r9"]
 
 
 def test_rows_without_an_integration_take_the_default(warehouse, tables, source_table):
@@ -101,13 +104,6 @@ def test_an_integration_gives_no_more_rows_than_planned(warehouse, tables, day):
     source = source_of(warehouse, tables, page_rows=2)
     source.plan()
     assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
-
-
-def test_a_limit_is_spread_over_the_integrations():
-    """A run with a limit takes the integrations in their order until it is used up."""
-    planned = {"b": 5, "a": 3, "c": 4}
-    assert allot(planned, None) == {"a": 3, "b": 5, "c": 4}
-    assert allot(planned, 4) == {"a": 3, "b": 1}
 
 
 @settings(

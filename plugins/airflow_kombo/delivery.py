@@ -23,6 +23,7 @@ from airflow_kombo.errors import (
     RunStoppedError,
     Status,
 )
+from airflow_kombo.foresight import Foresight
 from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.guard import Guard
 from airflow_kombo.hook import KomboClient, KomboHook
@@ -30,10 +31,9 @@ from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.outcomes import Claims, Outcome
-from airflow_kombo.preview import preview, would_send
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import Selection, Source, allot
+from airflow_kombo.source import Selection, Source
 from airflow_kombo.tables import COUNTED
 
 log = logging.getLogger(__name__)
@@ -140,8 +140,15 @@ class Delivery:
         return self.report
 
     async def _deliver(self, report: Report) -> None:
-        planned = allot(await self._in_thread(self._source.plan), self._selection.limit)
-        await self._ask_the_guard(sum(planned.values()))
+        foresight = Foresight(
+            self._source,
+            self._mapping,
+            self._ledger,
+            self._selection,
+            self._hook.default_integration,
+        )
+        planned = await self._in_thread(foresight.plan)
+        await self._ask_the_guard(sum(planned.values()), foresight)
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with self._hook.client() as client:
@@ -159,19 +166,11 @@ class Delivery:
             raise RuntimeError(f"The account does not add up: {report.numbers}")
         report.settled = await self._settle()
 
-    async def _ask_the_guard(self, planned: int) -> None:
+    async def _ask_the_guard(self, planned: int, foresight: Foresight) -> None:
         """Stop a run that would send too much; only where many are planned are they looked at."""
         if self._guard is None or not self._guard.refuses(planned):
             return
-        foreseen = await self._in_thread(
-            preview,
-            self._source,
-            self._mapping,
-            self._ledger,
-            self._selection,
-            self._hook.default_integration,
-        )
-        if reason := self._guard.refuses(would_send(foreseen)):
+        if reason := self._guard.refuses(await self._in_thread(foresight.sent)):
             raise ConfigurationError(reason)
 
     def _shared(self, client: KomboClient, lanes: int) -> Shared:

@@ -48,6 +48,25 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Prospect(StrEnum):
+    """What a run would do with a row, as a dry run says it."""
+
+    SEND = "send"
+    DELIVERED = "delivered"
+    """Nothing: its link was made, from the same request."""
+    CHANGED = "changed"
+    """Nothing: its link was made, and the row would give another request now."""
+    REFUSED = "refused"
+    """Nothing: it was refused, and would give the same request again."""
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    """Nothing: another row puts the same link on the same target."""
+    UNKNOWN = "unknown"
+    """Nothing: a person decides about it."""
+    SENDING = "sending"
+    """Nothing: another run has it."""
+
+
 class Decision(StrEnum):
     """What a person says about a row that is `unknown`."""
 
@@ -70,6 +89,9 @@ SENT_AGAIN: Final = frozenset({Status.RETRYABLE, Status.BLOCKED})
 
 SENT_WHEN_CHANGED: Final = frozenset({Status.FAILED, Status.INVALID})
 """Statuses that the next run sends only when the row or the mapping gives another request."""
+
+CHANGED: Final = Prospect.CHANGED.value
+"""What `redeliver` calls the successful rows that would give another request now."""
 
 STATUS_OF: Final[Mapping[Verdict, Status]] = MappingProxyType(
     {

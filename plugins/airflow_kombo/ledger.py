@@ -103,10 +103,19 @@ class Ledger:
         self._write(connection, won, seen, self._sql.insert_attempts)
         return claims
 
-    def foresee(self, deliveries: Sequence[Delivery], redeliver: Collection[str] = ()) -> Claims:
-        """Give what `claim` would give now, and write nothing."""
+    def foresee(
+        self,
+        deliveries: Sequence[Delivery],
+        redeliver: Collection[str] = (),
+        others: Collection[LinkKey] = (),
+    ) -> tuple[Claims, Mapping[LinkKey, Seen]]:
+        """Give what `claim` would give now, and what is known of these rows and of others.
+
+        Nothing is written.
+        """
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
-            return self._decide(connection, "", deliveries, redeliver)[0]
+            claims, seen = self._decide(connection, "", deliveries, redeliver)
+            return claims, {**seen, **self._look(connection, others)[0]}
 
     def _decide(
         self,
@@ -122,10 +131,11 @@ class Ledger:
         duplicates, skipped = [], []
         for delivery in _in_lock_order(deliveries):
             key, known = delivery.key, seen.get(delivery.key)
-            owner = owners.setdefault(_link_of(delivery), key.result_id)
             if key in won or not may_be_sent(known, delivery, redeliver):
                 skipped.append(delivery)
-            elif owner != key.result_id:
+                continue
+            owner = owners.setdefault(_link_of(delivery), key.result_id)
+            if owner != key.result_id:
                 duplicates.append((delivery, owner))
             else:
                 won[key] = Claim(delivery, run_id, known.attempts + 1 if known else 1)

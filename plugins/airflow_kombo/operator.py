@@ -15,13 +15,14 @@ from uuid import uuid4
 
 from airflow.sdk import BaseOperator, timezone
 
-from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
     from sqlalchemy import Engine
 
     from airflow_kombo.delivery import Delivery, Report
+    from airflow_kombo.foresight import Foresight
     from airflow_kombo.guard import Guard
     from airflow_kombo.ledger import Ledger
     from airflow_kombo.mapping import ResultLinkMapping
@@ -57,16 +58,17 @@ class KomboResultLinkOperator(BaseOperator):
         asset made looks back; any other is exact. (templated)
     :param integration_ids: Only these integrations. (templated)
     :param result_ids: Only these results. (templated)
-    :param redeliver: Statuses whose rows are sent again though they are final or unchanged.
-        (templated)
-    :param limit: Rows at most. (templated)
+    :param redeliver: Statuses whose rows are sent again though they are final or unchanged, and
+        `changed`: successful rows that would give another request now. (templated)
+    :param limit: Rows to send at most. (templated)
     :param max_rows: A run that would send more rows stops before the first one; by default ten
         times what a day usually sends, which is the median of the task's last 14 days that sent
         something, and 1,000 at least. (templated)
     :param approve_rows: Send them however many they are. (templated)
     :param not_before: Deliver no row whose `assessment_date` is before this day, `YYYY-MM-DD`.
         (templated)
-    :param preview: Count what would be sent, and send nothing. (templated)
+    :param preview: Write what a run would do with each row into a table of its own, and send
+        nothing. (templated)
     :param kombo_conn_id: The connection to Kombo, of the type `http`.
     :param warehouse_conn_id: The connection to the warehouse, which holds the rows and our tables.
     :param integration_id: The integration of rows without one; by default the Kombo connection's
@@ -186,9 +188,9 @@ class KomboResultLinkOperator(BaseOperator):
         engine: Engine,
         tables: Tables,
     ) -> dict[str, int]:
+        from airflow_kombo.foresight import Foresight  # noqa: PLC0415
         from airflow_kombo.hook import KomboHook  # noqa: PLC0415
         from airflow_kombo.ledger import Ledger, keeper  # noqa: PLC0415
-        from airflow_kombo.preview import preview, would_send  # noqa: PLC0415
         from airflow_kombo.runs import Runs  # noqa: PLC0415
         from airflow_kombo.source import Selection  # noqa: PLC0415
 
@@ -201,6 +203,7 @@ class KomboResultLinkOperator(BaseOperator):
             redeliver=frozenset(_statuses(self.redeliver or ())),
             limit=self.limit,
             not_before=_day_in("not_before", self.not_before) if self.not_before else None,
+            also_done=self.preview,
         )
         ledger = Ledger(engine, tables, keeper(self.masked_fields, store=self.store_request))
         source = self._source(context, day, ledger, selection, hook.default_integration)
@@ -209,12 +212,9 @@ class KomboResultLinkOperator(BaseOperator):
         run, runs = self._run(context, day), Runs(engine, tables)
         guard = None if self.approve_rows else self._guard(runs, run)
         if self.preview:
-            lanes = preview(source, mapping, ledger, selection, hook.default_integration)
-            self._tell(lanes)
-            if guard and (reason := guard.refuses(would_send(lanes))):
-                self.log.warning("A run would stop before the first of them: %s", reason)
-            self.log.info("A dry run: nothing was sent.")
-            return dict(sum(lanes.values(), Counter[str]()))
+            return self._preview(
+                run, Foresight(source, mapping, ledger, selection, hook.default_integration), guard
+            )
         return await self._deliver(
             run,
             runs=runs,
@@ -225,6 +225,16 @@ class KomboResultLinkOperator(BaseOperator):
             hook=hook,
             ledger=ledger,
         )
+
+    def _preview(self, run: Run, foresight: Foresight, guard: Guard | None) -> dict[str, int]:
+        from airflow_kombo.preview import preview  # noqa: PLC0415
+
+        previewed = preview(run, foresight, self.max_in_flight)
+        self._tell(previewed.lanes)
+        if guard and (reason := guard.refuses(sum(previewed.to_send.values()))):
+            self.log.warning("A run would stop before the first of them: %s", reason)
+        self.log.info("A dry run: nothing was sent.")
+        return dict(previewed.counts)
 
     def _guard(self, runs: Runs, run: Run) -> Guard:
         from airflow_kombo.guard import Guard  # noqa: PLC0415
@@ -355,10 +365,10 @@ def _day_in(where: str, text: object) -> date:
 
 
 def _statuses(named: Sequence[str]) -> list[str]:
-    known = [status.value for status in Status if status is not Status.SENDING]
+    known = [status.value for status in Status if status is not Status.SENDING] + [CHANGED]
     if unknown := sorted(set(named) - set(known)):
         raise ConfigurationError(
-            f"redeliver names '{unknown[0]}', which is no status that can be sent again; those are"
+            f"redeliver names '{unknown[0]}', which cannot be sent again: name some of"
             f" {', '.join(known)}."
         )
     return list(named)

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from airflow_kombo.errors import (
+    CHANGED,
     SENT_AGAIN,
     STATUS_OF,
     AnswerLostError,
@@ -99,7 +100,7 @@ def may_be_sent(known: Seen | None, delivery: Delivery, redeliver: Collection[st
     """Say whether a row may be claimed, by what the ledger holds of it."""
     if known is None or known.status in SENT_AGAIN or known.status in redeliver:
         return True
-    if known.status == Status.FAILED:
+    if known.status == Status.FAILED or (known.status == Status.SUCCESS and CHANGED in redeliver):
         return bool(known.request_hash != delivery.request_hash)
     return bool(known.status == Status.INVALID)  # it has become a request: so it has changed
 

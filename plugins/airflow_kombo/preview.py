@@ -1,49 +1,177 @@
-"""A dry run: what a run would do with each row, without a request and without a claim."""
+"""A dry run: every row with what a run would do with it, in a table; no request, and no claim.
+
+The log has counts, ids and the question that finds the rest: a request is about a person, and so
+is whole only in the warehouse, where the person's data is already.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
 
-from airflow_kombo.errors import Status
-from airflow_kombo.lane import SKIPPED
+from sqlalchemy import Select, and_, delete, or_, select
+
+from airflow_kombo.bulk import Bulk, among, distinct
+from airflow_kombo.database import in_utc, transaction, utc_now
+from airflow_kombo.errors import Prospect
+from airflow_kombo.estimate import History, told
+from airflow_kombo.foresight import Foreseen, Foresight, copy_of
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import ResultLinkMapping
-from airflow_kombo.source import Selection, Source, allot
+from airflow_kombo.runs import Run
+from airflow_kombo.tables import KEY
 
 log = logging.getLogger(__name__)
 
-WOULD_SEND = "would_send"
+KEPT_DAYS: Final = 7
+"""How long a preview is kept: it is there to be looked at before a run, and holds personal data."""
+_SCOPE: Final = ("dag_id", "task_id", "map_index")
+_EXAMPLES: Final = 3
+_REASONS: Final = 10
+_Link = tuple[str, str, str, str]
 
 
-def preview(
-    source: Source,
-    mapping: ResultLinkMapping,
-    ledger: Ledger,
-    selection: Selection,
-    default_integration: str | None,
-) -> dict[str, Counter[str]]:
-    """Count by integration what would become of the rows: sent, `invalid` or `skipped`.
+@dataclass(frozen=True)
+class Previewed:
+    """What a dry run foresaw: rows by integration and verdict."""
 
-    Reads only: no row is written, and Kombo is not asked.
+    lanes: Mapping[str, Counter[str]]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """By verdict, over all integrations."""
+        return sum(self.lanes.values(), Counter[str]())
+
+    @property
+    def to_send(self) -> dict[str, int]:
+        """The rows that a run would send, by integration."""
+        return {name: lane[Prospect.SEND] for name, lane in self.lanes.items() if lane["send"]}
+
+
+class PreviewTable:
+    """The rows of one dry run in the table of dry runs.
+
+    :raises LedgerError: from each method, if the warehouse could not do it.
     """
-    counts: dict[str, Counter[str]] = {}
+
+    def __init__(self, ledger: Ledger, run: Run) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._engine = ledger.engine
+        self._table = ledger.tables.preview
+        self._rows = 0
+        written = [column for column in self._table.columns if column.name != "previewed_at"]
+        self._bulk = Bulk(self._engine, written)
+        values: dict[str, Any] = {column.name: self._bulk.c[column.name] for column in written}
+        self._insert = self._bulk.insert(self._table, {**values, "previewed_at": utc_now()})
+        self._known = self._select_known()
+
+    def clear(self) -> None:
+        """Delete what the task's dry runs of this day wrote before, and every preview too old."""
+        table, run = self._table.c, self._run
+        earlier = and_(
+            *(table[name] == getattr(run, name) for name in _SCOPE),
+            table.run_date == run.assessment_date,
+        )
+        with transaction(self._engine, "delete earlier previews") as connection:
+            now = in_utc(connection.execute(select(utc_now())).scalar_one())
+            too_old = table.previewed_at < now - timedelta(days=KEPT_DAYS)
+            connection.execute(delete(self._table).where(or_(earlier, too_old)))
+
+    def write(self, rows: Iterable[Foreseen]) -> list[Foreseen]:
+        """Write rows, and give them: one whose link an earlier one has already is a duplicate."""
+        with transaction(self._engine, "write the preview") as connection:
+            known = connection.execute(self._known, self._asked(rows)).all()
+            keys = {tuple(row[:4]) for row in known}
+            owners = {(*row[:3], row.url_hash): row.result_id for row in known}
+            written = [_among(row, keys, owners) for row in rows]
+            values = [self._values(number, row) for number, row in enumerate(written, self._rows)]
+            self._bulk.execute(connection, values, self._insert)
+        self._rows += len(written)
+        return written
+
+    def _select_known(self) -> Select[Any]:
+        table, engine = self._table.c, self._engine
+        return select(*(table[name] for name in KEY), table.url_hash).where(
+            table.run_id == self._run.run_id,
+            table.verdict == Prospect.SEND.value,
+            *(among(engine, table[name], name) for name in KEY[:3]),
+            or_(
+                among(engine, table.result_id, "result_id"),
+                among(engine, table.url_hash, "url_hash"),
+            ),
+        )
+
+    def _asked(self, rows: Iterable[Foreseen]) -> dict[str, Any]:
+        sent = [row for row in rows if row.prospect is Prospect.SEND]
+        keys = {name: distinct(getattr(row.key, name) for row in sent) for name in KEY}
+        return {**keys, "url_hash": distinct(row.delivery.url_hash for row in sent if row.delivery)}
+
+    def _values(self, number: int, row: Foreseen) -> dict[str, Any]:
+        run, request = self._run, row.delivery
+        return {
+            **row.key.columns,
+            **{name: getattr(run, name) for name in ("run_id", "dag_run_id", *_SCOPE)},
+            "run_date": run.assessment_date,
+            "number": number,
+            "assessment_date": row.assessment_date,
+            "verdict": row.prospect.value,
+            "error_code": row.error_code,
+            "error_message": row.error_message,
+            "status": row.status,
+            "request": self._ledger.kept(request.body) if request else None,
+            "url_hash": request.url_hash if request else None,
+        }
+
+
+def _among(row: Foreseen, keys: Iterable[tuple[str, ...]], owners: Mapping[_Link, str]) -> Foreseen:
+    if row.prospect is not Prospect.SEND or row.delivery is None:
+        return row
+    if row.key in keys:
+        return copy_of(row)
+    owner = owners.get((*row.key[:3], row.delivery.url_hash))
+    return copy_of(row, owner) if owner else row
+
+
+def preview(run: Run, foresight: Foresight, max_in_flight: int | None = None) -> Previewed:
+    """Write what a run would do with each row into the table of dry runs, and tell of it.
+
+    It replaces what the task's earlier dry runs of the same day wrote. Kombo is not asked, and no
+    row of another table is written.
+
+    :param max_in_flight: Calls of one integration at once that the task allows itself.
+    :raises LedgerError: if the warehouse could not.
+    """
+    ledger = foresight.ledger
+    ledger.tables.create_preview(ledger.engine)
+    table = PreviewTable(ledger, run)
+    table.clear()
+    lanes: dict[str, Counter[str]] = {}
     reasons: Counter[str] = Counter()
-    for integration_id, planned in allot(source.plan(), selection.limit).items():
-        lane = counts.setdefault(integration_id, Counter())
-        for page in source.pages(integration_id, planned):
-            deliveries, invalid = mapping.deliveries(page, default_integration)
-            claims = ledger.foresee(deliveries, selection.redeliver)
-            lane[WOULD_SEND] += len(claims.won)
-            lane[SKIPPED] += len(claims.skipped)
-            lane[Status.INVALID.value] += len(invalid) + len(claims.duplicates)
-            reasons.update(str(row.error) for row in invalid)
-    for reason, rows in reasons.most_common():
-        log.info("%d rows would be invalid: %s", rows, reason)
-    return counts
-
-
-def would_send(lanes: Mapping[str, Counter[str]]) -> int:
-    """Count what `preview` foresees to be sent, over all integrations."""
-    return sum(lane[WOULD_SEND] for lane in lanes.values())
+    examples: dict[str, list[str]] = defaultdict(list)
+    for integration_id, rows in foresight.rows():
+        written = table.write(rows)
+        lanes.setdefault(integration_id, Counter()).update(row.prospect.value for row in written)
+        invalid = (row for row in written if row.prospect is Prospect.INVALID)
+        reasons.update(str(row.error_message) for row in invalid)
+        for row in written:
+            if len(few := examples[row.prospect.value]) < _EXAMPLES:
+                few.append(row.key.result_id)
+    for reason, times in reasons.most_common(_REASONS):
+        log.info("%d rows would be invalid: %s", times, reason)
+    for verdict, few in sorted(examples.items()):
+        log.info("For example %s: %s", verdict, ", ".join(few))
+    log.info(
+        "Each row, with its request: SELECT * FROM %s WHERE run_id = '%s'",
+        ledger.tables.preview.fullname,
+        run.run_id,
+    )
+    previewed = Previewed(lanes)
+    history = History(ledger.engine, ledger.tables)
+    rates = history.rates(previewed.to_send, run.assessment_date, max_in_flight)
+    for line in told(previewed.to_send, rates):
+        log.info("%s", line)
+    return previewed

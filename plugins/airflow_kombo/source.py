@@ -37,7 +37,14 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_kombo.database import beyond, cause_of, transaction
-from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
+from airflow_kombo.errors import (
+    CHANGED,
+    SENT_AGAIN,
+    SENT_WHEN_CHANGED,
+    ConfigurationError,
+    Status,
+    TargetType,
+)
 from airflow_kombo.keys import KEY_COLUMNS, Row, assessment_date_of, integration_of
 from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.tables import Tables
@@ -62,10 +69,12 @@ class Selection:
 
     :param integration_ids: Only these integrations; none means all.
     :param result_ids: Only these results; none means all.
-    :param redeliver: Statuses that are sent again though they are final or unchanged.
-    :param limit: Rows at most, over all integrations.
+    :param redeliver: Statuses that are sent again though they are final or unchanged; `changed`
+        are the successful rows that would give another request now.
+    :param limit: Rows to send at most, over all integrations.
     :param not_before: Only rows of this day, by their `assessment_date`, or later ones; a row that
         has no date is wanted.
+    :param also_done: Also the rows that a run leaves alone since they are done: for a dry run.
     """
 
     integration_ids: frozenset[str] = frozenset()
@@ -73,6 +82,7 @@ class Selection:
     redeliver: frozenset[str] = frozenset()
     limit: int | None = None
     not_before: date | None = None
+    also_done: bool = False
 
     def wants(self, integration_id: str) -> bool:
         """Say whether an integration is wanted."""
@@ -227,9 +237,12 @@ class QuerySource:
     def _open(self, query: Any) -> Any:
         """Leave out what the ledger holds as done; it has the last word when rows are claimed."""
         links = self.tables.links
-        open_ = sorted({*SENT_AGAIN, *SENT_WHEN_CHANGED, *self.selection.redeliver})
-        query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
-        query = query.where(or_(links.c.status.is_(None), links.c.status.in_(open_)))
+        open_ = {*SENT_AGAIN, *SENT_WHEN_CHANGED, *self.selection.redeliver}
+        if CHANGED in open_:  # which of them have changed shows when they are rendered
+            open_ = open_ - {CHANGED} | {Status.SUCCESS}
+        if not self.selection.also_done:
+            query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
+            query = query.where(or_(links.c.status.is_(None), links.c.status.in_(sorted(open_))))
         if self.selection.result_ids:
             query = query.where(self._text("result_id").in_(sorted(self.selection.result_ids)))
         if self.selection.not_before:
@@ -313,13 +326,3 @@ def _check_dates(selection: Selection, columns: Collection[str]) -> None:
             f"not_before needs each row's day, and the rows have no column {LAST_DAY}: add it to"
             " them, or leave not_before empty."
         )
-
-
-def allot(planned: Mapping[str, int], limit: int | None) -> dict[str, int]:
-    """Spread a limit over the integrations, in their order, and leave out who gets nothing."""
-    allotted: dict[str, int] = {}
-    for integration_id, rows in sorted(planned.items()):
-        share = rows if limit is None else min(rows, limit - sum(allotted.values()))
-        if share > 0:
-            allotted[integration_id] = share
-    return allotted

@@ -1,4 +1,4 @@
-"""The three tables that are ours in the warehouse."""
+"""The tables that are ours in the warehouse: three, and one more for dry runs."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ _RUN_ID: Final = String(36)
 
 @dataclass(frozen=True)
 class Tables:
-    """The status table, the attempts' history and the runs."""
+    """The status table, the attempts' history, the runs, and what dry runs foresee."""
 
     links: Table
     attempts: Table
     runs: Table
+    preview: Table
 
     @classmethod
     def named(cls, status_table: str = STATUS_TABLE) -> Tables:
-        """Give the tables, of which the other two are named after the status table.
+        """Give the tables, of which the others are named after the status table.
 
         :param status_table: Its name, after its schema and a dot where it has one.
         """
@@ -61,43 +62,51 @@ class Tables:
             links=Table(name, metadata, *_links(), *_link_indexes(name)),
             attempts=Table(f"{stem}_attempts", metadata, *_attempts(f"{stem}_attempts")),
             runs=Table(f"{stem}_runs", metadata, *_runs()),
+            preview=Table(f"{stem}_preview", metadata, *_preview(f"{stem}_preview")),
         )
 
     def create(self, engine: Engine) -> None:
-        """Make the tables where they are missing, and add what an older version's lack.
+        """Make the tables of a run where they are missing, and add what an older version's lack.
 
         Many tasks may do so at once.
 
         :raises ConfigurationError: if a table of that name lacks columns that it always had.
         :raises LedgerError: if the database cannot be reached, or refuses.
         """
+        self._create(engine, [self.links, self.attempts, self.runs])
+
+    def create_preview(self, engine: Engine) -> None:
+        """Make the table of dry runs as `create` makes the others; only a dry run needs it."""
+        self._create(engine, [self.preview])
+
+    def _create(self, engine: Engine, tables: list[Table]) -> None:
         for look in range(_MAKERS):
             try:
-                self.links.metadata.create_all(engine)
-                self._migrate(engine)
+                self.links.metadata.create_all(engine, tables)
+                self._migrate(engine, tables)
                 break
             except exc.DBAPIError as error:
                 # Somebody else may have made one between our look and our CREATE or ALTER.
                 if look == _MAKERS - 1 or error.connection_invalidated:
                     raise LedgerError(
-                        f"The warehouse could not make {self.links.fullname} and the tables beside"
-                        f" it{self._lack(engine)}: {cause_of(error)}. The connection's user needs"
-                        " CREATE and USAGE, and has to own the tables."
+                        f"The warehouse could not make {tables[0].fullname} and the tables beside"
+                        f" it{self._lack(engine, tables)}: {cause_of(error)}. The connection's user"
+                        " needs CREATE and USAGE, and has to own the tables."
                     ) from None
 
-    def _lack(self, engine: Engine) -> str:
+    def _lack(self, engine: Engine, tables: list[Table]) -> str:
         with suppress(exc.SQLAlchemyError):  # it would be the error that is being told
-            lost = self._lost(engine)
+            lost = self._lost(engine, tables)
             names = [f"{table.name}.{one.name}" for table in lost for one in lost[table]]
             return f", or add the columns {', '.join(names)}" if names else ""
         return ""
 
-    def _migrate(self, engine: Engine) -> None:
+    def _migrate(self, engine: Engine, tables: list[Table]) -> None:
         """Add the columns that came later; all of those may be empty.
 
         Each is a statement of its own, which changes no row, so it needs its lock for a moment.
         """
-        lost = self._lost(engine)
+        lost = self._lost(engine, tables)
         for table, columns in lost.items():
             if not all(column.nullable for column in columns):
                 names = ", ".join(sorted(column.name for column in columns))
@@ -116,11 +125,11 @@ class Tables:
                     operations = Operations(MigrationContext.configure(connection))
                     operations.add_column(table.name, column, schema=table.schema)
 
-    def _lost(self, engine: Engine) -> Mapping[Table, list[Column[Any]]]:
-        """Give the columns that our tables lack in the database."""
+    def _lost(self, engine: Engine, tables: list[Table]) -> Mapping[Table, list[Column[Any]]]:
+        """Give the columns that tables of ours lack in the database."""
         inspector = inspect(engine)
         lost = {}
-        for table in (self.links, self.attempts, self.runs):
+        for table in tables:
             have = {column["name"] for column in inspector.get_columns(table.name, table.schema)}
             if columns := [column for column in table.columns if column.name not in have]:
                 lost[table] = columns
@@ -216,4 +225,26 @@ def _runs() -> list[Column[Any]]:
         Column("planned", Integer),
         *(Column(name, Integer) for name in COUNTED),
         Column("error", Text),
+    ]
+
+
+def _preview(name: str) -> list[Column[Any] | Index]:
+    return [
+        Column("run_id", _RUN_ID, primary_key=True),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        *(Column(one, _ID, nullable=False) for one in KEY),
+        Column("assessment_date", Date),
+        Column("verdict", String(16), nullable=False),
+        Column("error_code", Text),
+        Column("error_message", Text),
+        Column("status", String(16)),
+        Column("request", Text),
+        Column("url_hash", String(64)),
+        Column("dag_id", Text),
+        Column("dag_run_id", Text),
+        Column("task_id", Text),
+        Column("map_index", Integer),
+        Column("run_date", Date),
+        Column("previewed_at", _MOMENT, nullable=False),
+        Index(f"{name}_target", "run_id", "integration_id", "target_id"),
     ]
