@@ -7,6 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import (
     DAG,
+    Asset,
     ExceptionRetryPolicy,
     Param,
     RetryAction,
@@ -18,6 +19,8 @@ from airflow_kombo.operator import KomboResultLinkOperator
 from airflow_kombo.timetable import NightlyTimetable
 
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
+
+OUT = Asset("kombo_result_links")  # its partition is the day: what waits for the links of a day
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 TO_REDELIVER = ["failed", "changed", "invalid", "blocked", "retryable", "unknown", "success"]
@@ -35,6 +38,7 @@ application through Kombo, and writes every row's fate to the table `kombo_resul
 - **Refused rows?** Mended ones go by themselves; `redeliver` sends them as they are.
 - **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days),
   and say with the dag `kombo_resolve_unknown` whether it was.
+- **Who waits for it?** The asset `kombo_result_links`, with the day as its partition.
 - **What is sent?** `include/result_link_mapping.yaml` says it.
 """
 
@@ -146,4 +150,5 @@ with DAG(
         approve_rows="{{ params.approve_rows }}",
         not_before="{{ params.not_before }}",
         preview="{{ params.dry_run }}",
+        outlets=[OUT],
     )

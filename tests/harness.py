@@ -112,6 +112,7 @@ def make_run(
     dead_after=60.0,
     day=DAY,
     lookback_days=0,
+    run=None,
     **selected,
 ):
     """Give a run over a day, wired as the operator wires it; to be awaited in a loop."""
@@ -129,7 +130,7 @@ def make_run(
             default_integration=hook.default_integration,
         )
         return Run_(
-            Run(str(uuid4())),
+            run or Run(str(uuid4())),
             source=rows,
             mapping=ResultLinkMapping.load(MAPPING),
             selection=selection,

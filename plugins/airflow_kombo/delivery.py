@@ -30,6 +30,7 @@ from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.metrics import Metrics
 from airflow_kombo.outcomes import Claims, Outcome
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
@@ -155,10 +156,12 @@ class Delivery:
             shared = self._shared(client, len(planned))
             lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
             report.lanes = {lane.integration_id: lane.counts for lane in lanes}
-            progress = asyncio.create_task(_tell(lanes, report.planned))
+            metrics = Metrics([lane.meter for lane in lanes], self._run.tags)
+            progress = asyncio.create_task(_tell(lanes, report.planned, metrics))
             # A lane that meets a bug of ours ends alone; the others deliver what they can.
             ends = await asyncio.gather(*(lane.deliver() for lane in lanes), return_exceptions=True)
             progress.cancel()
+            metrics.tell()
         for error in (*ends, self._stop.error):
             if error is not None:
                 raise error
@@ -286,9 +289,10 @@ async def _happened(event: asyncio.Event, within: float) -> bool:
     return True
 
 
-async def _tell(lanes: Sequence[Lane], planned: int) -> None:
+async def _tell(lanes: Sequence[Lane], planned: int, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
         done = sum((lane.counts for lane in lanes), Counter[str]())
         told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if number)
         log.info("%d of %d rows: %s", done.total(), planned, told or "none yet")
+        await metrics.tell_on_the_way()

@@ -30,6 +30,7 @@ from airflow_kombo.errors import (
     verdict_of,
 )
 from airflow_kombo.keys import Row, assessment_date_of, key_of
+from airflow_kombo.metrics import BLOCKED, GIVEN_UP, Meter
 from airflow_kombo.models import Answer, Delivery, LinkKey
 from airflow_kombo.outcomes import (
     Claim,
@@ -64,6 +65,7 @@ class Lane:
         self.integration_id = integration_id
         self.planned = planned
         self.counts: Counter[str] = Counter()
+        self.meter = Meter(integration_id, self.counts)
         self._shared = shared
         self._pace = Pace(shared.settings.max_in_flight)
         self._rate = RateLimit(shared.lanes)
@@ -207,6 +209,7 @@ class Lane:
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
             outcome = AnswerLostError("the run was stopped before the answer came")
         now, answer = monotonic(), outcome if isinstance(outcome, Answer) else None
+        self.meter.heard(outcome, now - began)
         self._pace.give_back(now, began, answer)
         if answer:
             self._rate.heard(now, number, answer.headers)
@@ -216,6 +219,7 @@ class Lane:
         self._breaker.heed(verdict, now, probe=probe)
         if self._breaker.given_up and not self._failing:
             log.warning("Integration %s is given up for this run", self.integration_id)
+            self.meter.ended_by = GIVEN_UP
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
         await self._record(Recorded(claim, fate, round((now - began) * 1000)))
         for warning in fate.warnings:
@@ -254,6 +258,7 @@ class Lane:
                 "Integration %s takes no links now: %s", self.integration_id, outcome.error_code
             )
             self._blocked = outcome_of(verdict, outcome)
+            self.meter.ended_by = BLOCKED
         elif verdict is Verdict.STOP and isinstance(outcome, Answer):
             what = outcome.error_code or f"HTTP {outcome.http_status}"
             error = ConfigurationError(f"Kombo refuses this key or this address: {what}.")

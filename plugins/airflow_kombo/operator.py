@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from airflow.sdk import BaseOperator, timezone
+from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.outlets import tell_of_the_day
+from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -30,11 +33,8 @@ if TYPE_CHECKING:
     from airflow_kombo.source import Selection, Source
     from airflow_kombo.tables import Tables
 
-FAIL_ABOVE: Final[Mapping[str, float]] = {Status.FAILED: 0.05}
-"""Which share of a run's rows may end with a status before the task is red."""
 _LOOKING_BACK: Final = frozenset({"scheduled", "asset_triggered"})
 """Airflow's types of the runs that nobody asked for by hand, who would have named days."""
-_WORTH_A_WARNING: Final = (Status.UNKNOWN, Status.BLOCKED, Status.RETRYABLE, Status.FAILED)
 
 
 class KomboResultLinkOperator(BaseOperator):
@@ -75,8 +75,8 @@ class KomboResultLinkOperator(BaseOperator):
         extra of that name.
     :param status_table: The status table, with its schema before a dot where it has one; the other
         two tables are named after it.
-    :param fail_above: The share of a run's rows (0 to 1), by status, above which the task fails,
-        after all rows were tried.
+    :param fail_on: When the task fails, after all rows were tried: the most rows that may end with
+        a status, as a share (`0.05`) or as a number (`100`); `0` allows none.
     :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
     :param store_request: Whether the attempts' history keeps each request as it was sent.
     :param masked_fields: Members of the request that the history keeps only as `"***"`, such as
@@ -122,7 +122,7 @@ class KomboResultLinkOperator(BaseOperator):
         warehouse_conn_id: str = "warehouse_default",
         integration_id: str | None = None,
         status_table: str = "kombo_result_links",
-        fail_above: Mapping[str, float] = FAIL_ABOVE,
+        fail_on: Mapping[str, float] = FAIL_ON,
         max_in_flight: int | None = None,
         store_request: bool = True,
         masked_fields: Sequence[str] = (),
@@ -147,7 +147,7 @@ class KomboResultLinkOperator(BaseOperator):
         self.warehouse_conn_id = warehouse_conn_id
         self.integration_id = integration_id
         self.status_table = status_table
-        self.fail_above = fail_above
+        self.fail_on = Policy(fail_on).limits
         self.max_in_flight = max_in_flight
         self.store_request = store_request
         self.masked_fields = masked_fields
@@ -156,8 +156,10 @@ class KomboResultLinkOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Deliver, and give the counts by status.
 
+        The counts are the task's XCom, red or green, and asset events tell them of the day.
+
         :raises ConfigurationError: before anything is sent, for what a person has to change.
-        :raises TooManyRefusedError: after all rows were tried.
+        :raises TooManyRefusedError: after all rows were tried, by `fail_on`.
         :raises LedgerError: if the ledger failed.
         :raises RunStoppedError: if the task was told to end.
         """
@@ -176,9 +178,20 @@ class KomboResultLinkOperator(BaseOperator):
         try:
             tables = Tables.named(self.status_table)
             tables.create(engine)
-            return asyncio.run(self._execute(context, day, mapping, engine, tables))
+            counts = asyncio.run(self._execute(context, day, mapping, engine, tables))
         finally:
             engine.dispose()
+        if self._is_whole_day:
+            tell_of_the_day(self.outlets, context["outlet_events"], day, counts)
+        elif self.outlets:
+            self.log.info("No asset event: this run does not say that the whole day is out")
+            self.outlets = []
+        return counts
+
+    @property
+    def _is_whole_day(self) -> bool:
+        """Whether nothing of the day was left out on purpose."""
+        return not (self.preview or self.integration_ids or self.result_ids or self.limit)
 
     async def _execute(
         self,
@@ -216,6 +229,7 @@ class KomboResultLinkOperator(BaseOperator):
                 run, Foresight(source, mapping, ledger, selection, hook.default_integration), guard
             )
         return await self._deliver(
+            context,
             run,
             runs=runs,
             guard=guard,
@@ -257,7 +271,7 @@ class KomboResultLinkOperator(BaseOperator):
             assessment_date=day,
         )
 
-    async def _deliver(self, run: Run, **parts: Any) -> dict[str, int]:
+    async def _deliver(self, context: Context, run: Run, **parts: Any) -> dict[str, int]:
         from airflow_kombo.context import Settings  # noqa: PLC0415
         from airflow_kombo.delivery import Delivery  # noqa: PLC0415
         from airflow_kombo.timeout import execution_timeout  # noqa: PLC0415
@@ -273,6 +287,8 @@ class KomboResultLinkOperator(BaseOperator):
                 await self._delivery.deliver()
         finally:
             self._tell(report.lanes)
+            if self.do_xcom_push:  # also if it fails now, and so will have no return value
+                context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
         self._judge(report, run.run_id)
         return report.numbers
 
@@ -337,22 +353,18 @@ class KomboResultLinkOperator(BaseOperator):
         return source
 
     def _tell(self, lanes: Mapping[str, Counter[str]]) -> None:
-        for integration_id, counts in sorted(lanes.items()):
-            told = ", ".join(f"{rows} {name}" for name, rows in sorted(counts.items()) if rows)
-            self.log.info("%s: %s", integration_id or "(no integration)", told or "nothing")
+        from airflow_kombo.summary import table  # noqa: PLC0415
+
+        for line in table(lanes):
+            self.log.info("%s", line)
 
     def _judge(self, report: Report, run_id: str) -> None:
         """Warn of what a person should look at, and raise for more than the policy allows."""
         counts, where = report.counts, f"{self.status_table}, run_id {run_id}"
-        for status in _WORTH_A_WARNING:
-            if counts[status]:
+        for status in NOT_DELIVERED:
+            if counts[status] and status != Status.INVALID:
                 self.log.warning("%d rows are %s; see %s", counts[status], status, where)
-        tried = report.planned - counts["skipped"]
-        over = [
-            f"{counts[status]} of {tried} rows are {status}, and at most {share:.0%} may be"
-            for status, share in self.fail_above.items()
-            if counts[status] > share * tried
-        ]
+        over = Policy(self.fail_on).exceeded(counts, report.planned - counts["skipped"])
         if over:
             raise TooManyRefusedError(f"{'; '.join(over)}. All were tried; see {where}.")
 

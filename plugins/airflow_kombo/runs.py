@@ -46,6 +46,12 @@ class Run:
     try_number: int | None = None
     assessment_date: date | None = None
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its metrics are tagged with: the task, as Airflow names it in its own."""
+        named = {"dag_id": self.dag_id, "task_id": self.task_id}
+        return {name: value for name, value in named.items() if value}
+
 
 class Runs:
     """The runs table.
