@@ -19,7 +19,7 @@ def post(*deliveries):
 
     async def send():
         async with KomboHook().client() as client:
-            return [await client.post(one) for one in deliveries]
+            return [await client.send(one) for one in deliveries]
 
     return asyncio.run(send())
 
@@ -104,7 +104,7 @@ def test_extras_of_the_connection(standin, monkeypatch):
     async def send():
         hook = KomboHook()
         async with hook.client() as client:
-            await client.post(delivery(body=BODY))
+            await client.send(delivery(body=BODY))
         return hook.default_integration
 
     assert asyncio.run(send()) == "lever:default"

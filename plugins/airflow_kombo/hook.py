@@ -50,7 +50,7 @@ class KomboClient:
         self._http = http
         self._session = session
 
-    async def post(self, delivery: Delivery) -> Answer | TransportError:
+    async def send(self, delivery: Delivery) -> Answer | TransportError:
         """Send a row's request, once, and give what came of it.
 
         :raises ConfigurationError: before anything is sent, if the integration's id cannot travel
@@ -58,7 +58,8 @@ class KomboClient:
         """
         integration_id = _safe("X-Integration-Id", delivery.key.integration_id)
         headers = {**self._session.headers, "X-Integration-Id": integration_id}
-        return await self._call("POST", delivery.key.path, headers, _Body(delivery.body))
+        body = _Body(delivery.body)
+        return await self._call(delivery.write.method, delivery.path, headers, body)
 
     async def check_api_key(self) -> Answer | TransportError:
         """Ask Kombo whether it knows the key."""

@@ -30,6 +30,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    null,
     or_,
     select,
     text,
@@ -37,9 +38,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_kombo.database import beyond, cause_of, transaction
-from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError, TargetType
-from airflow_kombo.keys import KEY_COLUMNS, Row, integration_of
+from airflow_kombo.errors import SENT_AGAIN, SENT_WHEN_CHANGED, ConfigurationError
+from airflow_kombo.keys import Row, integration_of
 from airflow_kombo.mapping import did_you_mean
+from airflow_kombo.models import RESULT_LINKS, Write
 from airflow_kombo.tables import Tables
 from airflow_kombo.values import is_missing
 
@@ -52,8 +54,6 @@ _SMALLEST_PAGE_ROWS: Final = 50
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
 """The days of a run, as a query names them; they are one unless the run looks back."""
-
-_ORDER: Final = ("result_id", "application_id", "candidate_id")
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ class QuerySource:
     :param sql: The query. It may use the parameters that are given, each as `:name`.
     :param parameters: What is bound to them; see `parameters_of`.
     :param default_integration: The integration of rows without one.
+    :param write: What is made of the rows.
     :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
     """
 
@@ -109,12 +110,14 @@ class QuerySource:
         selection: Selection,
         default_integration: str | None = None,
         page_rows: int = PAGE_ROWS,
+        write: Write = RESULT_LINKS,
     ) -> None:
         self.engine = engine
         self.tables = tables
         self.selection = selection
         self.default_integration = default_integration
         self.page_rows = page_rows
+        self.write = write
         self.uses: frozenset[str] = frozenset()
         """Which of the parameters the query has."""
         self._parts: dict[str, list[str | None]] = {}
@@ -172,7 +175,7 @@ class QuerySource:
         self, part: str | None, after: tuple[str, ...] | None, rows: int
     ) -> list[tuple[tuple[str, ...], Row]]:
         names = list(self._rows.c.keys())
-        order = [func.coalesce(self._text(name), "") for name in _ORDER]
+        order = [func.coalesce(self._text(name), "") for name in self._order]
         query = self._open(select(*self._rows.c, *order)).order_by(*order).limit(rows)
         integration = self._text("integration_id")
         query = query.where(integration.is_(None) if part is None else integration == part)
@@ -203,7 +206,7 @@ class QuerySource:
         ]
         statement = statement.bindparams(*bound)
         columns = self._columns_of(select(text("*")).select_from(statement.columns().subquery("r")))
-        if lost := [name for name in KEY_COLUMNS if name not in columns]:
+        if lost := [name for name in self.write.key_columns if name not in columns]:
             wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
             raise ConfigurationError(f"The query gives no column {wanted}.")
         return statement.columns(*(column(name) for name in columns)).subquery("r")
@@ -231,18 +234,18 @@ class QuerySource:
         return query
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
-        application, candidate = self._id("application_id"), self._id("candidate_id")
+        ids = {target: self._id(name) for target, name in self.write.targets.items()}
         default = literal(self.default_integration or "")
         return and_(
             links.c.result_id == self._text("result_id"),
             links.c.integration_id == func.coalesce(self._id("integration_id"), default),
-            links.c.target_id == func.coalesce(application, candidate),
-            links.c.target_type
-            == case(
-                (application.is_(None), TargetType.CANDIDATE.value),
-                else_=TargetType.APPLICATION.value,
-            ),
+            links.c.target_id == func.coalesce(*ids.values(), null()),  # of one, SQLite has none
+            links.c.target_type == case(*((id_.is_not(None), of) for of, id_ in ids.items())),
         )
+
+    @property
+    def _order(self) -> tuple[str, ...]:
+        return ("result_id", *self.write.targets.values())
 
     def _text(self, name: str) -> ColumnElement[str]:
         return cast(self._rows.c[name], String)
