@@ -12,6 +12,7 @@ from harness import KEY, connect, delivery
 
 from airflow_kombo.errors import AnswerLostError, ConfigurationError, NotSentError, Verdict
 from airflow_kombo.hook import KomboHook
+from airflow_kombo.models import Delivery, LinkKey, Request, Write
 
 
 def post(*deliveries):
@@ -236,3 +237,19 @@ def test_nothing_of_a_call_is_logged(standin, monkeypatch, caplog):
         assert "canary" not in f"{came!s} {came!r}"
     assert "canary" not in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["close", "reset"])
+def test_a_put_is_sent_once(standin, kind):
+    """A PUT leaves once, and may have arrived: aiohttp would repeat it by itself."""
+    orders = Write(
+        "order", "/assessment/orders/{target_id}/result", Request, {"order": "id"}, "PUT"
+    )
+    body = b'{"status": "OPEN", "result_url": "https://results.example/1"}'
+    key = LinkKey("workday:one", "order", "o1", "r1")
+    standin.add_rule({"kind": kind}, times=1)
+    (outcome,) = post(Delivery(key, None, None, body, orders))
+    assert isinstance(outcome, AnswerLostError)
+    assert standin.stats()["received"] == 1
+    (answer,) = post(Delivery(key, None, None, body, orders))
+    assert answer.verdict is Verdict.CREATED

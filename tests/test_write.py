@@ -63,6 +63,8 @@ def test_a_row_becomes_another_request():
         ({"text": None}, "missing_field", "content"),
         ({"weight": "Zq7canary"}, "invalid_field", "weight"),
         ({"weight": float("inf")}, "invalid_field", "weight"),
+        ({"weight": "inf"}, "invalid_field", "weight"),
+        ({"weight": " nan "}, "invalid_field", "weight"),
         ({"remote": "[Zq7canary"}, "invalid_field", "remoteFields"),
         ({"remote": '"Zq7canary"'}, "invalid_field", "remoteFields"),
         ({"application_id": None, "candidate_id": "c1"}, "missing_field", "application_id"),

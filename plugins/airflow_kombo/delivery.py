@@ -21,7 +21,7 @@ from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.mapping import RowMapping
 from airflow_kombo.outcomes import Claims, Outcome
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
@@ -72,7 +72,7 @@ class Delivery:
         run: Run,
         *,
         source: Source,
-        mapping: ResultLinkMapping,
+        mapping: RowMapping,
         selection: Selection,
         hook: KomboHook,
         ledger: Ledger,

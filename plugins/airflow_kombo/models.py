@@ -46,7 +46,7 @@ class Request(BaseModel):
     A mapping gives each member a text, and its type reads it: `float` reads `95`, `Json` an object.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def body(self) -> bytes:
         """Give the bytes that are sent: JSON without what has no value."""

@@ -8,7 +8,7 @@ from collections import Counter
 from airflow_kombo.errors import Status
 from airflow_kombo.lane import SKIPPED
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.mapping import RowMapping
 from airflow_kombo.source import Selection, Source, allot
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ WOULD_SEND = "would_send"
 
 def preview(
     source: Source,
-    mapping: ResultLinkMapping,
+    mapping: RowMapping,
     ledger: Ledger,
     selection: Selection,
     default_integration: str | None,

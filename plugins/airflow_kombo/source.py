@@ -205,23 +205,27 @@ class QuerySource:
             if name in named
         ]
         statement = statement.bindparams(*bound)
-        columns = self._columns_of(select(text("*")).select_from(statement.columns().subquery("r")))
+        described = self._describe(select(text("*")).select_from(statement.columns().subquery("r")))
+        columns, self._decimals = list(described), _decimals(self.engine, described)
         if lost := [name for name in self.write.key_columns if name not in columns]:
             wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
             raise ConfigurationError(f"The query gives no column {wanted}.")
         return statement.columns(*(column(name) for name in columns)).subquery("r")
 
-    def _columns_of(self, query: Select[Any]) -> list[str]:
+    def _describe(self, query: Select[Any]) -> dict[str, object]:
+        """Give the query's columns, each with the database driver's word for its type."""
         try:
             with self.engine.connect() as connection:
-                names = list(connection.execute(query.where(false())).keys())
+                result = connection.execute(query.where(false()))
+                names = list(result.keys())
+                types = [described[1] for described in result.cursor.description]
         except SQLAlchemyError as error:
             raise ConfigurationError(
                 f"The query for the rows cannot run: {cause_of(error)}"
             ) from None
         if doubled := [name for name, times in Counter(names).items() if times > 1]:
             raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
-        return names
+        return dict(zip(names, types, strict=True))
 
     def _open(self, query: Any) -> Any:
         """Leave out what the ledger holds as done; it has the last word when rows are claimed."""
@@ -248,10 +252,28 @@ class QuerySource:
         return ("result_id", *self.write.targets.values())
 
     def _text(self, name: str) -> ColumnElement[str]:
-        return cast(self._rows.c[name], String)
+        """Give an id as the ledger has it, as far as SQL can: `95` for 95.0."""
+        column_ = self._rows.c[name]
+        text_ = cast(column_, String)
+        if name not in self._decimals:
+            return text_
+        has_point = and_(text_.like("%.%"), text_.not_like("%e%"))
+        if self.engine.dialect.name == "sqlite":  # each value has a type of its own
+            has_point = and_(func.typeof(column_) == "real", has_point)
+        return case((has_point, func.rtrim(func.rtrim(text_, "0"), ".")), else_=text_)
 
     def _id(self, name: str) -> ColumnElement[str]:
         return func.nullif(func.trim(self._text(name)), "")
+
+
+def _decimals(engine: Engine, described: Mapping[str, object]) -> Collection[str]:
+    """Give the columns that may hold a number with a point, where we know how to write one."""
+    if engine.dialect.name == "sqlite":
+        return described.keys()
+    if engine.dialect.name == "postgresql":
+        number = engine.dialect.loaded_dbapi.NUMBER  # DB-API's word for any type of number
+        return {name for name, kind in described.items() if kind == number}
+    return ()
 
 
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:
