@@ -120,7 +120,7 @@ async def _post_bare(url: str, key: str, requests: list[Request]) -> None:
     async def work(http: aiohttp.ClientSession) -> None:
         for request in left:
             async with http.post(
-                url + request.key.path,
+                url + request.path,
                 data=request.body,
                 headers={"X-Integration-Id": request.key.integration_id},
             ) as response:

@@ -1,23 +1,24 @@
-"""The two endpoints that make result links."""
+"""The endpoints that write: the two that make result links, and the one for an order's result."""
 
 import re
+from typing import ClassVar, Literal
 from urllib.parse import unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
+from typing_extensions import override  # in typing from Python 3.12 on
 
 from kombo_standin.api import authentication_error, log_url
 from kombo_standin.connection import Connection
 from kombo_standin.outcomes import Answer, Outcome
 from kombo_standin.state import Received, State
-from kombo_standin.wire import Link, TargetType, parse_body
+from kombo_standin.wire import Link, OrderResult, TargetType, parse_body, parse_order_result
 
 _TARGET_TYPES: dict[str, TargetType] = {"candidates": "candidate", "applications": "application"}
-_RAW_PATH = re.compile(r"/v1/ats/(candidates|applications)/([^/]+)/result-links")
 
 
-class ResultLinks:
-    """``POST /v1/ats/{candidates,applications}/{id}/result-links``, as one ASGI application.
+class _Action:
+    """A write, as one ASGI application.
 
     An ASGI application and no FastAPI endpoint, because it holds its slot until the answer is out:
     a request that hangs is in flight.
@@ -27,7 +28,9 @@ class ResultLinks:
 
     """
 
-    path = "/v1/ats/{collection}/{target_id:path}/result-links"
+    path: ClassVar[str]
+    method: ClassVar[Literal["POST", "PUT"]] = "POST"
+    raw_path: ClassVar[re.Pattern[str]]
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -64,20 +67,24 @@ class ResultLinks:
         return self._state.gate.refusal(integration_id)
 
     async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> Outcome:
-        """Make the link, unless a rule knows better; take the time that an ATS takes."""
-        target = _target(raw_path)
-        if not target:
+        """Write, unless a rule knows better; take the time that an ATS takes."""
+        # The path as it was sent: an escaped slash belongs to the id.
+        place = self.raw_path.fullmatch(raw_path.decode("ascii"))
+        if not place:
             return Answer(status=404, message="There is no such endpoint.")
         try:
-            parsed = parse_body(body)
+            made = self._read(integration_id, place, body)
         except ValueError as error:
             return _input_invalid(str(error))
-        link = Link(integration_id, *target, parsed["label"], parsed["url"])
-        rule = self._state.rules.fire(link)
-        if rule.creates:  # at once: whoever stops waiting must reckon with a link
-            self._state.ledger.create(link)
+        rule = self._state.rules.fire(made)
+        if rule.creates:  # at once: whoever stops waiting must reckon with it
+            self._state.create(made)
         await self._state.pause(self._state.latency.draw(integration_id) + rule.delay)
         return rule.outcome
+
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> Link | OrderResult:
+        """Read what is to be written."""
+        raise NotImplementedError
 
     async def _end(
         self, outcome: Outcome, integration_id: str, request: Request, send: Send
@@ -88,10 +95,33 @@ class ResultLinks:
         await app(request.scope, request.receive, send)
 
 
-def _target(raw_path: bytes) -> tuple[TargetType, str] | None:
-    """Read the target off the path as it was sent: an escaped slash belongs to the id."""
-    match = _RAW_PATH.fullmatch(raw_path.decode("ascii"))
-    return (_TARGET_TYPES[match[1]], unquote(match[2])) if match else None
+class ResultLinks(_Action):
+    """``POST /v1/ats/{candidates,applications}/{id}/result-links``."""
+
+    path = "/v1/ats/{collection}/{target_id:path}/result-links"
+    raw_path = re.compile(r"/v1/ats/(candidates|applications)/([^/]+)/result-links")
+
+    @override
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> Link:
+        parsed = parse_body(body)
+        target_type, target_id = _TARGET_TYPES[place[1]], unquote(place[2])
+        return Link(integration_id, target_type, target_id, parsed["label"], parsed["url"])
+
+
+class OrderResults(_Action):
+    """``PUT /v1/assessment/orders/{id}/result``."""
+
+    path = "/v1/assessment/orders/{order_id:path}/result"
+    method = "PUT"
+    raw_path = re.compile(r"/v1/assessment/orders/([^/]+)/result")
+
+    @override
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> OrderResult:
+        parsed = parse_order_result(body)
+        target_id, url = unquote(place[1]), parsed["result_url"]
+        return OrderResult(
+            integration_id, "order", target_id, url, parsed["status"], parsed.get("score")
+        )
 
 
 def _input_invalid(message: str) -> Answer:

@@ -5,7 +5,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from kombo_standin.actions import ResultLinks
+from kombo_standin.actions import OrderResults, ResultLinks
 from kombo_standin.api import Api, log_url
 from kombo_standin.control import Control
 from kombo_standin.outcomes import LANDING_PATH, Answer
@@ -15,8 +15,11 @@ from kombo_standin.state import State
 def create_app(state: State) -> FastAPI:
     """Build the application around a state."""
     api = Api(state)
-    actions = Route(ResultLinks.path, ResultLinks(state), methods=["POST"])
-    app = FastAPI(routes=[actions], openapi_url=None)
+    actions = [
+        Route(action.path, action, methods=[action.method])
+        for action in (ResultLinks(state), OrderResults(state))
+    ]
+    app = FastAPI(routes=[*actions], openapi_url=None)
     app.add_api_route("/v1/check-api-key", api.check_api_key, methods=["GET"])
     app.add_api_route("/v1/integrations/{_:path}", api.integration, methods=["GET"])
     app.add_api_route(LANDING_PATH, api.landing, methods=["GET"])

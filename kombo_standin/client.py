@@ -84,13 +84,18 @@ class StandIn:
         links: list[dict[str, Any]] = self._call("GET", f"/links?offset={offset}{size}")["links"]
         return links
 
+    def order_results(self) -> list[dict[str, Any]]:
+        """List the results of orders in the order they were written, each as often as it was."""
+        results: list[dict[str, Any]] = self._call("GET", "/order-results")
+        return results
+
     def stats(self) -> dict[str, Any]:
         """Count what was asked and answered; see ``kombo_standin.state.State.stats``."""
         stats: dict[str, Any] = self._call("GET", "/stats")
         return stats
 
     def requests(self, last: int = 1000) -> list[dict[str, Any]]:
-        """Show the last POSTs as they came in, oldest first; the server keeps 1000."""
+        """Show the last writes as they came in, oldest first; the server keeps 1000."""
         requests: list[dict[str, Any]] = self._call("GET", f"/requests?last={last}")
         return requests
 

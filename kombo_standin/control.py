@@ -29,6 +29,7 @@ class Control:
         router.add_api_route("/latency", self.set_latency, methods=["PUT"])
         router.add_api_route("/reset", self.reset, methods=["POST"])
         router.add_api_route("/links", self.links, methods=["GET"])
+        router.add_api_route("/order-results", self.order_results, methods=["GET"])
         router.add_api_route("/stats", self.stats, methods=["GET"])
         router.add_api_route("/requests", self.requests, methods=["GET"])
         return router
@@ -60,11 +61,15 @@ class Control:
         ledger = self._state.ledger
         return {"total": len(ledger), "links": ledger.page(offset, limit)}
 
+    async def order_results(self) -> list[dict[str, Any]]:
+        """List the results of orders in the order they were written, each as often as it was."""
+        return [result._asdict() for result in self._state.order_results]
+
     async def stats(self) -> dict[str, Any]:
         """Count what was asked and answered."""
         return self._state.stats()
 
     async def requests(self, last: NonNegativeInt = REQUESTS_KEPT) -> list[dict[str, Any]]:
-        """Show the last POSTs as they came in, oldest first."""
+        """Show the last writes as they came in, oldest first."""
         kept = list(self._state.received)
         return [received.as_text() for received in kept[max(0, len(kept) - last) :]]

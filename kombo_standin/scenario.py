@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 from kombo_standin.outcomes import AnyOutcome, Success
-from kombo_standin.wire import Link, TargetType
+from kombo_standin.wire import Link, OrderResult, TargetType
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -63,10 +63,10 @@ class Rule(_Told):
 
     Args:
         integration_id: Fires for this integration only; as with the next four, None is any.
-        target_type: ``candidate`` or ``application``.
+        target_type: ``candidate``, ``application`` or ``order``.
         target_id: Kombo's id of the record, percent-decoded.
-        url: The link's exact URL.
-        label: The link's exact label.
+        url: The link's exact URL, or that of an order's result.
+        label: The link's exact label; an order's result has none.
         times: How often it fires before it is used up; None is always.
         delay: Seconds to wait before the outcome, on top of the integration's latency.
         effect: ``created``: the link is made, then the outcome follows; ``none``: it is not made.
@@ -85,10 +85,10 @@ class Rule(_Told):
     effect: Literal["none", "created"] | None = None
     outcome: AnyOutcome = Success()
 
-    def matches(self, link: Link) -> bool:
-        """Whether the rule speaks of this link."""
+    def matches(self, made: Link | OrderResult) -> bool:
+        """Whether the rule speaks of this link, or of this order's result."""
         wanted = Link._fields
-        return all(getattr(self, name) in (None, getattr(link, name)) for name in wanted)
+        return all(getattr(self, name) in (None, getattr(made, name, None)) for name in wanted)
 
     @property
     def creates(self) -> bool:
@@ -115,10 +115,10 @@ class RuleBook:
         self._rules.append(rule)
         self._left.append(math.inf if rule.times is None else rule.times)
 
-    def fire(self, link: Link) -> Rule:
-        """Find the rule for a link and use it up by one; without one, all goes well."""
+    def fire(self, made: Link | OrderResult) -> Rule:
+        """Find the rule for what is to be written, and use it up by one; else all goes well."""
         for index, rule in enumerate(self._rules):
-            if self._left[index] and rule.matches(link):
+            if self._left[index] and rule.matches(made):
                 self._left[index] -= 1
                 return rule
         return ORDINARY

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from kombo_standin.gate import Gate
 from kombo_standin.ledger import Ledger
 from kombo_standin.scenario import RuleBook, Scenario
+from kombo_standin.wire import Link, OrderResult
 
 REQUESTS_KEPT = 1000
 
 
 class Received(NamedTuple):
-    """A POST as it came in, undecoded."""
+    """A write as it came in, undecoded."""
 
     raw_path: bytes
     headers: list[tuple[bytes, bytes]]
@@ -43,6 +44,7 @@ class State:
         self.scenario = scenario
         self.ledger = ledger
         self.gate = Gate(scenario.limits)
+        self.order_results: list[OrderResult] = []
         self.received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
         self.answers: Counter[str] = Counter()
         self.stopping = asyncio.Event()
@@ -51,11 +53,19 @@ class State:
     def reset(self) -> None:
         """Forget what was done and told, and follow the scenario again from its start."""
         self.ledger.clear()
+        self.order_results.clear()
         self.received.clear()
         self.answers.clear()
         self.gate.max_in_flight.clear()
         self.gate.restart(self.scenario.limits)
         self._begin()
+
+    def create(self, made: Link | OrderResult) -> None:
+        """Write it; only links are counted by identity, and kept over a restart."""
+        if isinstance(made, Link):
+            self.ledger.create(made)
+        else:
+            self.order_results.append(made)
 
     async def pause(self, seconds: float) -> None:
         """Wait, but not longer than the server runs."""
@@ -68,7 +78,7 @@ class State:
         refused = sum(n for name, n in self.answers.items() if name.startswith("429"))
         return {
             "received": self.posts,
-            "created": self.ledger.created,
+            "created": self.ledger.created + len(self.order_results),
             "answers": self.answers,
             "refused_429": refused,
             "max_in_flight": self.gate.max_in_flight,

@@ -1,16 +1,16 @@
 """What travels over the wire: the body Kombo accepts and the JSON Kombo answers.
 
-Source: Kombo's published OpenAPI document, the two ``POST .../result-links`` and their
-``ErrorResponseATS``; https://docs.kombo.dev.
+Source: Kombo's published OpenAPI document, the two ``POST .../result-links``, the
+``PUT /assessment/orders/{assessment_order_id}/result`` and their ``ErrorResponseATS``; https://docs.kombo.dev.
 """
 
 import json
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict  # pydantic needs this one before Python 3.12
 
-TargetType = Literal["candidate", "application"]
+TargetType = Literal["candidate", "application", "order"]
 
 JSON = "application/json"
 
@@ -25,12 +25,30 @@ class Link(NamedTuple):
     url: str
 
 
+class OrderResult(NamedTuple):
+    """An order's result: on which order it is written, and the most of what it says."""
+
+    integration_id: str
+    target_type: TargetType
+    target_id: str
+    url: str
+    status: str
+    score: float | None
+
+
 # RFC 3986 in short: a scheme, its legal characters and escapes only, at most one fragment. A URL
 # parser would not do: it mends spaces and umlauts in silence where a schema's `uri` refuses them.
 _CHARACTER = r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 Uri = Annotated[
     str,
     StringConstraints(pattern=rf"^[A-Za-z][A-Za-z0-9+.-]*:{_CHARACTER}+(?:#{_CHARACTER}*)?$"),
+]
+
+
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Moment = Annotated[
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d+)?)?Z?$"),
 ]
 
 
@@ -106,11 +124,83 @@ class ResultLinkBody(TypedDict):
     remote_fields: NotRequired[RemoteFields]
 
 
+class TextAttribute(TypedDict):
+    """A line of text in an order's result."""
+
+    type: Literal["TEXT"]
+    label: str
+    value: str
+
+
+class SubScore(TypedDict):
+    """A part's score."""
+
+    value: Number
+    max: Annotated[Number, Field(ge=1)]
+
+
+class SubResult(TypedDict):
+    """A part of an order's result."""
+
+    type: Literal["SUB_RESULT"]
+    id: str
+    label: str
+    score: SubScore
+    status: Literal["COMPLETED", "CANCELLED"]
+
+
+class Attachment(TypedDict):
+    """A file with an order's result."""
+
+    name: str
+    content_type: NotRequired[Annotated[str, StringConstraints(pattern=r"^[\w.-]+\/[\w.-]+$")]]
+    data_url: NotRequired[Uri]
+    data: NotRequired[str]
+
+
+class OrderResultBody(TypedDict):
+    """The body of an order's result; what is passed through to single ATSs is not looked at."""
+
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]  # how pydantic asks for it
+
+    status: Literal["COMPLETED", "CANCELLED", "OPEN"]
+    result_url: Uri
+    completed_at: NotRequired[Moment]
+    score: NotRequired[Number]
+    max_score: NotRequired[Number]
+    attributes: NotRequired[list[TextAttribute | SubResult]]
+    attachments: NotRequired[Annotated[list[Attachment], Field(max_length=5)]]
+    remote_fields: NotRequired[dict[str, Any]]
+
+
 _BODY = TypeAdapter(ResultLinkBody)
+_ORDER_RESULT = TypeAdapter(OrderResultBody)
+
+Body = TypeVar("Body")
 
 
 def parse_body(body: bytes) -> ResultLinkBody:
-    """Read a request's body as strictly as the published schema demands.
+    """Read a result link as strictly as the published schema demands.
+
+    Raises:
+        ValueError: The body does not fit.
+
+    """
+    return _parse(_BODY, body)
+
+
+def parse_order_result(body: bytes) -> OrderResultBody:
+    """Read an order's result as strictly as the published schema demands.
+
+    Raises:
+        ValueError: The body does not fit.
+
+    """
+    return _parse(_ORDER_RESULT, body)
+
+
+def _parse(schema: TypeAdapter[Body], body: bytes) -> Body:
+    """Read a body by a schema.
 
     Raises:
         ValueError: The body does not fit; the message names the fields but repeats no content,
@@ -118,7 +208,7 @@ def parse_body(body: bytes) -> ResultLinkBody:
 
     """
     try:
-        return _BODY.validate_json(body, strict=True)
+        return schema.validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         fields = (f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found)
@@ -126,7 +216,7 @@ def parse_body(body: bytes) -> ResultLinkBody:
 
 
 def success_body(warnings: list[str]) -> bytes:
-    """Build Kombo's answer to a link that was made."""
+    """Build Kombo's answer to what was written."""
     texts = [{"message": warning} for warning in warnings]
     return json.dumps({"status": "success", "data": {}, "warnings": texts}).encode()
 

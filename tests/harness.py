@@ -107,6 +107,7 @@ def make_run(
     tables,
     *,
     source=None,
+    mapping=None,
     settings=None,
     guard=None,
     dead_after=60.0,
@@ -132,7 +133,7 @@ def make_run(
         return Run_(
             run or Run(str(uuid4())),
             source=rows,
-            mapping=ResultLinkMapping.load(MAPPING),
+            mapping=mapping or ResultLinkMapping.load(MAPPING),
             selection=selection,
             hook=hook,
             ledger=Ledger(engine, tables),

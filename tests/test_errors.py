@@ -67,6 +67,7 @@ TREE = {
     "KomboError": "Exception",
     "ConfigurationError": "KomboError",
     "MappingError": "ConfigurationError",
+    "NoConnectionError": "ConfigurationError",
     "LedgerError": "KomboError",
     "RunStoppedError": "KomboError",
     "TooManyRefusedError": "KomboError",

@@ -12,6 +12,7 @@ from harness import KEY, connect, delivery
 
 from airflow_kombo.errors import AnswerLostError, ConfigurationError, NotSentError, Verdict
 from airflow_kombo.hook import KomboHook
+from airflow_kombo.models import Delivery, LinkKey, Request, Write
 
 
 def post(*deliveries):
@@ -19,7 +20,7 @@ def post(*deliveries):
 
     async def send():
         async with KomboHook().client() as client:
-            return [await client.post(one) for one in deliveries]
+            return [await client.send(one) for one in deliveries]
 
     return asyncio.run(send())
 
@@ -104,7 +105,7 @@ def test_extras_of_the_connection(standin, monkeypatch):
     async def send():
         hook = KomboHook()
         async with hook.client() as client:
-            await client.post(delivery(body=BODY))
+            await client.send(delivery(body=BODY))
         return hook.default_integration
 
     assert asyncio.run(send()) == "lever:default"
@@ -236,3 +237,19 @@ def test_nothing_of_a_call_is_logged(standin, monkeypatch, caplog):
         assert "canary" not in f"{came!s} {came!r}"
     assert "canary" not in caplog.text
     assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["close", "reset"])
+def test_a_put_is_sent_once(standin, kind):
+    """A PUT leaves once, and may have arrived: aiohttp would repeat it by itself."""
+    orders = Write(
+        "order", "/assessment/orders/{target_id}/result", Request, {"order": "id"}, "PUT"
+    )
+    body = b'{"status": "OPEN", "result_url": "https://results.example/1"}'
+    key = LinkKey("workday:one", "order", "o1", "r1")
+    standin.add_rule({"kind": kind}, times=1)
+    (outcome,) = post(Delivery(key, None, None, body, orders))
+    assert isinstance(outcome, AnswerLostError)
+    assert standin.stats()["received"] == 1
+    (answer,) = post(Delivery(key, None, None, body, orders))
+    assert answer.verdict is Verdict.CREATED

@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from airflow_kombo.errors import MappingError, RowError
-from airflow_kombo.keys import KEY_COLUMNS, key_of
+from airflow_kombo.keys import key_of
 from airflow_kombo.mapping import ResultLinkMapping
-from airflow_kombo.models import Delivery, LinkKey
+from airflow_kombo.models import RESULT_LINKS, Delivery, LinkKey
 
+KEY_COLUMNS = RESULT_LINKS.key_columns
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 COLUMNS = [
     "result_id", "assessment_date", "completed_at", "integration_id", "candidate_id",
@@ -515,7 +516,7 @@ def test_any_row_is_a_clean_request_or_an_invalid_row(row, mapping):
         return
     sent = json.loads(one.body)
     details = sent.get("details", {"custom_field_name_prefix": "", "attributes": []})
-    texts = [sent["label"], sent["url"], details["custom_field_name_prefix"], one.key.path]
+    texts = [sent["label"], sent["url"], details["custom_field_name_prefix"], one.path]
     texts += [attribute["value"] for attribute in details["attributes"]]
     own = [text for value in row.values() for text in strings_in(value)]
     for word in NEVER_SENT:
@@ -758,3 +759,91 @@ def test_a_column_that_a_template_reads_is_checked_too():
     mapping.check([*ROW, "x"])
     with pytest.raises(MappingError, match=r"'x' \(for attributes\.A\)"):
         mapping.check(ROW)
+
+
+# Another label per ATS --------------------------------------------------------------------------
+
+BY_TOOL = """
+label: "{{ name }}"
+url: {column: url}
+attributes: &all
+  Score: {column: score}
+  Duration: {column: duration}
+remote_fields: {column: remote}
+tools:
+  workday: {label: "Assessment {{ name }}"}
+  greenhouse:
+    attributes: {<<: *all, Score: "{{ score }} points"}
+    remote_fields: null
+  lever: {attributes: {}}
+"""
+SHOWN = {"score": 95.0, "duration": 60, "remote": {"x": 1}}
+
+
+@pytest.mark.parametrize(
+    ("integration_id", "label", "attributes", "remote"),
+    [
+        ("other:1", "Coding", {"Score": "95", "Duration": "60"}, True),
+        ("workday", "Assessment Coding", {"Score": "95", "Duration": "60"}, True),
+        ("workday:a:b", "Assessment Coding", {"Score": "95", "Duration": "60"}, True),
+        ("workdayx:1", "Coding", {"Score": "95", "Duration": "60"}, True),
+        ("greenhouse:1", "Coding", {"Score": "95 points", "Duration": "60"}, False),
+        ("lever:1", "Coding", {}, True),
+    ],
+)
+def test_a_tools_section_takes_the_place_of_what_it_names(
+    tmp_path, integration_id, label, attributes, remote
+):
+    """A section holds for its tool's integrations, each part whole; the rest is the general one."""
+    (tmp_path / "mapping.yaml").write_text(BY_TOOL)
+    mapping = ResultLinkMapping.load(tmp_path / "mapping.yaml")
+    sent = body(mapping, integration_id=integration_id, **SHOWN)
+    details = sent.get("details", {"attributes": []})
+    assert sent["label"] == label
+    assert {one["key"]: one["value"] for one in details["attributes"]} == attributes
+    assert ("remote_fields" in sent) is remote
+
+
+def test_the_defaults_tool_counts():
+    """A row without an integration takes the default's, and so its tool's section."""
+    mapping = mapped(tools={"workday": {"label": "For Workday"}})
+    ((one,), _) = mapping.deliveries([{**ROW, "integration_id": None}], "workday:default")
+    assert json.loads(one.body)["label"] == "For Workday"
+
+
+@pytest.mark.parametrize(
+    ("tools", "message"),
+    [
+        ({"workday": {"label": "{{ name"}}, "broken template: tools.workday.label: "),
+        (
+            {"lever": {"attributes": {"A": "{{ x|nofilter }}"}}},
+            "broken template: tools.lever.attributes.A: ",
+        ),
+        ({"workday": {"lable": "x"}}, "tools.workday.lable is not known (did you mean 'label'?)"),
+        ({"workday": {"url": None}}, "tools.workday.url"),
+        ({"workday": {"tools": {}}}, "tools.workday.tools is not known"),
+        ({"workday": {"attributes": ["A"]}}, "tools.workday.attributes"),
+        ({"workday": "x"}, "tools.workday: must be"),
+        ({"workday": None}, "tools.workday: must be"),
+        ({"workday:abc": {}}, "tools.workday:abc: must be"),
+        ({"Workday": {}}, "tools.Workday: must be"),
+        ({7: {}}, "tools.7: must be"),
+        (["workday"], "tools.: must be"),
+    ],
+    ids=repr,
+)
+def test_a_section_that_cannot_be_used_is_named(tools, message):
+    """What is wrong in a section is found when the mapping is loaded, and told with its tool."""
+    with pytest.raises(MappingError) as raised:
+        mapped(tools=tools)
+    assert message in str(raised.value)
+
+
+def test_a_section_is_named_with_the_column_that_it_misses():
+    """A column that only a section reads is checked, and is not asked of the other parts."""
+    mapping = mapped(tools={"lever": {"label": "{{ nam }}"}, "workday": {"attributes": {}}})
+    with pytest.raises(MappingError) as raised:
+        mapping.check(ROW)
+    message = str(raised.value)
+    assert "'nam' (for tools.lever.label) (did you mean 'name'?)" in message
+    assert message.count("(for ") == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from airflow_kombo.errors import Verdict
-from airflow_kombo.models import Answer, Delivery, LinkKey, ResultLink, clean
+from airflow_kombo.models import RESULT_LINKS, Answer, Delivery, LinkKey, ResultLink, clean
 
 LINK = {"label": "Coding", "url": "https://example.com/r/1"}
 FULL = {
@@ -296,14 +296,15 @@ def test_what_is_no_web_address_is_refused(url):
 )
 def test_an_id_is_one_segment_of_the_path(target_type, target_id, path):
     """Whatever an id holds, it cannot leave its place in the path."""
-    assert LinkKey("workday:1", target_type, target_id, "r1").path == path
+    key = LinkKey("workday:1", target_type, target_id, "r1")
+    assert RESULT_LINKS.path_of(key) == path
 
 
 @unhurried
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
 def test_an_id_can_be_read_back_from_its_path(target_id):
     """Escaping loses nothing and leaves ASCII without a separator."""
-    path = LinkKey("workday:1", "candidate", target_id, "r1").path
+    path = RESULT_LINKS.path_of(LinkKey("workday:1", "candidate", target_id, "r1"))
     before, ats, target, segment, action = path.split("/")
     assert (before, ats, target, action) == ("", "ats", "candidates", "result-links")
     assert unquote(segment) == target_id

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from harness import DAY, SQL, delivery, fill, row
+from harness import DAY, SQL, delivery, fill, row, run_day
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
 from airflow_kombo.errors import ConfigurationError, Status
 from airflow_kombo.ledger import Ledger
+from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.outcomes import Outcome, Recorded
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import (
@@ -188,3 +189,48 @@ def test_rows_of_an_upstream_task(kind):
     source = TaskSource(rows, Selection(result_ids=frozenset("ab")), "lever:two")
     assert read(source) == {"workday:one": ["a"], "lever:two": ["b"]}
     assert "result_url" in source.columns()
+
+
+@pytest.mark.parametrize("kind", ["FLOAT", "NUMERIC(12, 2)", "INTEGER"])
+def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
+    """A row with ids such as 95.0 is delivered as 95, and the next plan knows that it is done."""
+    numbers = ("result_id", "integration_id", "candidate_id")
+    columns = ", ".join(f"{name} {kind}" for name in numbers)
+    with warehouse.begin() as connection:
+        connection.execute(
+            text(f"CREATE TABLE numbered ({columns}, application_id {kind}, name TEXT, url TEXT)")
+        )
+        connection.execute(
+            text(
+                "INSERT INTO numbered VALUES (95, 7, 1000, NULL, 'Coding', 'https://a.example/1'),"
+                " (100, 7, NULL, 20, 'Coding', 'https://a.example/2')"
+            )
+        )
+    mapping = ResultLinkMapping.parse({"label": "{{ name }}", "url": {"column": "url"}})
+
+    def plan():
+        return source_of(warehouse, tables, "SELECT * FROM numbered")
+
+    assert read(plan()) == {"7": [100, 95]}
+    report = run_day(warehouse, tables, source=plan(), mapping=mapping)
+    assert report.lanes == {"7": {"success": 2}}
+    assert {one["target_id"] for one in standin.links()} == {"1000", "20"}
+    assert plan().plan() == {}
+    again = source_of(
+        warehouse,
+        tables,
+        "SELECT * FROM numbered",
+        result_ids=frozenset({"95"}),
+        redeliver=frozenset({"success"}),
+    )
+    assert read(again) == {"7": [95]}
+
+
+def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
+    """`1.0` and `1` are two ids where the column holds text."""
+    ids = " UNION ALL ".join(
+        f"SELECT '{name}' AS result_id, 'i:1.0' AS integration_id, '1.50' AS candidate_id,"
+        " NULL AS application_id"
+        for name in ("1.0", "1", "10")
+    )
+    assert read(source_of(warehouse, tables, ids)) == {"i:1.0": ["1", "1.0", "10"]}

@@ -11,7 +11,7 @@ from kombo import Kombo
 
 from airflow_kombo.errors import Verdict
 from airflow_kombo.hook import KomboHook
-from airflow_kombo.models import Delivery, LinkKey, ResultLink
+from airflow_kombo.models import RESULT_LINKS, Delivery, LinkKey, ResultLink
 from kombo_standin.client import DEFAULT_KEY, running
 
 # The official client is a peer within its limits only: it leaves slashes in ids, so ids are of
@@ -86,7 +86,7 @@ def post_ours(key, link):
     async def post():
         body = ResultLink.model_validate(link).body()
         async with KomboHook().client() as client:
-            return await client.post(Delivery(key, None, link["url"], body))
+            return await client.send(Delivery(key, None, link["url"], body))
 
     return asyncio.run(post())
 
@@ -157,4 +157,4 @@ def test_a_hostile_id_stays_in_its_segment_on_the_wire(standin, target_id):
     key = LinkKey("workday:1", "candidate", target_id, "r1")
     post_ours(key, {"label": "Coding", "url": "https://example.com/r/1"})
     (request,) = standin.requests(last=1)
-    assert request["raw_path"] == f"/v1{key.path}"
+    assert request["raw_path"] == f"/v1{RESULT_LINKS.path_of(key)}"

@@ -13,7 +13,7 @@ from airflow_kombo.errors import KomboError
 from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.hook import KomboClient
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.mapping import RowMapping
 from airflow_kombo.models import Delivery
 from airflow_kombo.outcomes import Claims
 from airflow_kombo.recorder import Recorder
@@ -90,7 +90,7 @@ class Shared:
     lanes: int
     """How many there are."""
     source: Source
-    mapping: ResultLinkMapping
+    mapping: RowMapping
     selection: Selection
     default_integration: str | None
     ledger: Ledger

@@ -29,7 +29,7 @@ from airflow_kombo.guard import Guard
 from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import ResultLinkMapping
+from airflow_kombo.mapping import RowMapping
 from airflow_kombo.metrics import Metrics
 from airflow_kombo.outcomes import Claims, Outcome
 from airflow_kombo.recorder import Recorder
@@ -82,7 +82,7 @@ class Delivery:
         run: Run,
         *,
         source: Source,
-        mapping: ResultLinkMapping,
+        mapping: RowMapping,
         selection: Selection,
         hook: KomboHook,
         ledger: Ledger,

@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     """Not created, and sending the same again would change nothing."""
     BLOCKED = "blocked"
-    """Not created, and this integration takes no links now."""
+    """Not created, and this integration takes none now."""
     STOP = "stop"
     """Not created, and no integration takes links from this key or this address."""
     UNKNOWN = "unknown"
@@ -157,6 +157,20 @@ class KomboError(Exception):
 
 class ConfigurationError(KomboError):
     """A connection, the mapping or a table is not as it must be: a person has to change it."""
+
+
+class NoConnectionError(ConfigurationError):
+    """Airflow knows no connection of that name."""
+
+    def __init__(self, conn_id: str) -> None:
+        super().__init__(conn_id)
+        self.conn_id = conn_id
+
+    def __str__(self) -> str:
+        return (
+            f"Airflow has no connection {self.conn_id}: add it to its connections or its secrets"
+            f" backend, set AIRFLOW_CONN_{self.conn_id.upper()}, or name another in the operator."
+        )
 
 
 class MappingError(ConfigurationError):

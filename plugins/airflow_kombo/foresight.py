@@ -11,7 +11,7 @@ from typing import Final
 from airflow_kombo.errors import Prospect, Status
 from airflow_kombo.keys import Row
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.mapping import InvalidRow, ResultLinkMapping
+from airflow_kombo.mapping import InvalidRow, RowMapping
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import Claims, Outcome, Seen, duplicate
 from airflow_kombo.source import Selection, Source
@@ -50,7 +50,7 @@ class Foresight:
     """A run's parts, as far as they decide what becomes of a row."""
 
     source: Source
-    mapping: ResultLinkMapping
+    mapping: RowMapping
     ledger: Ledger
     selection: Selection
     default_integration: str | None

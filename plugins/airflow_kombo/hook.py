@@ -13,11 +13,13 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
+from airflow.sdk.exceptions import AirflowNotFoundException
 from yarl import URL
 
 from airflow_kombo.errors import (
     AnswerLostError,
     ConfigurationError,
+    NoConnectionError,
     NotSentError,
     TransportError,
 )
@@ -50,7 +52,7 @@ class KomboClient:
         self._http = http
         self._session = session
 
-    async def post(self, delivery: Delivery) -> Answer | TransportError:
+    async def send(self, delivery: Delivery) -> Answer | TransportError:
         """Send a row's request, once, and give what came of it.
 
         :raises ConfigurationError: before anything is sent, if the integration's id cannot travel
@@ -58,7 +60,8 @@ class KomboClient:
         """
         integration_id = _safe("X-Integration-Id", delivery.key.integration_id)
         headers = {**self._session.headers, "X-Integration-Id": integration_id}
-        return await self._call("POST", delivery.key.path, headers, _Body(delivery.body))
+        body = _Body(delivery.body)
+        return await self._call(delivery.write.method, delivery.path, headers, body)
 
     async def check_api_key(self) -> Answer | TransportError:
         """Ask Kombo whether it knows the key."""
@@ -114,7 +117,14 @@ class _Body(aiohttp.Payload):
         self.was_asked_for = True
         return self._body.decode(encoding, errors)
 
+    @property
+    def consumed(self) -> bool:
+        """Whether it may not leave again: aiohttp would repeat a PUT whose connection was lost."""
+        return self.was_asked_for
+
     async def write(self, writer: AbstractStreamWriter) -> None:
+        if self.was_asked_for:  # an aiohttp that does not ask
+            raise aiohttp.ClientConnectionError("The request left once, and does not leave again.")
         self.was_asked_for = True
         await writer.write(self._body)
 
@@ -142,10 +152,13 @@ class KomboHook(HttpAsyncHook):
     async def config(self) -> SessionConfig:
         """Resolve the connection, once.
 
-        :raises ConfigurationError: if it lacks what the API needs.
+        :raises ConfigurationError: if there is none, or it lacks what the API needs.
         """
         if self._config is None:
-            connection = await self.aget_connection(self.http_conn_id)
+            try:
+                connection = await self.aget_connection(self.http_conn_id)
+            except AirflowNotFoundException:
+                raise NoConnectionError(self.http_conn_id) from None
             if "://" not in (connection.host or "") and not connection.schema:
                 raise ConfigurationError(
                     f"The connection {self.http_conn_id} needs a host with its scheme, such as"

@@ -9,14 +9,11 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
-from airflow_kombo.errors import RowError, TargetType
-from airflow_kombo.models import LinkKey
+from airflow_kombo.errors import RowError
+from airflow_kombo.models import RESULT_LINKS, LinkKey, Write
 from airflow_kombo.values import UnwritableError, is_missing, plain
 
 Row = Mapping[str, Any]
-
-KEY_COLUMNS: Final = ("result_id", "integration_id", "candidate_id", "application_id")
-"""Columns that every source of rows must have: they are the delivery's key, not its content."""
 
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
@@ -45,25 +42,27 @@ def integration_of(row: Row, default: str | None) -> str:
     return _id_text(row.get("integration_id")) or (default or "").strip()
 
 
-def key_of(row: Row, default_integration: str | None) -> tuple[LinkKey, RowError | None]:
+def key_of(
+    row: Row, default_integration: str | None, write: Write = RESULT_LINKS
+) -> tuple[LinkKey, RowError | None]:
     """Give a row's key, and what is wrong with it where it cannot be sent to.
 
     There is always a key, so that a row without ids has a status too: what is missing is blank in
     it, but for the result id, for which a digest of the row stands in: it tells such rows apart.
     """
-    ids = {name: _id_text(row.get(name)) for name in KEY_COLUMNS}
-    ids["integration_id"] = integration_of(row, default_integration)
-    target = TargetType.APPLICATION if ids["application_id"] else TargetType.CANDIDATE
-    target_id = ids["application_id"] or ids["candidate_id"]
-    named = {
-        "integration_id": ids["integration_id"],
-        f"{target}_id": target_id,
-        "result_id": ids["result_id"],
-    }
-    wrong = next((error for name, text in named.items() if (error := _wrong_id(name, text))), None)
-    result_id = ids["result_id"] or f"missing:{_digest(row)}"
+    integration_id = integration_of(row, default_integration)
+    target_type = column = target_id = ""
+    for target_type, column in write.targets.items():  # noqa: B007 - the last one, if none has an id
+        if target_id := _id_text(row.get(column)):
+            break
+    result_id = _id_text(row.get("result_id"))
+    named = (("integration_id", integration_id), (column, target_id), ("result_id", result_id))
+    wrong = next((error for name, text in named if (error := _wrong_id(name, text))), None)
     key = LinkKey(
-        _storable(ids["integration_id"]), target.value, _storable(target_id), _storable(result_id)
+        _storable(integration_id),
+        target_type,
+        _storable(target_id),
+        _storable(result_id or f"missing:{_digest(row)}"),
     )
     return key, wrong
 

@@ -205,7 +205,7 @@ class Lane:
         began = monotonic()
         outcome: Answer | TransportError
         try:
-            outcome = await self._shared.client.post(claim.delivery)
+            outcome = await self._shared.client.send(claim.delivery)
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
             outcome = AnswerLostError("the run was stopped before the answer came")
         now, answer = monotonic(), outcome if isinstance(outcome, Answer) else None
@@ -255,7 +255,7 @@ class Lane:
         """Stop the lane, or the run, at once where an answer says that the rest would fail too."""
         if verdict is Verdict.BLOCKED and isinstance(outcome, Answer) and not self._blocked:
             log.warning(
-                "Integration %s takes no links now: %s", self.integration_id, outcome.error_code
+                "Integration %s takes nothing now: %s", self.integration_id, outcome.error_code
             )
             self._blocked = outcome_of(verdict, outcome)
             self.meter.ended_by = BLOCKED
@@ -331,7 +331,8 @@ class Lane:
         reason = self._reason()
         try:
             async for rows in self._chunks:
-                keys = [(key_of(row, self._shared.default_integration)[0], row) for row in rows]
+                default, write = self._shared.default_integration, self._shared.mapping.write
+                keys = [(key_of(row, default, write)[0], row) for row in rows]
                 await self._note(
                     [Unsent(key, assessment_date_of(row), reason) for key, row in keys]
                 )

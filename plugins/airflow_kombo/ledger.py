@@ -125,7 +125,7 @@ class Ledger:
         redeliver: Collection[str],
     ) -> tuple[Claims, dict[LinkKey, Seen]]:
         keys = [delivery.key for delivery in deliveries]
-        url_hashes = [delivery.url_hash for delivery in deliveries]
+        url_hashes = [one.url_hash for one in deliveries if one.url_hash]
         seen, owners = self._look(connection, keys, url_hashes)
         won: dict[LinkKey, Claim] = {}
         duplicates, skipped = [], []
@@ -134,7 +134,8 @@ class Ledger:
             if key in won or not may_be_sent(known, delivery, redeliver):
                 skipped.append(delivery)
                 continue
-            owner = owners.setdefault(_link_of(delivery), key.result_id)
+            link = _link_of(delivery)
+            owner = owners.setdefault(link, key.result_id) if link else key.result_id
             if owner != key.result_id:
                 duplicates.append((delivery, owner))
             else:
@@ -284,9 +285,10 @@ def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
     }
 
 
-def _link_of(delivery: Delivery) -> tuple[str, ...]:
-    key = delivery.key
-    return (key.integration_id, key.target_type, key.target_id, delivery.url_hash)
+def _link_of(delivery: Delivery) -> tuple[str, ...] | None:
+    """Give what no two rows may put on one target, or None of a write that may say it again."""
+    key, url_hash = delivery.key, delivery.url_hash
+    return (key.integration_id, key.target_type, key.target_id, url_hash) if url_hash else None
 
 
 def _attempt(claim: Claim) -> dict[str, Any]:

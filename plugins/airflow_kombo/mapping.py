@@ -2,116 +2,49 @@
 
 A plain string is a Jinja template (`"{{ assessment_name }}"`); `{column: score}` is a column, with
 a `format` where its text should look otherwise. A missing value (NULL, NaN, blank) drops its
-attribute; in the label or the URL it makes the row `invalid`.
+attribute; in the label or the URL it makes the row `invalid`. Under `tools` a section declares what
+differs for the integrations of one ATS.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, ClassVar, Final
 
 import yaml
-from jinja2 import (
-    Environment,
-    StrictUndefined,
-    Template,
-    TemplateError,
-    UndefinedError,
-    meta,
-    nodes,
-)
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from jinja2 import TemplateError
+from pydantic import Field, PrivateAttr, ValidationError, create_model
 from pydantic_core import PydanticSerializationError
 
 from airflow_kombo.errors import MappingError, RowError
-from airflow_kombo.keys import KEY_COLUMNS, Row, assessment_date_of, key_of
-from airflow_kombo.models import Delivery, LinkKey, ResultLink, Text
-from airflow_kombo.values import FORMATS, UnwritableError, is_missing, plain, text_of
-
-_ROW_FAULTS: Final = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TemplateError,
-    TypeError,
-    ValueError,
+from airflow_kombo.keys import Row, assessment_date_of, key_of
+from airflow_kombo.models import (
+    RESULT_LINKS,
+    Delivery,
+    LinkKey,
+    Request,
+    Text,
+    Write,
 )
-"""What a template of the deployment's may raise over a value that it did not expect."""
+from airflow_kombo.templates import ROW_FAULTS, Column, Declared, TemplateText
+from airflow_kombo.values import UnwritableError, is_missing
 
-_JINJA: Final = Environment(
-    autoescape=False,  # noqa: S701 - the text goes into JSON; an ATS escapes what it shows
-    undefined=StrictUndefined,
-    finalize=lambda value: value if isinstance(value, StrictUndefined) else text_of(value),
-)
+if sys.version_info >= (3, 11):
+    from typing import Self
+else:
+    from typing_extensions import Self
 
-
-class _Declared(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Column(_Declared):
-    """A column, and how its values look."""
-
-    column: str
-    format: Literal["text", "percent", "duration", "date"] = "text"
-    of: str | None = None
-    """For `percent`: the column that is the whole; without it the value is a percentage already."""
-
-    @property
-    def columns(self) -> set[str]:
-        """The columns it reads."""
-        return {self.column} | ({self.of} if self.of else set())
-
-    def text(self, row: Row) -> str | None:
-        """Give the text, or None where a value is missing."""
-        value, of = row.get(self.column), row.get(self.of) if self.of else None
-        if is_missing(value) or (self.of and is_missing(of)):
-            return None
-        return FORMATS[self.format](value, of)
-
-
-class _TemplateText:
-    def __init__(self, source: str) -> None:
-        tree = _JINJA.parse(source)
-        self.columns = meta.find_undeclared_variables(tree)
-        self._template: Template = _JINJA.from_string(source)
-        self._pieces = _pieces_of(tree)
-
-    def text(self, row: Row) -> str | None:
-        if self._pieces is None:
-            return self._render(row)
-        texts = []
-        for piece in self._pieces:
-            if isinstance(piece, nodes.TemplateData):
-                texts.append(piece.data)
-            elif is_missing(value := row.get(piece.name)):
-                return None
-            else:
-                texts.append(text_of(value))
-        return "".join(texts)
-
-    def _render(self, row: Row) -> str | None:
-        # A missing value stays undefined, so that `default` and `is defined` work in a template.
-        known = {name: plain(row[name]) for name in self.columns if not is_missing(row.get(name))}
-        try:
-            return self._template.render(known)
-        except UndefinedError:
-            return None
-
-
-def _pieces_of(tree: nodes.Template) -> list[nodes.TemplateData | nodes.Name] | None:
-    """Give text and names where a template is nothing else: Jinja's engine takes 10 µs a row."""
-    pieces = [piece for output in tree.body for piece in output.iter_child_nodes()]
-    plain_ones = all(isinstance(output, nodes.Output) for output in tree.body) and all(
-        isinstance(piece, (nodes.TemplateData, nodes.Name)) for piece in pieces
-    )
-    return cast("list[nodes.TemplateData | nodes.Name]", pieces) if plain_ones else None
+_EMPTY: Final = "is empty: fill the column or change the mapping"
+_TOOLS: Final = "tools"
+_TOOL: Final = re.compile(r"[^\s:A-Z]+")
 
 
 @dataclass(frozen=True)
@@ -123,17 +56,15 @@ class InvalidRow:
     error: RowError
 
 
-class ResultLinkMapping(_Declared):
-    """Which column or template feeds which part of the request: what the YAML file holds."""
+class RowMapping(Declared):
+    """Which column or template feeds which part of a write's request: what the YAML file holds."""
 
-    label: str | Column
-    url: str | Column
-    custom_field_name_prefix: str | Column = ""
-    attributes: dict[Text, str | Column] = Field(default_factory=dict)
-    remote_fields: str | Column | None = None
+    write: ClassVar[Write]
+    _tools: dict[str, Self] = PrivateAttr(default_factory=dict)
+    """What is declared for the integrations of one tool, each whole: with the rest filled in."""
 
     @classmethod
-    def load(cls, path: str | Path) -> ResultLinkMapping:
+    def load(cls, path: str | Path) -> Self:
         """Read a mapping from a YAML file.
 
         :raises MappingError: naming the file, the place in it and what is wrong there.
@@ -145,67 +76,85 @@ class ResultLinkMapping(_Declared):
         return cls.parse(declared, name=str(path))
 
     @classmethod
-    def parse(cls, declared: object, name: str = "mapping") -> ResultLinkMapping:
+    def parse(cls, declared: object, name: str = "mapping") -> Self:
         """Check a mapping that is already a dictionary.
 
         :raises MappingError: as `load` does.
         """
-        try:
-            mapping = cls.model_validate(declared)
-        except ValidationError as error:
-            known = {*cls.model_fields, *Column.model_fields}
-            wrong = "; ".join(_explain(one, known) for one in error.errors())
-            raise MappingError(f"The mapping {name} cannot be used: {wrong}") from None
-        except TemplateError as error:
-            raise MappingError(f"The mapping {name} has a broken template: {error}") from error
+        general, sections = _sections_of(declared, name)
+        mapping = cls._checked(general, name)
+        for tool, section in sections.items():
+            whole = cls._checked({**general, **section}, name, f"tools.{tool}.")
+            mapping._tools[tool] = whole  # noqa: SLF001 - it is its own
         return mapping
 
-    def model_post_init(self, _context: object) -> None:
+    @classmethod
+    def _checked(cls, declared: object, name: str, place: str = "") -> Self:
+        try:
+            return cls.model_validate(declared)
+        except ValidationError as error:
+            known = {*cls.model_fields, *Column.model_fields, _TOOLS}
+            wrong = "; ".join(place + _explain(one, known) for one in error.errors())
+            raise MappingError(f"The mapping {name} cannot be used: {wrong}") from None
+        except TemplateError as error:
+            raise MappingError(
+                f"The mapping {name} has a broken template: {place}{error}"
+            ) from error
+
+    def model_post_init(self, context: object, /) -> None:
         """Compile the templates now: a broken one is the mapping's fault, not a row's."""
+        super().model_post_init(context)
         _ = self._sources
 
     @cached_property
-    def _sources(self) -> dict[str, Column | _TemplateText]:
-        declared = {
-            "label": self.label,
-            "url": self.url,
-            "custom_field_name_prefix": self.custom_field_name_prefix,
-            **({"remote_fields": self.remote_fields} if self.remote_fields else {}),
-            **{f"attributes.{key}": source for key, source in self.attributes.items()},
-        }
+    def _sources(self) -> dict[str, Column | TemplateText]:
         return {
-            field: _TemplateText(source) if isinstance(source, str) else source
-            for field, source in declared.items()
+            field: _compiled(field, source) if isinstance(source, str) else source
+            for field, source in self._declared().items()
         }
+
+    def _declared(self) -> dict[str, str | Column]:
+        """Give what is declared for each part of the request."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: source for name, source in parts.items() if source is not None}
 
     def check(self, columns: Collection[str]) -> None:
         """See that every column that the mapping reads is there, before any row is read.
 
         :raises MappingError: naming each column that is not, and the one that was probably meant.
         """
-        read = {(f"'{name}'", name) for name in KEY_COLUMNS}
-        for field, source in self._sources.items():
-            read |= {(f"'{name}' (for {field})", name) for name in source.columns}
+        general = self.reads()
+        read = {f"'{name}'": name for name in self.write.key_columns}
+        read |= {f"'{name}' (for {field})": name for field, name in general}
+        for tool, section in self._tools.items():
+            for field, name in section.reads() - general:
+                read[f"'{name}' (for tools.{tool}.{field})"] = name
         lost = [
             shown + did_you_mean(name, columns)
-            for shown, name in sorted(read)
+            for shown, name in sorted(read.items())
             if name not in columns
         ]
         if lost:
             have = ", ".join(sorted(columns)) or "none"
             raise MappingError(f"The rows have no column {'; '.join(lost)}. They have: {have}.")
 
+    def reads(self) -> set[tuple[str, str]]:
+        """Give the columns that it reads, each with the field that it is for."""
+        return {(field, name) for field, source in self._sources.items() for name in source.columns}
+
     def delivery(self, row: Row, key: LinkKey) -> Delivery:
         """Make the request of a row.
 
         :raises RowError: where the row cannot become one.
         """
-        link = self._link(row)
+        tool = key.integration_id.partition(":")[0]
+        request = self._tools.get(tool, self).request(row)
         try:
-            body = link.body()
+            body = request.body()
         except PydanticSerializationError:
             raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
-        return Delivery(key, assessment_date_of(row), link.url, body)
+        once = self.write.once and str(getattr(request, self.write.once))
+        return Delivery(key, assessment_date_of(row), once, body, self.write)
 
     def deliveries(
         self, rows: Iterable[Row], default_integration: str | None
@@ -213,7 +162,7 @@ class ResultLinkMapping(_Declared):
         """Make the requests of rows, and say of each other row why it cannot become one."""
         deliveries, invalid = [], []
         for row in rows:
-            key, wrong = key_of(row, default_integration)
+            key, wrong = key_of(row, default_integration, self.write)
             try:
                 if wrong:
                     raise wrong
@@ -222,41 +171,74 @@ class ResultLinkMapping(_Declared):
                 invalid.append(InvalidRow(key, assessment_date_of(row), error))
         return deliveries, invalid
 
-    def _link(self, row: Row) -> ResultLink:
-        content: dict[str, object] = {}
-        for field in ("label", "url"):
-            content[field] = self._text(field, row)
-            if is_missing(content[field]):
-                raise RowError(
-                    "missing_field", field, "is empty: fill the column or change the mapping"
-                )
-        if attributes := self._attributes(row):
-            prefix = self._text("custom_field_name_prefix", row) or ""
-            content["details"] = {"custom_field_name_prefix": prefix, "attributes": attributes}
-        if self.remote_fields and (remote_fields := self._remote_fields(row)) is not None:
-            content["remote_fields"] = remote_fields
+    def request(self, row: Row) -> Request:
+        """Make the body of a row's request.
+
+        :raises RowError: where the row cannot become one.
+        """
         try:
-            return ResultLink.model_validate(content)
+            return self.write.request.model_validate(self._content(row))
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "missing" and len(first["loc"]) == 1:
+                raise RowError("missing_field", field, _EMPTY) from None
             reason = first["msg"].removeprefix("Value error, ")
             raise RowError("invalid_field", field, reason) from None
 
-    def _attributes(self, row: Row) -> list[dict[str, str]]:
-        texts = {key: self._text(f"attributes.{key}", row) for key in self.attributes}
-        return [{"key": key, "value": text} for key, text in texts.items() if text and text.strip()]
+    def _content(self, row: Row) -> dict[str, object]:
+        """Give the request's members; what a row has no value for is left out."""
+        texts = {field: self._text(field, row) for field in self._sources}
+        return {field: text for field, text in texts.items() if not is_missing(text)}
 
     def _text(self, field: str, row: Row) -> str | None:
         try:
             text = self._sources[field].text(row)
             if text and not text.isascii():
                 text.encode()  # half a surrogate pair has no bytes to be sent as
-        except _ROW_FAULTS as error:
+        except ROW_FAULTS as error:
             own = isinstance(error, UnwritableError)  # any other's text may quote the value
             reason = str(error) if own else f"{type(error).__name__} in it"
             raise RowError("invalid_field", field, reason) from None
         return text
+
+
+class ResultLinkMapping(RowMapping):
+    """Which column or template feeds which part of a result link."""
+
+    write = RESULT_LINKS
+
+    label: str | Column
+    url: str | Column
+    custom_field_name_prefix: str | Column = ""
+    attributes: dict[Text, str | Column] = Field(default_factory=dict)
+    remote_fields: str | Column | None = None
+
+    def _declared(self) -> dict[str, str | Column]:
+        return {
+            "label": self.label,
+            "url": self.url,
+            "custom_field_name_prefix": self.custom_field_name_prefix,
+            **({"remote_fields": self.remote_fields} if self.remote_fields else {}),
+            **{f"attributes.{key}": source for key, source in self.attributes.items()},
+        }
+
+    def _content(self, row: Row) -> dict[str, object]:
+        content: dict[str, object] = {}
+        for field in ("label", "url"):
+            content[field] = self._text(field, row)
+            if is_missing(content[field]):
+                raise RowError("missing_field", field, _EMPTY)
+        if attributes := self._attributes(row):
+            prefix = self._text("custom_field_name_prefix", row) or ""
+            content["details"] = {"custom_field_name_prefix": prefix, "attributes": attributes}
+        if self.remote_fields and (remote_fields := self._remote_fields(row)) is not None:
+            content["remote_fields"] = remote_fields
+        return content
+
+    def _attributes(self, row: Row) -> list[dict[str, str]]:
+        texts = {key: self._text(f"attributes.{key}", row) for key in self.attributes}
+        return [{"key": key, "value": text} for key, text in texts.items() if text and text.strip()]
 
     def _remote_fields(self, row: Row) -> dict[str, Any] | None:
         source = self.remote_fields
@@ -272,6 +254,43 @@ class ResultLinkMapping(_Declared):
         if parsed is not None and not isinstance(parsed, dict):
             raise RowError("invalid_field", "remote_fields", "must be a JSON object")
         return parsed
+
+
+def mapping_of(write: Write) -> type[RowMapping]:
+    """Give the kind of mapping that a write takes: of another than ours, its request's members."""
+    if write is RESULT_LINKS:
+        return ResultLinkMapping
+    source: Any = str | Column
+    members: dict[str, Any] = {
+        field.alias or name: (source, ...) if field.is_required() else (source | None, None)
+        for name, field in write.request.model_fields.items()
+    }
+    made = create_model(f"{write.request.__name__}Mapping", __base__=RowMapping, **members)
+    made.write = write
+    return made
+
+
+def _sections_of(declared: object, name: str) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """Take a mapping apart: what holds for all integrations, and the sections of single tools."""
+    if not isinstance(declared, dict) or _TOOLS not in declared:
+        return declared, {}
+    general, sections = dict(declared), declared[_TOOLS]
+    del general[_TOOLS]
+    sections = sections if isinstance(sections, dict) else {"": sections}
+    for tool, section in sections.items():
+        if not isinstance(tool, str) or not _TOOL.fullmatch(tool) or not isinstance(section, dict):
+            raise MappingError(
+                f"The mapping {name} cannot be used: tools.{tool}: must be a tool as integrations"
+                " name it before their colon, such as workday, with the parts that differ for it."
+            )
+    return general, sections
+
+
+def _compiled(field: str, source: str) -> TemplateText:
+    try:
+        return TemplateText(source)
+    except TemplateError as error:
+        raise TemplateError(f"{field}: {error}") from error
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

@@ -14,11 +14,13 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from airflow_kombo.errors import Verdict, verdict_of
+from airflow_kombo.errors import ConfigurationError, TargetType, Verdict, verdict_of
 
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _LONGEST_MESSAGE: Final = 2_000
 """Characters of an error message or warning that are kept."""
+_LONGEST_TARGET_TYPE: Final = 16
+"""Characters: the tables' column has no more."""
 
 
 class LinkKey(NamedTuple):
@@ -37,10 +39,70 @@ class LinkKey(NamedTuple):
         """The key as the tables' columns name it."""
         return self._asdict()
 
+
+class Request(BaseModel):
+    """The body of one of Kombo's writes: a subclass names its members and their types.
+
+    A mapping gives each member a text, and its type reads it: `float` reads `95`, `Json` an object.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def body(self) -> bytes:
+        """Give the bytes that are sent: JSON without what has no value."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+
+@dataclass(frozen=True)
+class Write:
+    """One of Kombo's writes: its endpoint, its request, and what each of its rows is known by.
+
+    :param name: What one is called, such as `result_link`: its tables are named after it.
+    :param path: The endpoint below the API's base, with `{target_id}` for the record's id, and with
+        `{target_type}` where records of more than one type are written to.
+    :param request: What is sent.
+    :param targets: The types of these records (16 characters at most), each with the column that
+        holds its id. Of several, the first whose id is there is written to.
+    :param method: The endpoint's HTTP method.
+    :param once: The member of the request that one record may have only once: a second row with the
+        same one is `invalid`, `duplicate_of`. By default any number of rows may say the same.
+    :raises ConfigurationError: if these do not make an endpoint.
+    """
+
+    name: str
+    path: str
+    request: type[Request]
+    targets: Mapping[str, str]
+    method: Literal["POST", "PUT"] = "POST"
+    once: str | None = None
+
+    def __post_init__(self) -> None:
+        """See that it can be used, before a row is read."""
+        known = self.request.model_fields
+        if "{target_id}" not in self.path or not self.path.startswith("/"):
+            wrong = "its path must begin with / and have {target_id} where the record's id goes"
+        elif not self.targets or any(len(target) > _LONGEST_TARGET_TYPE for target in self.targets):
+            wrong = f"it needs targets, with names of at most {_LONGEST_TARGET_TYPE} characters"
+        elif self.once is not None and self.once not in known:
+            wrong = f"once names '{self.once}'; its request has {', '.join(known)}"
+        else:
+            return
+        raise ConfigurationError(f"The write {self.name} cannot be used: {wrong}.")
+
     @property
-    def path(self) -> str:
-        """The endpoint's path below the API's base, with the id escaped."""
-        return f"/ats/{self.target_type}s/{quote(self.target_id, safe='')}/result-links"
+    def status_table(self) -> str:
+        """The status table's name, unless another is given."""
+        return f"kombo_{self.name}s"
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that every source of rows must have: a delivery's key, not its content."""
+        return ("result_id", "integration_id", *self.targets.values())
+
+    def path_of(self, key: LinkKey) -> str:
+        """Give the path of a row's endpoint, with the id escaped."""
+        target_id = quote(key.target_id, safe="")
+        return self.path.format(target_type=key.target_type, target_id=target_id)
 
 
 def _http_url(url: str) -> str:
@@ -146,7 +208,7 @@ class RemoteFields(_RemoteFields):
     )
 
 
-class ResultLink(_Sent):
+class ResultLink(Request, strict=True):
     """The body of both result-link endpoints."""
 
     label: Text
@@ -160,14 +222,34 @@ class ResultLink(_Sent):
         return self.model_dump_json(by_alias=True, exclude_unset=True, exclude=empty).encode()
 
 
+RESULT_LINKS: Final = Write(
+    name="result_link",
+    path="/ats/{target_type}s/{target_id}/result-links",
+    request=ResultLink,
+    targets={
+        TargetType.APPLICATION.value: "application_id",  # the one that Kombo recommends
+        TargetType.CANDIDATE.value: "candidate_id",
+    },
+    once="url",
+)
+"""What this project is for."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """A row that became a request: what to send, and to whom."""
 
     key: LinkKey
     assessment_date: Any
-    url: str
+    url: str | None
+    """What its target may have only once; None where there is no such thing."""
     body: bytes
+    write: Write = RESULT_LINKS
+
+    @property
+    def path(self) -> str:
+        """The endpoint's path below the API's base."""
+        return self.write.path_of(self.key)
 
     @cached_property
     def request_hash(self) -> str:
@@ -175,9 +257,9 @@ class Delivery:
         return sha256(self.body).hexdigest()
 
     @cached_property
-    def url_hash(self) -> str:
+    def url_hash(self) -> str | None:
         """What two rows share that would put the same link on one target."""
-        return sha256(self.url.encode()).hexdigest()
+        return None if self.url is None else sha256(self.url.encode()).hexdigest()
 
 
 def clean(text: str, longest: int = _LONGEST_MESSAGE) -> str:

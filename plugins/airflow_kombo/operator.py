@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from airflow_kombo.foresight import Foresight
     from airflow_kombo.guard import Guard
     from airflow_kombo.ledger import Ledger
-    from airflow_kombo.mapping import ResultLinkMapping
+    from airflow_kombo.mapping import RowMapping
+    from airflow_kombo.models import Write
     from airflow_kombo.runs import Run, Runs
     from airflow_kombo.source import Selection, Source
     from airflow_kombo.tables import Tables
@@ -82,6 +83,9 @@ class KomboResultLinkOperator(BaseOperator):
     :param masked_fields: Members of the request that the history keeps only as `"***"`, such as
         `label` or `url`.
     """
+
+    write: Write | None = None
+    """What is made of the rows, where it is not result links."""
 
     template_fields: Sequence[str] = (
         "sql",
@@ -163,14 +167,15 @@ class KomboResultLinkOperator(BaseOperator):
         :raises LedgerError: if the ledger failed.
         :raises RunStoppedError: if the task was told to end.
         """
-        from airflow_kombo.mapping import ResultLinkMapping  # noqa: PLC0415 - see above
+        from airflow_kombo.mapping import mapping_of  # noqa: PLC0415 - see above
         from airflow_kombo.tables import Tables  # noqa: PLC0415
         from airflow_kombo.warehouse import engine_of  # noqa: PLC0415
 
+        kind = mapping_of(self._write)
         mapping = (
-            ResultLinkMapping.parse(dict(self.mapping))
+            kind.parse(dict(self.mapping))
             if isinstance(self.mapping, Mapping)
-            else ResultLinkMapping.load(self.mapping)
+            else kind.load(self.mapping)
         )
         day = self._day(context)
         self.log.info("Assessment day: %s", day)
@@ -193,11 +198,17 @@ class KomboResultLinkOperator(BaseOperator):
         """Whether nothing of the day was left out on purpose."""
         return not (self.preview or self.integration_ids or self.result_ids or self.limit)
 
+    @property
+    def _write(self) -> Write:
+        from airflow_kombo.models import RESULT_LINKS  # noqa: PLC0415
+
+        return self.write or RESULT_LINKS
+
     async def _execute(
         self,
         context: Context,
         day: date,
-        mapping: ResultLinkMapping,
+        mapping: RowMapping,
         engine: Engine,
         tables: Tables,
     ) -> dict[str, int]:
@@ -345,6 +356,7 @@ class KomboResultLinkOperator(BaseOperator):
             parameters_of(day, days),
             selection=selection,
             default_integration=default_integration,
+            write=self._write,
         )
         if days and FIRST_DAY in source.uses:
             self.log.info("Also the rows of the %d days before that were never delivered", days)

@@ -31,7 +31,7 @@ KEPT_DAYS: Final = 7
 _SCOPE: Final = ("dag_id", "task_id", "map_index")
 _EXAMPLES: Final = 3
 _REASONS: Final = 10
-_Link = tuple[str, str, str, str]
+_Link = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class PreviewTable:
         with transaction(self._engine, "write the preview") as connection:
             known = connection.execute(self._known, self._asked(rows)).all()
             keys = {tuple(row[:4]) for row in known}
-            owners = {(*row[:3], row.url_hash): row.result_id for row in known}
+            owners = {(*row[:3], row.url_hash): row.result_id for row in known if row.url_hash}
             written = [_among(row, keys, owners) for row in rows]
             values = [self._values(number, row) for number, row in enumerate(written, self._rows)]
             self._bulk.execute(connection, values, self._insert)
@@ -108,7 +108,8 @@ class PreviewTable:
     def _asked(self, rows: Iterable[Foreseen]) -> dict[str, Any]:
         sent = [row for row in rows if row.prospect is Prospect.SEND]
         keys = {name: distinct(getattr(row.key, name) for row in sent) for name in KEY}
-        return {**keys, "url_hash": distinct(row.delivery.url_hash for row in sent if row.delivery)}
+        links = (row.delivery.url_hash for row in sent if row.delivery)
+        return {**keys, "url_hash": distinct(link for link in links if link)}
 
     def _values(self, number: int, row: Foreseen) -> dict[str, Any]:
         run, request = self._run, row.delivery

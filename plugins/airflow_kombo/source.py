@@ -30,6 +30,7 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    null,
     or_,
     select,
     text,
@@ -43,10 +44,10 @@ from airflow_kombo.errors import (
     SENT_WHEN_CHANGED,
     ConfigurationError,
     Status,
-    TargetType,
 )
-from airflow_kombo.keys import KEY_COLUMNS, Row, assessment_date_of, integration_of
+from airflow_kombo.keys import Row, assessment_date_of, integration_of
 from airflow_kombo.mapping import did_you_mean
+from airflow_kombo.models import RESULT_LINKS, Write
 from airflow_kombo.tables import Tables
 from airflow_kombo.values import is_missing
 
@@ -59,8 +60,6 @@ _SMALLEST_PAGE_ROWS: Final = 50
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
 """The days of a run, as a query names them; they are one unless the run looks back."""
-
-_ORDER: Final = ("result_id", "application_id", "candidate_id")
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,7 @@ class QuerySource:
     :param sql: The query. It may use the parameters that are given, each as `:name`.
     :param parameters: What is bound to them; see `parameters_of`.
     :param default_integration: The integration of rows without one.
+    :param write: What is made of the rows.
     :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
     """
 
@@ -122,12 +122,14 @@ class QuerySource:
         selection: Selection,
         default_integration: str | None = None,
         page_rows: int = PAGE_ROWS,
+        write: Write = RESULT_LINKS,
     ) -> None:
         self.engine = engine
         self.tables = tables
         self.selection = selection
         self.default_integration = default_integration
         self.page_rows = page_rows
+        self.write = write
         self.uses: frozenset[str] = frozenset()
         """Which of the parameters the query has."""
         self._parts: dict[str, list[str | None]] = {}
@@ -186,7 +188,7 @@ class QuerySource:
         self, part: str | None, after: tuple[str, ...] | None, rows: int
     ) -> list[tuple[tuple[str, ...], Row]]:
         names = list(self._rows.c.keys())
-        order = [func.coalesce(self._text(name), "") for name in _ORDER]
+        order = [func.coalesce(self._text(name), "") for name in self._order]
         query = self._open(select(*self._rows.c, *order)).order_by(*order).limit(rows)
         integration = self._text("integration_id")
         query = query.where(integration.is_(None) if part is None else integration == part)
@@ -216,23 +218,27 @@ class QuerySource:
             if name in named
         ]
         statement = statement.bindparams(*bound)
-        columns = self._columns_of(select(text("*")).select_from(statement.columns().subquery("r")))
-        if lost := [name for name in KEY_COLUMNS if name not in columns]:
+        described = self._describe(select(text("*")).select_from(statement.columns().subquery("r")))
+        columns, self._decimals = list(described), _decimals(self.engine, described)
+        if lost := [name for name in self.write.key_columns if name not in columns]:
             wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
             raise ConfigurationError(f"The query gives no column {wanted}.")
         return statement.columns(*(column(name) for name in columns)).subquery("r")
 
-    def _columns_of(self, query: Select[Any]) -> list[str]:
+    def _describe(self, query: Select[Any]) -> dict[str, object]:
+        """Give the query's columns, each with the database driver's word for its type."""
         try:
             with self.engine.connect() as connection:
-                names = list(connection.execute(query.where(false())).keys())
+                result = connection.execute(query.where(false()))
+                names = list(result.keys())
+                types = [described[1] for described in result.cursor.description]
         except SQLAlchemyError as error:
             raise ConfigurationError(
                 f"The query for the rows cannot run: {cause_of(error)}"
             ) from None
         if doubled := [name for name, times in Counter(names).items() if times > 1]:
             raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
-        return names
+        return dict(zip(names, types, strict=True))
 
     def _open(self, query: Any) -> Any:
         """Leave out what the ledger holds as done; it has the last word when rows are claimed."""
@@ -251,24 +257,42 @@ class QuerySource:
         return query
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
-        application, candidate = self._id("application_id"), self._id("candidate_id")
+        ids = {target: self._id(name) for target, name in self.write.targets.items()}
         default = literal(self.default_integration or "")
         return and_(
             links.c.result_id == self._text("result_id"),
             links.c.integration_id == func.coalesce(self._id("integration_id"), default),
-            links.c.target_id == func.coalesce(application, candidate),
-            links.c.target_type
-            == case(
-                (application.is_(None), TargetType.CANDIDATE.value),
-                else_=TargetType.APPLICATION.value,
-            ),
+            links.c.target_id == func.coalesce(*ids.values(), null()),  # of one, SQLite has none
+            links.c.target_type == case(*((id_.is_not(None), of) for of, id_ in ids.items())),
         )
 
+    @property
+    def _order(self) -> tuple[str, ...]:
+        return ("result_id", *self.write.targets.values())
+
     def _text(self, name: str) -> ColumnElement[str]:
-        return cast(self._rows.c[name], String)
+        """Give an id as the ledger has it, as far as SQL can: `95` for 95.0."""
+        column_ = self._rows.c[name]
+        text_ = cast(column_, String)
+        if name not in self._decimals:
+            return text_
+        has_point = and_(text_.like("%.%"), text_.not_like("%e%"))
+        if self.engine.dialect.name == "sqlite":  # each value has a type of its own
+            has_point = and_(func.typeof(column_) == "real", has_point)
+        return case((has_point, func.rtrim(func.rtrim(text_, "0"), ".")), else_=text_)
 
     def _id(self, name: str) -> ColumnElement[str]:
         return func.nullif(func.trim(self._text(name)), "")
+
+
+def _decimals(engine: Engine, described: Mapping[str, object]) -> Collection[str]:
+    """Give the columns that may hold a number with a point, where we know how to write one."""
+    if engine.dialect.name == "sqlite":
+        return described.keys()
+    if engine.dialect.name == "postgresql":
+        number = engine.dialect.loaded_dbapi.NUMBER  # DB-API's word for any type of number
+        return {name for name, kind in described.items() if kind == number}
+    return ()
 
 
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:

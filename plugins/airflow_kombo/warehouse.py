@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from airflow_kombo.database import prepare
-from airflow_kombo.errors import ConfigurationError
+from airflow_kombo.errors import ConfigurationError, NoConnectionError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -18,9 +19,13 @@ _ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
 def engine_of(warehouse_conn_id: str) -> Engine:
     """Give a SQLAlchemy engine for a connection.
 
-    :raises ConfigurationError: if the connection is of a kind that SQLAlchemy cannot speak to.
+    :raises ConfigurationError: if there is no such connection, or SQLAlchemy cannot speak to one of
+        its kind.
     """
-    hook = BaseHook.get_hook(warehouse_conn_id)
+    try:
+        hook = BaseHook.get_hook(warehouse_conn_id)
+    except AirflowNotFoundException:
+        raise NoConnectionError(warehouse_conn_id) from None
     if not hasattr(hook, "get_sqlalchemy_engine"):
         raise ConfigurationError(
             f"The connection {warehouse_conn_id} is of the type '{hook.conn_type}', which is no SQL"
