@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def lineage(
     warehouse_conn_id: str, *, sql: str | None, table: str | None, status_table: str
-) -> OperatorLineage:
+) -> OperatorLineage[Any, Any]:
     """Name the tables as OpenLineage names them, by the connection.
 
     :param sql: The query, whose tables are parsed; a view counts as a table.

@@ -288,7 +288,10 @@ class KomboResultLinkOperator(BaseOperator):
         if self._delivery:
             self._delivery.stop("The task was told to end.")
 
-    def get_openlineage_facets_on_complete(self, task_instance: object) -> OperatorLineage:  # noqa: ARG002
+    def get_openlineage_facets_on_complete(
+        self,
+        task_instance: object,  # noqa: ARG002 - OpenLineage's signature
+    ) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage, if its provider asks, which tables the rows and their fates are in."""
         from airflow_kombo.lineage import lineage  # noqa: PLC0415
 
