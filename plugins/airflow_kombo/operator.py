@@ -21,6 +21,7 @@ from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
     from sqlalchemy import Engine
 
@@ -307,6 +308,17 @@ class KomboResultLinkOperator(BaseOperator):
         """Let what is on the wire end, and give the rest back."""
         if self._delivery:
             self._delivery.stop("The task was told to end.")
+
+    def get_openlineage_facets_on_complete(
+        self,
+        task_instance: object,  # noqa: ARG002 - OpenLineage's signature
+    ) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage, if its provider asks, which tables the rows and their fates are in."""
+        from airflow_kombo.lineage import lineage  # noqa: PLC0415
+
+        return lineage(
+            self.warehouse_conn_id, sql=self.sql, table=self.table, status_table=self.status_table
+        )
 
     def _day(self, context: Context) -> date:
         dag_run = context["dag_run"]
