@@ -48,7 +48,7 @@ class Previewed:
     @property
     def to_send(self) -> dict[str, int]:
         """The rows that a run would send, by integration."""
-        return {name: lane[Prospect.SEND] for name, lane in self.lanes.items() if lane["send"]}
+        return {name: rows for name, lane in self.lanes.items() if (rows := lane[Prospect.SEND])}
 
 
 class PreviewTable:
