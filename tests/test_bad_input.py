@@ -22,22 +22,18 @@ URL = "url: must be a whole http:// or https:// address without blanks"
 NO_DOTS = "must not be a dot segment, it would change the path"
 NOT_PRINTABLE = "must be printable text of at most 255 bytes"
 EMPTY = "is empty: fill it"
+NO_INTEGRATION = "integration_id: is empty: fill the column, or the connection's default"
+NO_TARGET = "candidate_id: is empty, and so is application_id: fill one of them"
 
 INVALID = [
-    (
-        {"integration_id": None},
-        f"integration_id: {EMPTY[:-2]}the column, or the connection's default",
-    ),
-    (
-        {"integration_id": " "},
-        f"integration_id: {EMPTY[:-2]}the column, or the connection's default",
-    ),
+    ({"integration_id": None}, NO_INTEGRATION),
+    ({"integration_id": " "}, NO_INTEGRATION),
     (
         {"integration_id": f"größe:{CANARY}"},
         "integration_id: must be ASCII, it travels in a header",
     ),
-    ({"candidate_id": None}, f"candidate_id: {EMPTY}"),
-    ({"candidate_id": " \t"}, f"candidate_id: {EMPTY}"),
+    ({"candidate_id": None}, NO_TARGET),
+    ({"candidate_id": " \t", "application_id": ""}, NO_TARGET),
     ({"candidate_id": ".."}, f"candidate_id: {NO_DOTS}"),
     ({"application_id": "."}, f"application_id: {NO_DOTS}"),
     ({"candidate_id": f"{CANARY}\r\nX-Injected: 1"}, f"candidate_id: {NOT_PRINTABLE}"),
@@ -172,7 +168,10 @@ def test_the_same_link_twice_names_the_first(warehouse, tables, source_table, st
     assert run_day(warehouse, tables).counts == {"success": 1, "invalid": 1}
     link = by_result(warehouse, tables)["second"]
     assert link.error_code == "duplicate_of"
-    assert link.error_message == "result_id: the same link is on the same candidate as first"
+    assert link.error_message == (
+        "url: the same result link is on the same candidate as first: if these are two results,"
+        " give each a url of its own"
+    )
     assert standin.stats()["received"] == 1
 
 

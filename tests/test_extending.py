@@ -85,9 +85,11 @@ def test_another_warehouse(run, postgres, standin):
     with engine.begin() as connection:
         for statement in ANALYTICS.split(";"):
             connection.execute(text(statement))
-    connection = {"conn_type": "postgres", "host": url.query.get("host") or url.host}
+    ((_, shown),) = [block for block in BLOCKS if block[0] == "sh"]
+    name, kind = re.fullmatch(r"AIRFLOW_CONN_(\w+)='(\w+)://.*'\n", shown).groups()
+    connection = {"conn_type": kind, "host": url.query.get("host") or url.host, "port": url.port}
     connection |= {"login": url.username, "password": url.password, "schema": url.database}
-    run("from_another_warehouse", ANALYTICS=json.dumps(connection | {"port": url.port}))
+    run("from_another_warehouse", **{name: json.dumps(connection)})
     (link,) = all_of(engine, Tables.named().links)
     engine.dispose()
     assert (link.result_id, link.target_id, link.status) == ("1", "a1", "success")

@@ -291,3 +291,17 @@ def test_ids_of_the_largest_size_fit(ledger):
     long = "é" * 127
     row = delivery(long, integration_id=long, target_id=long)
     assert ledger.claim("run", [row]).won
+
+
+def test_a_write_that_may_repeat_has_no_duplicates(ledger, warehouse, tables):
+    """Without a member that a target has only once, two rows may say the same on one target."""
+    same = {"target_id": "c1", "url": None, "body": b"{}"}
+    deliveries = [delivery("r1", **same), delivery("r2", **same)]
+    claims = ledger.claim("run", deliveries)
+    assert ([one.delivery.key.result_id for one in claims.won], claims.duplicates) == (
+        ["r1", "r2"],
+        (),
+    )
+    assert [link.url_hash for link in all_of(warehouse, tables.links)] == [None, None]
+    ledger.record([Recorded(claim, Outcome(Status.SUCCESS)) for claim in claims.won])
+    assert len(ledger.claim("run", [delivery("r3", **same)]).won) == 1

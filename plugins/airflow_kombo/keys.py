@@ -57,7 +57,7 @@ def key_of(
             break
     result_id = _id_text(row.get("result_id"))
     named = (("integration_id", integration_id), (column, target_id), ("result_id", result_id))
-    wrong = next((error for name, text in named if (error := _wrong_id(name, text))), None)
+    wrong = next((error for name, text in named if (error := _wrong_id(name, text, write))), None)
     key = LinkKey(
         _storable(integration_id),
         target_type,
@@ -86,14 +86,16 @@ def _text_of(value: object) -> str:
         return _UNPRINTABLE
 
 
-def _wrong_id(name: str, text: str) -> RowError | None:
+def _wrong_id(name: str, text: str, write: Write) -> RowError | None:
     if not text:
-        fix = (
-            "fill the column, or the connection's default"
-            if name == "integration_id"
-            else "fill it"
-        )
-        return RowError("missing_field", name, f"is empty: {fix}")
+        others = [column for column in write.targets.values() if column != name]
+        if name == "integration_id":
+            reason = "is empty: fill the column, or the connection's default"
+        elif name != "result_id" and others:
+            reason = f"is empty, and so is {', '.join(others)}: fill one of them"
+        else:
+            reason = "is empty: fill it"
+        return RowError("missing_field", name, reason)
     if text in {".", ".."}:
         return RowError(
             "invalid_field", name, "must not be a dot segment, it would change the path"

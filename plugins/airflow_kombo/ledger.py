@@ -134,8 +134,7 @@ class Ledger:
             if key in won or not may_be_sent(known, delivery, redeliver):
                 skipped.append(delivery)
                 continue
-            link = _link_of(delivery)
-            owner = owners.setdefault(link, key.result_id) if link else key.result_id
+            owner = owners.setdefault(_link_of(delivery), key.result_id)
             if owner != key.result_id:
                 duplicates.append((delivery, owner))
             else:
@@ -285,10 +284,10 @@ def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
     }
 
 
-def _link_of(delivery: Delivery) -> tuple[str, ...] | None:
-    """Give what no two rows may put on one target, or None of a write that may say it again."""
+def _link_of(delivery: Delivery) -> tuple[str, ...]:
+    """Give what no two rows may put on one target; of a write that may repeat, it is the row's."""
     key, url_hash = delivery.key, delivery.url_hash
-    return (key.integration_id, key.target_type, key.target_id, url_hash) if url_hash else None
+    return (key.integration_id, key.target_type, key.target_id, url_hash or f"of {key.result_id}")
 
 
 def _attempt(claim: Claim) -> dict[str, Any]:

@@ -142,6 +142,10 @@ def invalid(row: InvalidRow) -> Unsent:
 
 def duplicate(delivery: Delivery, owner: str) -> Unsent:
     """Say what becomes of a row whose link another row has already."""
-    message = f"result_id: the same link is on the same {delivery.key.target_type} as {owner}"
+    write, target = delivery.write, delivery.key.target_type
+    message = (
+        f"{write.once}: the same {write.name.replace('_', ' ')} is on the same {target} as {owner}:"
+        f" if these are two results, give each a {write.once} of its own"
+    )
     outcome = Outcome(Status.INVALID, "duplicate_of", error_message=message)
     return Unsent(delivery.key, delivery.assessment_date, outcome)
