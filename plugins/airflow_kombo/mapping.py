@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Final
 
 import yaml
 from jinja2 import TemplateError
-from pydantic import Field, PrivateAttr, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 from pydantic_core import PydanticSerializationError
 
 from airflow_kombo.errors import MappingError, RowError
@@ -60,8 +60,6 @@ class RowMapping(Declared):
     """Which column or template feeds which part of a write's request: what the YAML file holds."""
 
     write: ClassVar[Write]
-    _tools: dict[str, Self] = PrivateAttr(default_factory=dict)
-    """What is declared for the integrations of one tool, each whole: with the rest filled in."""
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -100,6 +98,11 @@ class RowMapping(Declared):
             raise MappingError(
                 f"The mapping {name} has a broken template: {place}{error}"
             ) from error
+
+    @cached_property
+    def _tools(self) -> dict[str, Self]:  # a private attribute of pydantic's costs 1 µs a look
+        """What holds for the integrations of one tool, each whole: with the rest filled in."""
+        return {}
 
     def model_post_init(self, context: object, /) -> None:
         """Compile the templates now: a broken one is the mapping's fault, not a row's."""
