@@ -199,7 +199,8 @@ def test_look_first_and_then_give_second_chances(home, engine, standin):
     conf = json.dumps({"dry_run": True})
     told = run_dag(home, engine, standin, "2026-11-03", "--conf", conf)
     assert standin.stats()["received"] == 5
-    assert "workday:one: 1 changed, 3 delivered, 1 refused, 1 send" in told
+    assert re.search(r"changed +delivered +refused +send +rows", told)
+    assert re.search(r"workday:one +1 +3 +1 +1 +6", told)
     assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", told)
     assert "Unknown is the time of ats:far" in told
     tables = Tables.named()
