@@ -71,7 +71,7 @@ def test_rows_that_changed_are_counted(things):
             {"name": "x", "number": 1, "day": day},
         ]
         assert bulk.execute(connection, given, mend) == 1
-        days = dict(connection.execute(select(THINGS.c.name, THINGS.c.day)).tuples().all())
+        days = {one.name: one.day for one in connection.execute(select(THINGS))}
     assert days == {"a": day, "b": None, "c": None}
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from airflow.sdk import BaseOperator, timezone
+from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 
+from airflow_kombo.days import day_in, day_of
 from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
 from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy
@@ -178,7 +179,7 @@ class KomboResultLinkOperator(BaseOperator):
             if isinstance(self.mapping, Mapping)
             else kind.load(self.mapping)
         )
-        day = self._day(context)
+        day = day_of(context, self.assessment_date)
         self.log.info("Assessment day: %s", day)
         engine = engine_of(self.warehouse_conn_id)
         try:
@@ -227,7 +228,7 @@ class KomboResultLinkOperator(BaseOperator):
             result_ids=frozenset(self.result_ids or ()),
             redeliver=frozenset(_statuses(self.redeliver or ())),
             limit=self.limit,
-            not_before=_day_in("not_before", self.not_before) if self.not_before else None,
+            not_before=day_in("not_before", self.not_before) if self.not_before else None,
             also_done=self.preview,
         )
         ledger = Ledger(engine, tables, keeper(self.masked_fields, store=self.store_request))
@@ -320,23 +321,6 @@ class KomboResultLinkOperator(BaseOperator):
             self.warehouse_conn_id, sql=self.sql, table=self.table, status_table=self.status_table
         )
 
-    def _day(self, context: Context) -> date:
-        dag_run = context["dag_run"]
-        named = self.assessment_date or dag_run.partition_key
-        if named:
-            where = "assessment_date" if self.assessment_date else "the run's partition key"
-            return _day_in(where, named)
-        if dag_run.logical_date is None:
-            raise ConfigurationError(
-                "This run has neither a partition key nor a logical date: give the parameter"
-                " assessment_date."
-            )
-        moment: datetime = dag_run.logical_date
-        typed: datetime = timezone.make_naive(moment)  # type: ignore[no-untyped-call]
-        if typed.time() == time.min:  # a date without a time, as the command line reads it
-            return typed.date()
-        return moment.astimezone(context["dag"].timezone).date()
-
     def _source(
         self,
         context: Context,
@@ -391,13 +375,6 @@ class KomboResultLinkOperator(BaseOperator):
         over = Policy(self.fail_on).exceeded(counts, report.planned - counts["skipped"])
         if over:
             raise TooManyRefusedError(f"{'; '.join(over)}. All were tried; see {where}.")
-
-
-def _day_in(where: str, text: object) -> date:
-    try:
-        return date.fromisoformat(str(text).strip())
-    except ValueError:
-        raise ConfigurationError(f"A day must look like 2026-11-03: correct {where}.") from None
 
 
 def _statuses(named: Sequence[str]) -> list[str]:
