@@ -27,6 +27,7 @@ LINES = [
     "errors models hook lane",
     "errors models pacing lane",
     "tables source lane",
+    "errors models database tables report.reading report.rows report.overview report.app",
 ]
 
 
@@ -121,6 +122,14 @@ def test_the_operator_is_the_top():
     """Only dags use the operator, and only the operator uses the delivery."""
     assert not [module for module, known in IMPORTS.items() if "operator" in known]
     assert [module for module, known in IMPORTS.items() if "delivery" in known] == ["operator"]
+
+
+def test_the_page_only_reads():
+    """The page knows the tables, and nothing that writes them or sends."""
+    page = [module for module in IMPORTS if module.startswith("report.")]
+    assert page
+    for module in page:
+        assert not reached(module) & {"ledger", "runs", "statements", "lane", "hook", "operator"}
 
 
 def test_airflow_executes_one_plugin_file_only():

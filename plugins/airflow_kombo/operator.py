@@ -16,6 +16,7 @@ from uuid import uuid4
 from airflow.sdk import BaseOperator, timezone
 
 from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.link import RowsLink
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -98,6 +99,7 @@ class KomboResultLinkOperator(BaseOperator):
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql"}  # noqa: RUF012 - Airflow's own way to declare it
     ui_color = "#dfeaf5"
+    operator_extra_links = (RowsLink(),)
 
     def __init__(
         self,
