@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.plugins_manager import AirflowPlugin
 
 if TYPE_CHECKING:
+    from airflow.sdk import BaseOperatorLink
     from airflow.timetables.base import Timetable
 
 
@@ -21,3 +22,27 @@ class AirflowKomboPlugin(AirflowPlugin):
         from airflow_kombo.timetable import NightlyTimetable  # noqa: PLC0415 - see above
 
         return [NightlyTimetable]
+
+    @property
+    def operator_extra_links(self) -> list[BaseOperatorLink]:  # type: ignore[override] # the same
+        """The link from a task to its rows."""
+        from airflow_kombo.link import RowsLink  # noqa: PLC0415 - see above
+
+        return [RowsLink()]
+
+    @property
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # the same
+        """The page; only the API server asks for it."""
+        from airflow_kombo.report.app import make_app  # noqa: PLC0415 - see above
+
+        return [{"name": "Kombo result links", "app": make_app(), "url_prefix": "/kombo"}]
+
+    external_views = [  # noqa: RUF012 - Airflow takes out of it what it cannot use
+        {
+            "name": "Kombo result links",
+            "href": "kombo/",  # relative: Airflow may be served below a prefix
+            "url_route": "kombo",
+            "destination": "nav",
+            "category": "browse",
+        }
+    ]

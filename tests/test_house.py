@@ -27,6 +27,7 @@ LINES = [
     "errors models hook lane",
     "errors models pacing lane",
     "tables source lane",
+    "errors models database tables report.reading report.rows report.overview report.app",
 ]
 
 
@@ -122,6 +123,14 @@ def test_the_operator_is_the_top():
     assert [name for name, known in IMPORTS.items() if "operator" in known] == ["write_operator"]
     assert not [module for module, known in IMPORTS.items() if "write_operator" in known]
     assert [module for module, known in IMPORTS.items() if "delivery" in known] == ["operator"]
+
+
+def test_the_page_only_reads():
+    """The page knows the tables, and nothing that writes them or sends."""
+    page = [module for module in IMPORTS if module.startswith("report.")]
+    assert page
+    for module in page:
+        assert not reached(module) & {"ledger", "runs", "statements", "lane", "hook", "operator"}
 
 
 def test_airflow_executes_one_plugin_file_only():

@@ -227,7 +227,8 @@ class Delivery:
             await asyncio.sleep(self._settings.heartbeat)
             began = monotonic()
             try:
-                await self._in_thread(self._runs.beat, self._run.run_id)
+                told = self.report.numbers if self.report.planned else None
+                await self._in_thread(self._runs.beat, self._run.run_id, told)
             except LedgerError as error:
                 log.warning("%s", error)
             else:

@@ -18,6 +18,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_kombo.days import day_in, day_of
 from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.link import RowsLink
 from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy
 
@@ -106,6 +107,7 @@ class KomboResultLinkOperator(BaseOperator):
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql"}  # noqa: RUF012 - Airflow's own way to declare it
     ui_color = "#dfeaf5"
+    operator_extra_links = (RowsLink(),)
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, func, insert, select, update
 
 from airflow_kombo.database import in_utc, transaction, utc_now
 from airflow_kombo.errors import LedgerError, Status
-from airflow_kombo.tables import Tables
+from airflow_kombo.tables import COUNTED, Tables
 
 HEARTBEAT_SECONDS: Final = 10.0
 """How often a living run renews its heartbeat."""
@@ -25,6 +25,9 @@ DEAD_AFTER_SECONDS: Final = 60.0
 
 _USUAL_DAYS: Final = 14
 _TASK: Final = ("dag_id", "task_id", "map_index")
+
+_UNCOUNTED: Final = dict.fromkeys(("planned", *COUNTED))
+"""A dead run's last word on its rows is not an account of them."""
 
 _IN_DOUBT: Final = {
     "status": Status.UNKNOWN.value,
@@ -75,9 +78,10 @@ class Runs:
                 )
             )
 
-    def beat(self, run_id: str) -> None:
+    def beat(self, run_id: str, counts: Mapping[str, int] | None = None) -> None:
         """Renew a run's heartbeat.
 
+        :param counts: How far it has come, once that is known.
         :raises LedgerError: if it cannot be written, or if the run has been declared dead.
         """
         runs = self.tables.runs
@@ -85,7 +89,7 @@ class Runs:
             renewed = connection.execute(
                 update(runs)
                 .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
-                .values(heartbeat_at=utc_now())
+                .values(heartbeat_at=utc_now(), **(counts or {}))
             )
         if renewed.rowcount != 1:
             raise LedgerError(_declared_dead(run_id))
@@ -165,7 +169,7 @@ class Runs:
         connection.execute(
             update(runs)
             .where(runs.c.run_id == run_id)
-            .values(ended_at=utc_now(), error="died: its heartbeat stopped")
+            .values(ended_at=utc_now(), error="died: its heartbeat stopped", **_UNCOUNTED)
         )
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from sqlalchemy import (
 
 from airflow_kombo.database import cause_of
 from airflow_kombo.errors import ConfigurationError, LedgerError
+
+log = logging.getLogger(__name__)
 
 STATUS_TABLE: Final = "kombo_result_links"
 KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
@@ -84,6 +87,7 @@ class Tables:
             try:
                 self.links.metadata.create_all(engine, tables)
                 self._migrate(engine, tables)
+                self._index(engine, tables)
                 break
             except exc.DBAPIError as error:
                 # Somebody else may have made one between our look and our CREATE or ALTER.
@@ -124,6 +128,20 @@ class Tables:
                 with engine.begin() as connection:
                     operations = Operations(MigrationContext.configure(connection))
                     operations.add_column(table.name, column, schema=table.schema)
+
+    def _index(self, engine: Engine, tables: list[Table]) -> None:
+        """Add the indexes that came later; who may not still delivers, and waits for the page."""
+        for table in tables:
+            have = {
+                index["name"] for index in inspect(engine).get_indexes(table.name, table.schema)
+            }
+            for index in sorted(table.indexes, key=lambda one: str(one.name)):
+                if index.name in have:
+                    continue
+                try:
+                    index.create(engine, checkfirst=True)
+                except exc.DBAPIError as error:
+                    log.warning("There is no index %s: %s", index.name, cause_of(error))
 
     def _lost(self, engine: Engine, tables: list[Table]) -> Mapping[Table, list[Column[Any]]]:
         """Give the columns that tables of ours lack in the database."""
@@ -178,6 +196,15 @@ def _link_indexes(name: str) -> list[Index]:
         _partial(f"{name}_sending", "status = 'sending'", "run_id"),
         _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
+        # What the page asks for: a result or a page of the list, and the few rows that matter.
+        Index(f"{name}_listed", "assessment_date", "result_id"),
+        _partial(
+            f"{name}_trouble",
+            "status NOT IN ('success', 'sending')",
+            "assessment_date",
+            "result_id",
+        ),
+        _partial(f"{name}_warned", "warnings IS NOT NULL", "assessment_date"),
     ]
 
 

@@ -1,0 +1,31 @@
+"""The link from a task in Airflow's UI to its rows on our page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+
+class RowsLink(BaseOperatorLink):
+    """The rows that a task wrote last."""
+
+    name = "Kombo result links"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Give the page's address for a task, below `base_url` as the worker knows it."""
+        from airflow.configuration import conf  # noqa: PLC0415 - heavy, and only a worker needs it
+
+        task = {
+            "dag_id": ti_key.dag_id,
+            "dag_run_id": ti_key.run_id,
+            "task_id": operator.task_id,
+            "map_index": ti_key.map_index,
+        }
+        base = conf.get("api", "base_url", fallback="/").rstrip("/")
+        return f"{base}/kombo/rows?{urlencode(task)}"
