@@ -153,7 +153,8 @@ class Rows:
         if asked.status:
             conditions.append(links.status == asked.status.value)
         elif asked.error_code:  # none of these has one, and the index of the others is small
-            conditions.append(links.status.not_in([Status.SUCCESS.value, Status.SENDING.value]))
+            delivered = {Status.SUCCESS, Status.SENDING}
+            conditions.append(links.status.in_([s.value for s in Status if s not in delivered]))
         if asked.error_code:
             conditions.append(links.error_code == asked.error_code)
         if asked.day:
