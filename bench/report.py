@@ -85,6 +85,8 @@ class Report:
         return "\n".join(["", *table, "", *facts, ""])
 
     def _all_facts(self) -> dict[str, str]:
+        if not self._all_runs:  # no scenario that delivers
+            return dict(self.facts)
         return {**self.facts, "other programs used": self.busy, "stood still": self.stood_still}
 
 

@@ -9,6 +9,7 @@ from statistics import mean, median
 from typing import Final
 
 from airflow_kombo.pacing import HEADROOM
+from bench.page import timed
 from bench.server import Behaviour, Counts, Orders, Seen
 from bench.stage import BenchError, Run, Stage
 from bench.warehouse import EMPTY_DAY, name_of
@@ -255,10 +256,31 @@ class Bench:
             _cpu(days, empty),
         ]
 
+    def page(self) -> list[Finding]:
+        """How long the page takes over a ledger of many rows."""
+        rows = self._scale.rows(1_000_000, 5_000)
+        return [
+            at_most(
+                f"The page at the server, {what}: ms, 9 of 10 looks",
+                most,
+                300 if what == "overview" else 100,
+                rows,
+                told=f"median {middle:.0f} ms",
+            )
+            for what, (middle, most) in timed(self._stage.warehouse, rows).items()
+        ]
+
 
 SCENARIOS: Final[Mapping[str, Callable[[Bench], list[Finding]]]] = {
     scenario.__name__: scenario
-    for scenario in (Bench.throughput, Bench.makespan, Bench.rate, Bench.hang, Bench.size)
+    for scenario in (
+        Bench.throughput,
+        Bench.makespan,
+        Bench.rate,
+        Bench.hang,
+        Bench.size,
+        Bench.page,
+    )
 }
 
 
