@@ -70,7 +70,7 @@ def test_rows_that_changed_are_counted(things):
             {"name": "b", "number": 2, "day": day},
             {"name": "x", "number": 1, "day": day},
         ]
-        assert bulk.execute(connection, given, mend) == 1
+        assert bulk.execute(connection, given, mend) == [1]
         days = {one.name: one.day for one in connection.execute(select(THINGS))}
     assert days == {"a": day, "b": None, "c": None}
 
@@ -78,7 +78,7 @@ def test_rows_that_changed_are_counted(things):
 def test_no_rows_are_no_statement(things):
     """Nothing is asked of the database for nothing."""
     bulk = Bulk(things, THINGS.c)
-    assert bulk.execute(None, [], bulk.insert(THINGS, bulk.c)) == 0
+    assert bulk.execute(None, [], bulk.insert(THINGS, bulk.c)) == [0]
 
 
 def test_among_finds_each_of_many(things):

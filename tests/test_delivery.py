@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -17,7 +18,7 @@ from harness import (
     statuses,
     until_received,
 )
-from sqlalchemy import text, update
+from sqlalchemy import event, text, update
 
 from airflow_kombo.context import Settings
 from airflow_kombo.errors import ConfigurationError, LedgerError, RunStoppedError
@@ -378,25 +379,64 @@ def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, st
     assert standin.stats()["received"] == 0
 
 
+@pytest.fixture
+def commits_unheard(warehouse):
+    """Lose the answers to the COMMITs of the claims that are named here by number.
+
+    Each has a function that is called before.
+    """
+    unheard, claims, is_claim = {}, itertools.count(1), []
+
+    @event.listens_for(warehouse, "before_cursor_execute")
+    def see_a_claim(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO kombo_result_link_attempts"):
+            is_claim.append(True)
+
+    do_commit = warehouse.dialect.do_commit
+
+    def commit_unheard(connection):
+        do_commit(connection)
+        if is_claim:
+            is_claim.clear()
+            if before := unheard.get(next(claims)):
+                before()
+                raise warehouse.dialect.loaded_dbapi.OperationalError("the connection is gone")
+
+    warehouse.dialect.do_commit = commit_unheard
+    return unheard
+
+
 def test_a_claim_whose_commit_was_not_answered_goes_back(
-    warehouse, tables, source_table, standin, monkeypatch
+    warehouse, tables, source_table, standin, commits_unheard
 ):
     """Rows that were claimed without our hearing of it were not sent: they are not in doubt."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(20)])
-    claim = Ledger.claim
-
-    def claim_unheard(*args):
-        claim(*args)
-        raise LedgerError("The connection was lost.")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "claim", claim_unheard)
-        with pytest.raises(LedgerError, match="was lost"):
-            run_day(warehouse, tables)
+    commits_unheard[1] = lambda: None
+    with pytest.raises(LedgerError, match="is gone"):
+        run_day(warehouse, tables)
     assert statuses(warehouse, tables) == {"retryable": 16}
     assert all_of(warehouse, tables.attempts) == []
     assert run_day(warehouse, tables).counts == {"success": 20}
     assert standin.stats()["received"] == 20
+
+
+def test_a_claim_that_failed_gives_nothing_back_that_is_on_the_wire(
+    warehouse, tables, standin, commits_unheard
+):
+    """The second coming of a row that is being sent is not the claim that failed with it."""
+    standin.add_rule({"kind": "reset"}, effect="created", delay=1, target_id="candidate-a")
+
+    def first_is_sent():
+        while not standin.stats()["received"]:
+            pass
+
+    commits_unheard[2] = first_is_sent
+    # Of a batch, the first by key goes first; the second batch begins with the same row.
+    rows = [row("a"), *(row(f"r{number}") for number in range(15)), row("a"), row("last")]
+    with pytest.raises(LedgerError, match="is gone"):
+        run_day(warehouse, tables, source=TaskSource(rows, Selection()))
+    links = by_result(warehouse, tables)
+    assert (links["a"].status, links["last"].status) == ("unknown", "retryable")
 
 
 def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, standin):

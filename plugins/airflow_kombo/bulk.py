@@ -64,15 +64,15 @@ class Bulk:
 
     def execute(
         self, connection: Connection, rows: Sequence[Mapping[str, Any]], *statements: Executable
-    ) -> int:
-        """Run statements for all rows; give how many the last one changed, if it is an UPDATE."""
+    ) -> list[int]:
+        """Run statements for all rows; give how many each changed, if it is an UPDATE."""
         if not rows:
-            return 0
+            return [0] * len(statements)
         if self._table is not None:
             given: Any = {_ROWS: json.dumps(rows, default=str)}  # a date as PostgreSQL reads it
         else:
             given = [{f"{_OF}{name}": row.get(name) for name in self._columns} for row in rows]
-        return [connection.execute(statement, given).rowcount for statement in statements][-1]
+        return [connection.execute(statement, given).rowcount for statement in statements]
 
 
 def _takes_documents(engine: Engine) -> bool:

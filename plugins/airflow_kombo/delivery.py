@@ -31,7 +31,7 @@ from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import RowMapping
 from airflow_kombo.metrics import Metrics
-from airflow_kombo.outcomes import Claims, Outcome
+from airflow_kombo.outcomes import Claims, Outcome, UnheardClaimError
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, Source
@@ -202,19 +202,18 @@ class Delivery:
 
         Its COMMIT may have been done and only its answer lost.
         """
-        ledger, run_id = self._ledger, self._run.run_id
+        ledger = self._ledger
         try:
             claims: Claims = await self._in_thread(
-                ledger.claim, run_id, deliveries, self._selection.redeliver
+                ledger.claim, self._run.run_id, deliveries, self._selection.redeliver
             )
-        except LedgerError as error:
-            self._stop.now(error)
-            message = f"Not sent, the run ended before it: {error}"
+        except UnheardClaimError as error:
+            failed, unheard = LedgerError(str(error)), error.claims
+            self._stop.now(failed)
+            message = f"Not sent, the run ended before it: {failed}"
             outcome = Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
-            await recorder.insist(
-                lambda: self._in_thread(ledger.release_unheard, run_id, deliveries, outcome)
-            )
-            raise
+            await recorder.insist(lambda: self._in_thread(ledger.release, unheard, outcome))
+            raise failed from None
         return claims
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:

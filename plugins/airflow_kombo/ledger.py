@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kombo.bulk import distinct
 from airflow_kombo.database import RaceLostError, in_race, transaction
-from airflow_kombo.errors import Status
+from airflow_kombo.errors import LedgerError, Status
 from airflow_kombo.late import record_late
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
@@ -22,6 +22,7 @@ from airflow_kombo.outcomes import (
     Outcome,
     Recorded,
     Seen,
+    UnheardClaimError,
     Unsent,
     may_be_noted,
     may_be_sent,
@@ -79,13 +80,22 @@ class Ledger:
         """Claim a few dozen rows for sending, all in one transaction, durable on return.
 
         :param redeliver: Statuses that are sent again though they are final, or unchanged.
-        :raises LedgerError: if nothing was claimed, since the database failed or the run is dead.
+        :raises UnheardClaimError: if the database failed or the run is dead; what it holds may be
+            claimed all the same, and has to be released.
         """
-        return in_race(
-            self.engine,
-            "claim rows",
-            lambda connection: self._claim(connection, run_id, deliveries, redeliver),
-        )
+        decided: tuple[Claim, ...] = ()
+
+        def work(connection: Connection) -> Claims:
+            nonlocal decided
+            decided = ()
+            claims = self._claim(connection, run_id, deliveries, redeliver)
+            decided = claims.won
+            return claims
+
+        try:
+            return in_race(self.engine, "claim rows", work)
+        except LedgerError as error:
+            raise UnheardClaimError(str(error), decided) from None
 
     def _claim(
         self,
@@ -182,7 +192,9 @@ class Ledger:
 
         def work(connection: Connection) -> None:
             sql = self._sql
-            in_time = sql.answered.execute(connection, rows, sql.record_attempts, sql.record_links)
+            in_time, _ = sql.answered.execute(
+                connection, rows, sql.record_links, sql.record_attempts
+            )
             if in_time != len(rows):
                 record_late(connection, self.tables, rows)
 
@@ -205,23 +217,6 @@ class Ledger:
 
         if rows:
             in_race(self.engine, "give rows back", work)
-
-    def release_unheard(
-        self, run_id: str, deliveries: Sequence[Delivery], outcome: Outcome
-    ) -> None:
-        """Give back what a claim that failed has claimed after all: its COMMIT was not answered.
-
-        :raises LedgerError: if nothing was given back.
-        """
-        with transaction(self.engine, "look rows up", reads_only=True) as connection:
-            seen, _ = self._look(connection, [delivery.key for delivery in deliveries])
-        unheard = [
-            Claim(delivery, run_id, known.attempts)
-            for delivery in deliveries
-            if (known := seen.get(delivery.key))
-            and (known.status, known.run_id) == (Status.SENDING, run_id)
-        ]
-        self.release(unheard, outcome)
 
     def _look(
         self, connection: Connection, keys: Collection[LinkKey], url_hashes: Iterable[str] = ()
@@ -250,8 +245,9 @@ class Ledger:
             if key in seen
         ]
         sql = self._sql
-        sql.written.execute(connection, new, *also, sql.insert_links)
-        if sql.written.execute(connection, known, *also, sql.change_links) != len(known):
+        sql.written.execute(connection, new, sql.insert_links, *also)
+        changed, *_ = sql.written.execute(connection, known, sql.change_links, *also)
+        if changed != len(known):
             raise RaceLostError
 
 

@@ -54,7 +54,6 @@ def _named_by(hook: Any) -> tuple[Any, str | None, str]:
     dialect = hook.get_openlineage_database_dialect(connection)
     if database := hook.get_openlineage_database_info(connection):
         return database, hook.get_openlineage_default_schema(), dialect
-    url = (
-        hook.get_sqlalchemy_engine().url
-    )  # of a provider that does not know OpenLineage, such as SQLite's
+    # Its provider does not know OpenLineage, such as SQLite's.
+    url = hook.get_sqlalchemy_engine().url
     return DatabaseInfo(url.get_backend_name(), url.host, url.database), None, dialect

@@ -12,6 +12,7 @@ from airflow_kombo.errors import (
     SENT_AGAIN,
     STATUS_OF,
     AnswerLostError,
+    LedgerError,
     Status,
     TransportError,
     Verdict,
@@ -56,6 +57,17 @@ class Claim:
     delivery: Delivery
     run_id: str
     attempt: int
+
+
+class UnheardClaimError(LedgerError):
+    """A claim failed, and its COMMIT may have been done all the same.
+
+    :param claims: Those that it may have made; none of them was sent.
+    """
+
+    def __init__(self, message: str, claims: tuple[Claim, ...] = ()) -> None:
+        super().__init__(message)
+        self.claims = claims
 
 
 @dataclass(frozen=True)

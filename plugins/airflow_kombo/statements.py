@@ -60,7 +60,6 @@ class Statements:
             links.url_hash,
             links.status,
             links.attempts,
-            links.run_id,
             links.request_hash,
             links.error_code,
             links.error_message,
