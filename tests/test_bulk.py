@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import JSON, Column, Date, Integer, MetaData, String, Table, Text, select, update
 
-from airflow_kombo.bulk import Bulk, among, distinct
+from airflow_kombo.bulk import Bulk
 
 THINGS = Table(
     "things",
@@ -79,15 +79,3 @@ def test_no_rows_are_no_statement(things):
     """Nothing is asked of the database for nothing."""
     bulk = Bulk(things, THINGS.c)
     assert bulk.execute(None, [], bulk.insert(THINGS, bulk.c)) == [0]
-
-
-def test_among_finds_each_of_many(things):
-    """A list of any length is one parameter, and an empty one finds nothing."""
-    bulk = Bulk(things, THINGS.c)
-    names = [f"n{number}" for number in range(700)]
-    query = select(THINGS.c.name).where(among(things, THINGS.c.name, "names"))
-    with things.begin() as connection:
-        bulk.execute(connection, [{"name": name} for name in names], bulk.insert(THINGS, bulk.c))
-        found = connection.execute(query, {"names": distinct([*names[::2], *names[::2]])})
-        assert set(found.scalars()) == set(names[::2])
-        assert connection.execute(query, {"names": distinct([])}).all() == []

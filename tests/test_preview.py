@@ -270,13 +270,14 @@ def test_only_a_dry_run_needs_its_table(warehouse, tables, source_table, standin
     event.remove(warehouse, "begin", become)
 
 
-def test_memory_does_not_grow_with_the_day(warehouse, tables, source_table, standin):
-    """A dry run holds one page at a time: each is written before the next is read."""
+def test_memory_does_not_grow_with_the_day(warehouse, tables, source_table, standin, monkeypatch):
+    """A dry run holds a batch of rows at a time: each is written before the next is read."""
     fill(warehouse, source_table, [row(f"r{number:03}") for number in range(60)])
     statements = []
     listener = lambda *arguments: statements.append(arguments[2])  # noqa: E731 - SQLAlchemy's form
     event.listen(warehouse, "before_cursor_execute", listener)
-    dry_run(warehouse, tables, page_rows=10)
+    monkeypatch.setattr("airflow_kombo.foresight._LOOKED_UP", 10)
+    dry_run(warehouse, tables, page_rows=7)
     event.remove(warehouse, "before_cursor_execute", listener)
     writes = [one for one in statements if one.startswith("INSERT INTO kombo_result_link_preview")]
     assert len(writes) == 6

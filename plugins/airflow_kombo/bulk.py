@@ -6,12 +6,11 @@ them: 250 microseconds of our own time a row, against 30 for one parameter that 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from pydantic_core import to_json
 from sqlalchemy import (
-    ARRAY,
     JSON,
     Column,
     ColumnElement,
@@ -21,7 +20,6 @@ from sqlalchemy import (
     FromClause,
     Insert,
     Table,
-    any_,
     bindparam,
     cast,
     column,
@@ -43,12 +41,13 @@ class Bulk:
 
     def __init__(self, engine: Engine, columns: Iterable[Column[Any]]) -> None:
         self._columns = {one.name: one.type for one in columns}
-        self._table: FromClause | None = None
+        self.rows: FromClause | None = None
+        """The table, where the database can take one."""
         self.c: Mapping[str, ColumnElement[Any]]
         """A row's columns, to build a statement from."""
         if _takes_documents(engine):
-            self._table = _recordset(self._columns)
-            self.c = dict(self._table.c)
+            self.rows = _recordset(self._columns)
+            self.c = dict(self.rows.c)
         else:
             self.c = {
                 name: bindparam(f"{_OF}{name}", type_=kind) for name, kind in self._columns.items()
@@ -56,10 +55,10 @@ class Bulk:
 
     def insert(self, table: Table, values: Mapping[str, Any]) -> Insert:
         """Build the statement that inserts what is made of the rows."""
-        if self._table is None:
+        if self.rows is None:
             return insert(table).values(values)
         return insert(table).from_select(
-            list(values), select(*values.values()).select_from(self._table)
+            list(values), select(*values.values()).select_from(self.rows)
         )
 
     def execute(
@@ -68,11 +67,14 @@ class Bulk:
         """Run statements for all rows; give how many each changed, if it is an UPDATE."""
         if not rows:
             return [0] * len(statements)
-        if self._table is not None:
-            given: Any = {_ROWS: json.dumps(rows, default=str)}  # a date as PostgreSQL reads it
-        else:
-            given = [{f"{_OF}{name}": row.get(name) for name in self._columns} for row in rows]
+        given = self.given(rows)
         return [connection.execute(statement, given).rowcount for statement in statements]
+
+    def given(self, rows: Sequence[Mapping[str, Any]]) -> Any:
+        """Give a statement's parameters for rows."""
+        if self.rows is not None:
+            return {_ROWS: to_json(rows).decode()}  # three times as fast as json.dumps
+        return [{f"{_OF}{name}": row.get(name) for name in self._columns} for row in rows]
 
 
 def _takes_documents(engine: Engine) -> bool:
@@ -83,15 +85,3 @@ def _recordset(columns: Mapping[str, Any]) -> FromClause:
     given = func.json_to_recordset(cast(bindparam(_ROWS), JSON))
     names = [column(name, kind) for name, kind in columns.items()]
     return given.table_valued(*names).render_derived(name="given", with_types=True)
-
-
-def among(engine: Engine, column: Column[Any], name: str) -> ColumnElement[bool]:
-    """Say that a column is one of the values that the parameter `name` will hold, a list."""
-    if _takes_documents(engine):
-        return column == any_(bindparam(name, type_=ARRAY(column.type)))
-    return column.in_(bindparam(name, expanding=True))
-
-
-def distinct(values: Iterable[str]) -> Collection[str]:
-    """Give what `among` takes: each value once, in an order that repeats."""
-    return sorted(set(values))

@@ -7,7 +7,20 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, DateTime, Engine, and_, event, exc, or_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    DateTime,
+    Engine,
+    and_,
+    event,
+    exc,
+    func,
+    literal_column,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -19,6 +32,14 @@ _IN_EACH_OTHERS_WAY: Final = frozenset({"40001", "40P01"})
 """SQL's states for transactions that could not be put in an order, or waited for each other."""
 _RACES: Final = 8
 """How often a transaction that lost a race against another run's is tried again."""
+
+_WAYS_TO_READ_A_TABLE: Final = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+_BY_KEY: Final = select(
+    *(
+        func.set_config(literal_column(f"'{way}'"), literal_column("'off'"), true())
+        for way in _WAYS_TO_READ_A_TABLE
+    )
+)
 
 Result = TypeVar("Result")
 
@@ -100,7 +121,7 @@ def transaction(engine: Engine, doing: str, *, reads_only: bool = False) -> Iter
 
 
 def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) -> Result:
-    """Run `work` in one transaction, again from the start when another run got in between.
+    """Run `work`, which finds rows by key, in one transaction; again when another run was faster.
 
     :raises LedgerError: as `transaction` does, and when the race is lost again and again.
     """
@@ -111,8 +132,19 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
             _as_lost_race(),
             engine.begin() as connection,
         ):
+            _find_by_key(connection)
             return work(connection)
     raise LedgerError(f"The warehouse could not {doing}: {_RACES} times another run was faster.")
+
+
+def _find_by_key(connection: Connection) -> None:
+    """Have PostgreSQL use its indexes from here to the end of the transaction.
+
+    Of a table that grows from nothing in one night it has no statistics, and would read all of it
+    for a few dozen rows: 8 ms of its time a batch at 20,000 rows, and twice that at 40,000.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_BY_KEY)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 from typing import Final
 
 from airflow_kombo.errors import Prospect, Status
@@ -71,9 +72,9 @@ class Foresight:
                     return
 
     def _pages(self, integration_id: str, planned: int) -> Iterator[list[Row]]:
-        for page in self.source.pages(integration_id, planned):
-            for start in range(0, len(page), _LOOKED_UP):
-                yield page[start : start + _LOOKED_UP]
+        rows = chain.from_iterable(self.source.pages(integration_id, planned))
+        while page := list(islice(rows, _LOOKED_UP)):
+            yield page
 
     def plan(self) -> dict[str, int]:
         """Count the rows that a run has to look at, by integration.

@@ -24,16 +24,20 @@ class GroupCommit(Generic[Item, Result]):
         self._open: list[Item] = []
         self._committed: asyncio.Task[Result] | None = None
 
+    def add(self, items: Iterable[Item]) -> asyncio.Task[Result]:
+        """Put items into the next group, and give what ends when that group is committed."""
+        if self._committed is None or len(self._open) >= _LARGEST_GROUP:
+            self._open = []
+            self._committed = asyncio.create_task(self._commit_in_turn(self._open))
+        self._open.extend(items)
+        return self._committed
+
     async def join(self, items: Iterable[Item]) -> Result:
         """Return when the group with these items is committed, or raise what its commit raised.
 
         It is committed even if the one who waits for it is cancelled.
         """
-        if self._committed is None or len(self._open) >= _LARGEST_GROUP:
-            self._open = []
-            self._committed = asyncio.create_task(self._commit_in_turn(self._open))
-        self._open.extend(items)
-        return await asyncio.shield(self._committed)
+        return await asyncio.shield(self.add(items))
 
     async def _commit_in_turn(self, group: list[Item]) -> Result:
         async with self._turn:

@@ -12,7 +12,7 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -43,16 +43,25 @@ from airflow_kombo.outcomes import (
 )
 from airflow_kombo.pacing import Pace
 from airflow_kombo.rate import RateLimit
+from airflow_kombo.source import PAGE_ROWS
 
 log = logging.getLogger(__name__)
 
 BATCH_ROWS: Final = 16
 """Rows that are claimed at once, and that may wait to be recorded."""
 _SHORTEST_PAUSE_SECONDS: Final = 0.001
+_TRIED_AGAIN: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
 MOST_RETRIES: Final = 1_000
 """Rows that may wait to be sent again before new ones are read."""
 SKIPPED: Final = "skipped"
 """What counts a row that is left as it is: done, refused and unchanged, or another run's."""
+
+
+@dataclass(frozen=True)
+class _Answered:
+    claim: Claim
+    verdict: Verdict
+    fate: Outcome
 
 
 class Lane:
@@ -71,9 +80,12 @@ class Lane:
         self._rate = RateLimit(shared.lanes)
         self._timer: asyncio.TimerHandle | None = None
         self._breaker = Breaker(cool_down=shared.settings.cool_down)
+        self._mapped: deque[Delivery] = deque()
         self._unsent: deque[Claim] = deque()
-        self._unrecorded = 0
         self._calls: set[asyncio.Task[None]] = set()
+        self._groups: dict[asyncio.Task[None], list[_Answered]] = {}
+        """What is being recorded, by the group of rows that it is in."""
+        self._unrecorded = 0
         self._tries: Counter[LinkKey] = Counter()
         self._retries: list[tuple[float, int, Delivery]] = []
         self._tie = count()
@@ -108,19 +120,13 @@ class Lane:
         return len(self._unsent) + self._unrecorded < BATCH_ROWS
 
     async def _batches(self) -> AsyncIterator[list[Delivery]]:
-        exhausted = False
         while not self._is_over:
             self._changed.clear()
             if not self._has_room:
                 await self._change()
-            elif due := self._due():
-                yield due
-            elif not exhausted and len(self._retries) < MOST_RETRIES:
-                rows = await anext(self._chunks, None)
-                exhausted = rows is None
-                if rows and (batch := await self._map(rows)):
-                    yield batch
-            elif self._calls or self._unsent or self._retries:
+            elif batch := self._due() or await self._new():
+                yield batch
+            elif self._calls or self._groups or self._unsent or self._retries:
                 await self._change()
             else:
                 return
@@ -141,16 +147,24 @@ class Lane:
             due.append(heapq.heappop(self._retries)[2])
         return due
 
+    async def _new(self) -> list[Delivery]:
+        """Give rows that were not tried yet; none if there are no more, or too many wait."""
+        if len(self._retries) >= MOST_RETRIES:
+            return []
+        while not self._mapped and not self._is_over and (rows := await anext(self._chunks, None)):
+            await self._map(rows)
+        return [self._mapped.popleft() for _ in range(min(BATCH_ROWS, len(self._mapped)))]
+
     async def _read(self) -> AsyncIterator[Sequence[Row]]:
         pages = self._shared.source.pages(self.integration_id, self.planned)
         while page := await self._shared.in_thread(next, pages, None):
-            for start in range(0, len(page), BATCH_ROWS):
-                yield page[start : start + BATCH_ROWS]
+            for start in range(0, len(page), PAGE_ROWS):
+                yield page[start : start + PAGE_ROWS]
 
-    async def _map(self, rows: Sequence[Row]) -> list[Delivery]:
+    async def _map(self, rows: Sequence[Row]) -> None:
         deliveries, wrong = self._shared.mapping.deliveries(rows, self._shared.default_integration)
+        self._mapped.extend(deliveries)
         await self._note([invalid(row) for row in wrong])
-        return deliveries
 
     async def _note(self, rows: Sequence[Unsent]) -> None:
         if rows:
@@ -221,32 +235,53 @@ class Lane:
             log.warning("Integration %s is given up for this run", self.integration_id)
             self.meter.ended_by = GIVEN_UP
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
-        await self._record(Recorded(claim, fate, round((now - began) * 1000)))
+        self._record(_Answered(claim, verdict, fate), round((now - began) * 1000))
         for warning in fate.warnings:
             log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
-        if verdict in {Verdict.WAIT, Verdict.RETRY} and self._tries_left(claim, verdict):
-            self._retry(claim, verdict)
-        else:
-            self._tries.pop(claim.delivery.key, None)
-            self._count(fate.status, 1)
 
-    async def _record(self, recorded: Recorded) -> None:
+    def _record(self, answered: _Answered, milliseconds: int) -> None:
+        recorded = Recorded(answered.claim, answered.fate, milliseconds)
+        group = self._shared.recorder.record(recorded)
+        if group not in self._groups:
+            self._groups[group] = []
+            group.add_done_callback(self._recorded)
+        self._groups[group].append(answered)
         self._unrecorded += 1
-        try:
-            await self._shared.recorder.record(recorded)
-        except (LedgerError, asyncio.CancelledError):
-            self._count(Status.UNKNOWN, 1)  # what the next run will find: a row that is `sending`
-            raise
-        finally:
-            self._unrecorded -= 1
+
+    def _recorded(self, group: asyncio.Task[None]) -> None:
+        """Go on with rows whose outcome is durable."""
+        rows = self._groups.pop(group, [])  # none if nobody waits for it any more
+        self._unrecorded -= len(rows)
+        if group.cancelled():
+            return
+        if error := group.exception():
+            self._count(Status.UNKNOWN, len(rows))  # what the next run finds: they are `sending`
+            self._end_by(error)
+        else:
+            for row in rows:
+                self._settle(row)
+        self._go_on()
+
+    def _settle(self, row: _Answered) -> None:
+        if row.verdict in _TRIED_AGAIN and self._tries_left(row.claim, row.verdict):
+            self._retry(row.claim, row.verdict)
+        else:
+            self._tries.pop(row.claim.delivery.key, None)
+            self._count(row.fate.status, 1)
 
     def _called(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
-        error = None if call.cancelled() else call.exception()
+        if not call.cancelled() and (error := call.exception()):
+            self._end_by(error)
+        self._go_on()
+
+    def _end_by(self, error: BaseException) -> None:
         if isinstance(error, LedgerError):
             self._shared.stop.now(error)
-        elif error:
+        else:
             self._bug = self._bug or error
+
+    def _go_on(self) -> None:
         self._pump()
         if self._has_room or self._is_over:
             self._changed.set()
@@ -314,9 +349,10 @@ class Lane:
         self._count(reason.status, len(claims))
 
     async def _drain(self) -> None:
+        """Wait for what is on the wire or being recorded, in a hurry for so long as there is."""
         hurried = asyncio.create_task(self._shared.stop.hurried.wait())
-        while self._calls and not hurried.done():
-            await asyncio.wait({*self._calls, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        while (pending := {*self._calls, *self._groups}) and not hurried.done():
+            await asyncio.wait({*pending, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if self._calls:
             log.info("%s: %d requests get time to end", self.integration_id, len(self._calls))
@@ -325,11 +361,17 @@ class Lane:
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
+        if self._groups:
+            await asyncio.wait(self._groups, timeout=self._shared.settings.drain)
+        for rows in self._groups.values():
+            self._count(Status.UNKNOWN, len(rows))
+        self._groups.clear()
 
     async def _note_rest(self) -> None:
         """Write why the rows that were not reached were not sent."""
         reason = self._reason()
         try:
+            await self._note([Unsent(one.key, one.assessment_date, reason) for one in self._mapped])
             async for rows in self._chunks:
                 default, write = self._shared.default_integration, self._shared.mapping.write
                 keys = [(key_of(row, default, write)[0], row) for row in rows]

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_kombo.bulk import distinct
 from airflow_kombo.database import RaceLostError, in_race, transaction
 from airflow_kombo.errors import LedgerError, Status
 from airflow_kombo.late import record_late
@@ -29,7 +28,7 @@ from airflow_kombo.outcomes import (
 )
 from airflow_kombo.runs import assert_alive
 from airflow_kombo.statements import Statements
-from airflow_kombo.tables import KEY, Tables
+from airflow_kombo.tables import Tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Insert
@@ -125,7 +124,7 @@ class Ledger:
         """
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
             claims, seen = self._decide(connection, "", deliveries, redeliver)
-            return claims, {**seen, **self._look(connection, others)[0]}
+            return claims, {**seen, **self._look(connection, ((key, None) for key in others))[0]}
 
     def _decide(
         self,
@@ -134,9 +133,7 @@ class Ledger:
         deliveries: Sequence[Delivery],
         redeliver: Collection[str],
     ) -> tuple[Claims, dict[LinkKey, Seen]]:
-        keys = [delivery.key for delivery in deliveries]
-        url_hashes = [one.url_hash for one in deliveries if one.url_hash]
-        seen, owners = self._look(connection, keys, url_hashes)
+        seen, owners = self._look(connection, ((one.key, one.url_hash) for one in deliveries))
         won: dict[LinkKey, Claim] = {}
         duplicates, skipped = [], []
         for delivery in _in_lock_order(deliveries):
@@ -165,7 +162,7 @@ class Ledger:
 
     def _note(self, connection: Connection, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
         assert_alive(connection, self.tables, run_id)
-        seen, _ = self._look(connection, [row.key for row in rows])
+        seen, _ = self._look(connection, ((row.key, None) for row in rows))
         noted: dict[LinkKey, dict[str, Any]] = {}
         left = []
         for row in _in_lock_order(rows):
@@ -219,12 +216,10 @@ class Ledger:
             in_race(self.engine, "give rows back", work)
 
     def _look(
-        self, connection: Connection, keys: Collection[LinkKey], url_hashes: Iterable[str] = ()
+        self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
     ) -> tuple[dict[LinkKey, Seen], dict[tuple[str, ...], str]]:
         """Give what is known of rows by key, and which result has each link of their targets."""
-        asked = {name: distinct(getattr(key, name) for key in keys) for name in KEY}
-        given = {**asked, "url_hash": distinct(url_hashes)}
-        rows = connection.execute(self._sql.known, given).all()
+        rows = self._sql.known.read(connection, asked)
         owners: dict[tuple[str, ...], str] = {
             (*row[:3], row.url_hash): row.result_id for row in rows if row.url_hash
         }

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, delete, or_, select
+from sqlalchemy import and_, delete, or_, select
 
-from airflow_kombo.bulk import Bulk, among, distinct
+from airflow_kombo.bulk import Bulk
 from airflow_kombo.database import in_utc, transaction, utc_now
 from airflow_kombo.errors import Prospect
 from airflow_kombo.estimate import History, told
 from airflow_kombo.foresight import Foreseen, Foresight, copy_of
 from airflow_kombo.ledger import Ledger
+from airflow_kombo.lookup import Lookup
+from airflow_kombo.models import LinkKey
 from airflow_kombo.runs import Run
-from airflow_kombo.tables import KEY
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,14 @@ class PreviewTable:
         self._bulk = Bulk(self._engine, written)
         values: dict[str, Any] = {column.name: self._bulk.c[column.name] for column in written}
         self._insert = self._bulk.insert(self._table, {**values, "previewed_at": utc_now()})
-        self._known = self._select_known()
+        self._known = Lookup(
+            self._engine,
+            self._table,
+            where=[
+                self._table.c.run_id == run.run_id,
+                self._table.c.verdict == Prospect.SEND.value,
+            ],
+        )
 
     def clear(self) -> None:
         """Delete what the task's dry runs of this day wrote before, and every preview too old."""
@@ -84,7 +92,7 @@ class PreviewTable:
     def write(self, rows: Iterable[Foreseen]) -> list[Foreseen]:
         """Write rows, and give them: one whose link an earlier one has already is a duplicate."""
         with transaction(self._engine, "write the preview") as connection:
-            known = connection.execute(self._known, self._asked(rows)).all()
+            known = self._known.read(connection, self._asked(rows))
             keys = {tuple(row[:4]) for row in known}
             owners = {(*row[:3], row.url_hash): row.result_id for row in known if row.url_hash}
             written = [_among(row, keys, owners) for row in rows]
@@ -93,23 +101,11 @@ class PreviewTable:
         self._rows += len(written)
         return written
 
-    def _select_known(self) -> Select[Any]:
-        table, engine = self._table.c, self._engine
-        return select(*(table[name] for name in KEY), table.url_hash).where(
-            table.run_id == self._run.run_id,
-            table.verdict == Prospect.SEND.value,
-            *(among(engine, table[name], name) for name in KEY[:3]),
-            or_(
-                among(engine, table.result_id, "result_id"),
-                among(engine, table.url_hash, "url_hash"),
-            ),
-        )
-
-    def _asked(self, rows: Iterable[Foreseen]) -> dict[str, Any]:
-        sent = [row for row in rows if row.prospect is Prospect.SEND]
-        keys = {name: distinct(getattr(row.key, name) for row in sent) for name in KEY}
-        links = (row.delivery.url_hash for row in sent if row.delivery)
-        return {**keys, "url_hash": distinct(link for link in links if link)}
+    @staticmethod
+    def _asked(rows: Iterable[Foreseen]) -> Iterator[tuple[LinkKey, str | None]]:
+        for row in rows:
+            if row.prospect is Prospect.SEND:
+                yield row.key, row.delivery.url_hash if row.delivery else None
 
     def _values(self, number: int, row: Foreseen) -> dict[str, Any]:
         run, request = self._run, row.delivery

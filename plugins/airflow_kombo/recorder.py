@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -40,12 +41,12 @@ class Recorder:
         self._give_up_after = give_up_after
         self._group = GroupCommit[Recorded, None](self._insist_on)
 
-    async def record(self, recorded: Recorded) -> None:
-        """Return when an outcome is durable.
+    def record(self, recorded: Recorded) -> asyncio.Task[None]:
+        """Record an outcome with others; give what ends when they are durable.
 
-        :raises LedgerError: if it could not be recorded within the time set for it.
+        It ends in a `LedgerError` if they could not be recorded within the time set for it.
         """
-        await self._group.join([recorded])
+        return self._group.add([recorded])
 
     async def insist(self, write: Callable[[], Awaitable[None]]) -> None:
         """Write until it is done: what happened has to be told, even by a ledger that was down.

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from math import inf
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, Select, and_, bindparam, func, insert, select, update
 
 from airflow_kombo.database import in_utc, transaction, utc_now
 from airflow_kombo.errors import LedgerError, Status
@@ -194,14 +195,18 @@ def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
 
     :raises LedgerError: if the run has been declared dead.
     """
-    runs = tables.runs
-    alive = connection.execute(
-        select(runs.c.run_id)
-        .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
-        .with_for_update(read=True, key_share=True)
-    ).first()
-    if alive is None:
+    if connection.execute(_living(tables), {"run_id": run_id}).first() is None:
         raise LedgerError(_declared_dead(run_id))
+
+
+@lru_cache  # to build it would cost more than to run it
+def _living(tables: Tables) -> Select[Any]:
+    runs = tables.runs
+    return (
+        select(runs.c.run_id)
+        .where(runs.c.run_id == bindparam("run_id"), runs.c.ended_at.is_(None))
+        .with_for_update(read=True, key_share=True)
+    )
 
 
 def _declared_dead(run_id: str) -> str:

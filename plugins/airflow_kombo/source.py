@@ -1,12 +1,13 @@
 """Where rows come from: a query in the warehouse, or an upstream task.
 
 A source says how many rows each integration has to deliver, and gives them page by page, so that
-memory does not grow with the day. Pages are cut by key, not by a cursor: SQLite cannot write while
-a cursor is open, and PostgreSQL's client would fetch the whole day into memory.
+memory does not grow with the day. A query runs once: its rows wait on the worker's disk, since
+integrations need them at their own pace, and the query may be one that takes minutes.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database import beyond, cause_of, transaction
+from airflow_kombo.database import cause_of, transaction
 from airflow_kombo.errors import (
     CHANGED,
     SENT_AGAIN,
@@ -48,14 +49,14 @@ from airflow_kombo.errors import (
 from airflow_kombo.keys import Row, assessment_date_of, integration_of
 from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.models import RESULT_LINKS, Write
+from airflow_kombo.spool import Spool, Values
 from airflow_kombo.tables import Tables
 from airflow_kombo.values import is_missing
 
-PAGE_ROWS: Final = 5_000
-"""Rows of one integration that are in memory at once at most, give or take those of one result."""
-_ROWS_IN_MEMORY: Final = 20_000
-"""Of all integrations; where there are many, each reads smaller pages."""
-_SMALLEST_PAGE_ROWS: Final = 50
+PAGE_ROWS: Final = 64
+"""Rows of one integration that are in memory at once; mapping fewer together takes longer."""
+_FETCHED: Final = 1_000
+"""Rows that the database sends at once."""
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
@@ -132,7 +133,7 @@ class QuerySource:
         self.write = write
         self.uses: frozenset[str] = frozenset()
         """Which of the parameters the query has."""
-        self._parts: dict[str, list[str | None]] = {}
+        self._spool = Spool()
         self._rows = self._subquery(sql, parameters)
         _check_dates(selection, self.columns())
 
@@ -141,65 +142,54 @@ class QuerySource:
         return self._rows.c.keys()
 
     def plan(self) -> Mapping[str, int]:
-        """Count the rows to deliver by integration, in one query."""
-        part = self._text("integration_id")
-        query = self._open(select(part, func.count())).group_by(part)
-        with transaction(self.engine, "count the rows", reads_only=True) as connection:
-            counted = [(row[0], row[1]) for row in connection.execute(query)]
-        counts: Counter[str] = Counter()
-        self._parts = {}
-        for part, rows in counted:
-            integration_id = integration_of({"integration_id": part}, self.default_integration)
-            if self.selection.wants(integration_id):
-                counts[integration_id] += rows
-                # Two spellings may be one integration: NULL and the default, or a blank around it.
-                self._parts.setdefault(integration_id, []).append(part)
-        fair = max(_SMALLEST_PAGE_ROWS, _ROWS_IN_MEMORY // max(1, len(counts)))
-        self.page_rows = min(self.page_rows, fair)
+        """Read the rows to deliver, and count them by integration.
+
+        :raises ConfigurationError: if a column holds what cannot be kept until it is sent.
+        """
+        self._spool, counts = Spool(), Counter[str]()
+        open_pages: dict[str, list[Values]] = {}
+        place = list(self._rows.c.keys()).index("integration_id")
+        for row in self._read():
+            integration_id = integration_of(
+                {"integration_id": row[place]}, self.default_integration
+            )
+            if not self.selection.wants(integration_id):
+                continue
+            counts[integration_id] += 1
+            page = open_pages.setdefault(integration_id, [])
+            page.append(row)
+            if len(page) == self.page_rows:
+                self._put(integration_id, open_pages.pop(integration_id))
+        for integration_id, page in open_pages.items():
+            self._put(integration_id, page)
         return counts
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Give an integration's rows, a page at a time, in the order of their keys."""
-        for part in self._parts.get(integration_id, ()):
-            for page in self._pages_of(part):
-                yield page[:rows]
-                rows -= len(page)
-                if rows <= 0:
-                    return
-
-    def _pages_of(self, part: str | None) -> Iterator[list[Row]]:
-        after: tuple[str, ...] | None = None
-        size = self.page_rows
-        while True:
-            keyed = self._read(part, after, size + 1)
-            if len(keyed) <= size:
-                if keyed:
-                    yield [row for _, row in keyed]
-                return
-            # The last key may go on in the next page, so this one ends before it.
-            whole = [(key, row) for key, row in keyed if key != keyed[-1][0]]
-            if not whole:  # one key fills the page: look further for its end
-                size *= 2
-                continue
-            yield [row for _, row in whole]
-            after, size = whole[-1][0], self.page_rows
-
-    def _read(
-        self, part: str | None, after: tuple[str, ...] | None, rows: int
-    ) -> list[tuple[tuple[str, ...], Row]]:
+        """Give an integration's planned rows, a page at a time, in the order of their keys."""
         names = list(self._rows.c.keys())
+        for page in self._spool.pages(integration_id):
+            yield [dict(zip(names, values, strict=True)) for values in page[:rows]]
+            rows -= len(page)
+            if rows <= 0:
+                return
+
+    def _read(self) -> Iterator[Values]:
         order = [func.coalesce(self._text(name), "") for name in self._order]
-        query = self._open(select(*self._rows.c, *order)).order_by(*order).limit(rows)
-        integration = self._text("integration_id")
-        query = query.where(integration.is_(None) if part is None else integration == part)
-        if after is not None:
-            query = query.where(beyond(order, after))
+        query = self._open(select(*self._rows.c)).order_by(*order)
         with transaction(self.engine, "read the rows", reads_only=True) as connection:
-            read = connection.execute(query).all()
-        return [
-            (tuple(row[len(names) :]), dict(zip(names, row[: len(names)], strict=True)))
-            for row in read
-        ]
+            # A cursor at the server, where there are such: else all rows would be in memory.
+            result = connection.execution_options(yield_per=_FETCHED).execute(query)
+            for rows in result.partitions():
+                yield from map(tuple, rows)
+
+    def _put(self, integration_id: str, page: list[Values]) -> None:
+        try:
+            self._spool.put(integration_id, page)
+        except (TypeError, pickle.PicklingError) as error:
+            raise ConfigurationError(
+                f"The query gives values that cannot be kept until they are sent: {error}. Leave"
+                " their column out, or cast it to text."
+            ) from None
 
     def _subquery(self, sql: str, parameters: Mapping[str, Any]) -> Subquery:
         # A comment may hold a colon, or swallow the bracket that will stand behind the query.

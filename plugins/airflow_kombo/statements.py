@@ -13,7 +13,6 @@ from sqlalchemy import (
     Engine,
     Insert,
     Integer,
-    Select,
     String,
     Table,
     Update,
@@ -23,13 +22,13 @@ from sqlalchemy import (
     func,
     null,
     or_,
-    select,
     update,
 )
 
-from airflow_kombo.bulk import Bulk, among
+from airflow_kombo.bulk import Bulk
 from airflow_kombo.database import utc_now
 from airflow_kombo.errors import Status
+from airflow_kombo.lookup import Lookup
 from airflow_kombo.outcomes import Outcome
 from airflow_kombo.tables import KEY, Tables
 
@@ -47,29 +46,11 @@ class Statements:
         self._tables = tables
 
     @cached_property
-    def known(self) -> Select[Any]:
-        """Read what is known of rows, and of the links of their targets.
-
-        Asked for by target, which is what both indexes begin with.
-
-        PostgreSQL plans a list of whole keys as so many conditions, the slower the longer it is.
-        """
-        links, engine = self._tables.links.c, self._engine
-        return select(
-            *(links[name] for name in KEY),
-            links.url_hash,
-            links.status,
-            links.attempts,
-            links.request_hash,
-            links.error_code,
-            links.error_message,
-        ).where(
-            *(among(engine, links[name], name) for name in KEY[:3]),
-            or_(
-                among(engine, links.result_id, "result_id"),
-                among(engine, links.url_hash, "url_hash"),
-            ),
-        )
+    def known(self) -> Lookup:
+        """Look up what is known of rows, and of the links of their records."""
+        links = self._tables.links
+        names = ("status", "attempts", "request_hash", "error_code", "error_message")
+        return Lookup(self._engine, links, [links.c[name] for name in names])
 
     @cached_property
     def written(self) -> Bulk:

@@ -1,0 +1,76 @@
+"""Rows found by key, and by the link that a record may have only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    and_,
+    bindparam,
+    or_,
+    select,
+)
+
+from airflow_kombo.bulk import Bulk
+from airflow_kombo.models import LinkKey
+from airflow_kombo.tables import KEY
+
+_LINK: Final = "url_hash"
+
+
+class Lookup:
+    """Finds rows of a table by their key, and those that put the same link on the same record.
+
+    PostgreSQL looks up each key by itself. A list for each column of the key would have it look
+    for every integration in the lists with every record: 10 ms for 80 rows of 10 integrations,
+    against 1 ms. Other databases get these lists, since they take no rows as a parameter.
+
+    :param columns: What is given of each row, after its key and its `url_hash`.
+    :param where: What else a row has to be.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        table: Table,
+        columns: Iterable[Column[Any]] = (),
+        where: Iterable[ColumnElement[bool]] = (),
+    ) -> None:
+        found = select(*(table.c[name] for name in (*KEY, _LINK)), *columns).where(*where)
+        self._asked = Bulk(engine, [table.c[name] for name in (*KEY, _LINK)])
+        if self._asked.rows is not None:
+            self._query = found.join_from(self._asked.rows, table, _is_one(table, self._asked))
+        else:
+            self._query = found.where(_is_among(table))
+
+    def read(
+        self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
+    ) -> Sequence[Any]:
+        """Give the rows that are there, of keys and the hashes of their links; some maybe twice."""
+        rows = [{**key.columns, _LINK: url_hash} for key, url_hash in asked]
+        if not rows:
+            return []
+        if self._asked.rows is not None:
+            return connection.execute(self._query, self._asked.given(rows)).all()
+        lists = {
+            name: sorted({value for row in rows if (value := row[name]) is not None})
+            for name in (*KEY, _LINK)
+        }
+        return connection.execute(self._query, lists).all()
+
+
+def _is_one(table: Table, asked: Bulk) -> ColumnElement[bool]:
+    record = [table.c[name] == asked.c[name] for name in KEY[:-1]]
+    return and_(*record, or_(*(table.c[name] == asked.c[name] for name in (KEY[-1], _LINK))))
+
+
+def _is_among(table: Table) -> ColumnElement[bool]:
+    one_of = {name: table.c[name].in_(bindparam(name, expanding=True)) for name in (*KEY, _LINK)}
+    record = [one_of[name] for name in KEY[:-1]]
+    return and_(*record, or_(one_of[KEY[-1]], one_of[_LINK]))
