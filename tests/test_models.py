@@ -1,13 +1,14 @@
 """The request, strict about what we send, and the answer, lenient about what comes back."""
 
 import json
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from airflow_kombo import models
 from airflow_kombo.errors import Verdict
 from airflow_kombo.models import RESULT_LINKS, Answer, Delivery, LinkKey, ResultLink, clean
 
@@ -274,6 +275,16 @@ def test_what_is_no_web_address_is_refused(url):
     """A recruiter's click must lead to a web page: other schemes, no host or blanks are refused."""
     with pytest.raises(ValidationError):
         link(url=url)
+
+
+@given(st.from_regex(models._USUAL_URL, fullmatch=True))
+def test_what_is_usable_at_first_sight_is_so_at_second(url):
+    """The quick look at an address lets nothing pass that the thorough one would refuse."""
+    parts = urlsplit(url)
+    assert parts.scheme in {"http", "https"}
+    assert parts.hostname
+    assert parts.port is None
+    assert not models._NOT_IN_A_URL.search(url)
 
 
 # To whom -------------------------------------------------------------------------------------

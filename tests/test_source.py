@@ -100,11 +100,35 @@ def test_only_what_was_asked_for(warehouse, tables, day):
     }
 
 
-def test_an_integration_gives_no_more_rows_than_planned(warehouse, tables, day):
-    """Rows that arrive after the plan wait for the next run."""
+def test_an_integration_gives_no_more_rows_than_asked_for(warehouse, tables, day):
+    """A run with a limit reads on until it has its rows."""
     source = source_of(warehouse, tables, page_rows=2)
     source.plan()
     assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
+
+
+def test_what_comes_after_the_plan_waits_for_the_next_run(
+    warehouse, tables, source_table, day
+):
+    """The query runs once: the rows are those that were counted, whatever the table holds by then."""
+    source = source_of(warehouse, tables, page_rows=2)
+    planned = source.plan()
+    fill(warehouse, source_table, [row("r0-late"), row("r99-late")])
+    ids = [one["result_id"] for page in source.pages("workday:one", 10) for one in page]
+    assert ids == ["r1", "r3", "r5", "r7", "r9"]
+    assert len(ids) == planned["workday:one"]
+    assert source.plan()["workday:one"] == 7
+
+
+def test_a_value_that_cannot_wait_is_named(warehouse, tables, day, monkeypatch):
+    """What the driver gives and cannot be kept ends the plan, with a word on what to do."""
+    monkeypatch.setattr("airflow_kombo.spool._pickled", raising)
+    with pytest.raises(ConfigurationError, match="cast it to text"):
+        source_of(warehouse, tables).plan()
+
+
+def raising(_rows):
+    raise TypeError("cannot pickle 'LOB' object")
 
 
 @settings(

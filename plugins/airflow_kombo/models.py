@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from airflow_kombo.errors import ConfigurationError, TargetType, Verdict, verdict_of
 
+_USUAL_URL: Final = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(?:[/?#][!-~]*)?")
+"""Usable at first sight: to take it apart would be a fifth of the time that mapping takes."""
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _LONGEST_MESSAGE: Final = 2_000
 """Characters of an error message or warning that are kept."""
@@ -106,6 +108,8 @@ class Write:
 
 
 def _http_url(url: str) -> str:
+    if _USUAL_URL.fullmatch(url):
+        return url
     try:
         parts = urlsplit(url)
         if "[" in parts.netloc:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timezone
+from decimal import Decimal
+
+import pytest
+
+from airflow_kombo import spool
+from airflow_kombo.spool import Spool
+
+VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\x00", {"a": [1]})
+
+
+@pytest.fixture(params=[16 * 1024 * 1024, 100], ids=["in memory", "on disk"])
+def kept(request, monkeypatch):
+    """Give an empty spool: one that stays in memory, and one that goes to the disk at once."""
+    monkeypatch.setattr(spool, "_IN_MEMORY_BYTES", request.param)
+    return Spool()
+
+
+def test_pages_come_back_as_they_were(kept):
+    """Each integration has its own pages, in their order, with the driver's own types; any time."""
+    moment = datetime(2026, 11, 3, 10, tzinfo=timezone.utc)
+    kept.put("one", [VALUES, (moment,)])
+    kept.put("two", [("a",)])
+    kept.put("one", [("b",)])
+    for _ in range(2):
+        assert list(kept.pages("one")) == [[VALUES, (moment,)], [("b",)]]
+        assert list(kept.pages("two")) == [[("a",)]]
+    assert list(kept.pages("three")) == []
+
+
+def test_a_binary_column_is_kept(kept):
+    """psycopg2 gives such a column as a view, which no mapping needs, and must not stop a day."""
+    kept.put("one", [(memoryview(b"scan"),)])
+    assert list(kept.pages("one")) == [[(b"scan",)]]
+
+
+def test_what_cannot_be_kept_is_an_error(kept):
+    """A value that is no data, such as a handle of the driver's, is refused when it comes."""
+    with pytest.raises(TypeError):
+        kept.put("one", [(threading.Lock(),)])
+
+
+def test_lanes_read_at_the_same_time(kept):
+    """Threads that read do not move the place where another one is."""
+    for number in range(200):
+        for name in "abcd":
+            kept.put(name, [(name, number)] * 5)
+    with ThreadPoolExecutor(4) as threads:
+        read = dict(zip("abcd", threads.map(lambda name: list(kept.pages(name)), "abcd")))
+    assert read == {name: [[(name, number)] * 5 for number in range(200)] for name in "abcd"}
