@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/runtime: requirements.txt
 	@echo "Installing pinned requirements into .venv (about a minute the first time) ..."
@@ -38,6 +38,10 @@ test: .venv/dev ## Lint, types and tests
 .PHONY: bench
 bench: .venv/dev ## Measure speed, pace and memory (SIZE=small: only see that it runs; ONLY="rate hang": only these)
 	@$(BIN)/python -m bench $(if $(SIZE),--$(SIZE)) $(ONLY)
+
+.PHONY: screenshots
+screenshots: .venv/dev ## Take the pictures in docs/img anew (needs chromium)
+	@AIRFLOW_HOME=$$(mktemp -d) PYTHONPATH=.:plugins:tests $(BIN)/python tests/screenshots.py
 
 .PHONY: format
 format: .venv/dev ## Let ruff format the code and mend what it can

@@ -76,7 +76,7 @@ ODDITIES: Final[Mapping[int, Row]] = {
 SAME_LINK: Final = (400, 401)
 """Two results of every day, by number, that are one and the same link."""
 
-_RESULTS: Final = Table(
+RESULTS: Final = Table(
     "assessment_results",
     MetaData(),
     Column("result_id", String(64), primary_key=True),
@@ -97,12 +97,12 @@ _RESULTS: Final = Table(
 def fill(warehouse: Path) -> int:
     """Make the table of results and its rows if it has none yet, and give their number."""
     engine = create_engine(f"sqlite:///{warehouse}")
-    _RESULTS.metadata.create_all(engine)
+    RESULTS.metadata.create_all(engine)
     with engine.begin() as connection:
         # Rows are looked for, not the table: an interrupted first time leaves an empty one.
-        if not connection.scalar(select(func.count()).select_from(_RESULTS)):
-            connection.execute(insert(_RESULTS), list(rows()))
-        filled: int = connection.scalars(select(func.count()).select_from(_RESULTS)).one()
+        if not connection.scalar(select(func.count()).select_from(RESULTS)):
+            connection.execute(insert(RESULTS), list(rows()))
+        filled: int = connection.scalars(select(func.count()).select_from(RESULTS)).one()
     engine.dispose()
     return filled
 

@@ -98,6 +98,15 @@ class Stage:
         self.airflow.run("backfill", "create", "--dag-id", dag, *days)
         return sorted(run["partition_key"] for run in self.ended(dag, "backfill"))
 
+    @retry(
+        wait=wait_fixed(0.5), stop=stop_after_delay(120), retry=retry_if_exception_type(ValueError)
+    )
+    def free_for_a_backfill(self, dag):
+        """Return when Airflow has closed a dag's backfills, some time after their runs: it has one."""
+        backfills = self.call("GET", f"backfills?dag_id={dag}")["backfills"]
+        if running := [one["id"] for one in backfills if one["completed_at"] is None]:
+            raise ValueError(running)
+
     def delivered(self, dag):
         """Give the days whose links the stand-in has, with how often each."""
         links = [link for link in self.standin.links() if link["integration_id"] == f"ats:{dag}"]
@@ -228,6 +237,7 @@ def test_a_backfill_from_the_ui_delivers_the_days_of_its_form(stage):
     """The UI sends midnights of the zone that its user chose as moments in UTC."""
     zone = ZoneInfo(ZONES["auckland"])
     bounds = [datetime(2026, 8, day, tzinfo=zone).astimezone(timezone.utc) for day in (1, 2)]
+    stage.free_for_a_backfill("auckland")
     with stage.delivers("auckland") as made:
         stage.call(
             "POST",

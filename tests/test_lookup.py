@@ -59,10 +59,9 @@ def test_what_has_the_key_or_the_link_is_found(warehouse, tables, claim, held, a
     assert must <= keys <= {row.key for row in rows}
 
 
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_postgresql_finds_rows_by_their_key(warehouse, tables, claim):
     """A batch reads as many rows as it asks for, in a table of which nothing is known yet."""
-    if warehouse.dialect.name != "postgresql":
-        pytest.skip("how PostgreSQL plans")
     rows = claim(
         [(LinkKey(f"i:{n % 7}", "candidate", f"c{n}", f"r{n}"), f"u{n}") for n in range(2000)]
     )

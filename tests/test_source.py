@@ -107,10 +107,8 @@ def test_an_integration_gives_no_more_rows_than_asked_for(warehouse, tables, day
     assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
 
 
-def test_what_comes_after_the_plan_waits_for_the_next_run(
-    warehouse, tables, source_table, day
-):
-    """The query runs once: the rows are those that were counted, whatever the table holds by then."""
+def test_what_comes_after_the_plan_waits_for_the_next_run(warehouse, tables, source_table, day):
+    """The query runs once: the rows are those that were counted, whatever the table holds then."""
     source = source_of(warehouse, tables, page_rows=2)
     planned = source.plan()
     fill(warehouse, source_table, [row("r0-late"), row("r99-late")])

@@ -50,5 +50,7 @@ def test_lanes_read_at_the_same_time(kept):
         for name in "abcd":
             kept.put(name, [(name, number)] * 5)
     with ThreadPoolExecutor(4) as threads:
-        read = dict(zip("abcd", threads.map(lambda name: list(kept.pages(name)), "abcd")))
+        read = dict(
+            zip("abcd", threads.map(lambda name: list(kept.pages(name)), "abcd"), strict=True)
+        )
     assert read == {name: [[(name, number)] * 5 for number in range(200)] for name in "abcd"}

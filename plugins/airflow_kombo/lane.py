@@ -196,8 +196,8 @@ class Lane:
         if self._unsent and not self._is_over and self._timer is None:
             gates = (self._pace, self._breaker, self._rate)
             pause = max(gate.pause(monotonic()) for gate in gates)
-            # A gate may have opened since it said no: with no call out, nobody else would wake us.
-            if pause or not self._calls:
+            # A gate may have opened since it said no: then nobody else would wake us.
+            if pause or not (self._calls or self._groups):
                 wait = max(pause, _SHORTEST_PAUSE_SECONDS)
                 self._timer = asyncio.get_running_loop().call_later(wait, self._on_time)
 
