@@ -102,7 +102,7 @@ class Stage:
         wait=wait_fixed(0.5), stop=stop_after_delay(120), retry=retry_if_exception_type(ValueError)
     )
     def free_for_a_backfill(self, dag):
-        """Return when Airflow has closed a dag's backfills, some time after their runs: it has one."""
+        """Return when Airflow has closed a dag's backfills: it takes one at a time."""
         backfills = self.call("GET", f"backfills?dag_id={dag}")["backfills"]
         if running := [one["id"] for one in backfills if one["completed_at"] is None]:
             raise ValueError(running)
