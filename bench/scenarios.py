@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _MOST_REFUSED: Final = 0.005
 _AT_ONCE: Final = Orders()
+_ROUNDS: Final = 3
+"""How often rates are compared: a virtual machine may lose a third of its speed for a minute."""
 """A server that answers at once, and limits nobody but to 30 calls at once per integration."""
 
 
@@ -103,32 +105,39 @@ class Bench:
             self._scale.rows(3_000, 100),
             self._scale.rows(1_000, 50),
         )
-        self._stage.fill(rows, 10)
-        before = self._run("bare", rows=rows)
-        ours = self._run("ours", rows=rows)
-        after = before if self._scale.small else self._run("bare", rows=rows)
+        rounds = [self._beside_bare(rows) for _ in range(1 if self._scale.small else _ROUNDS)]
         official = self._run("official", rows=few)
         one_by_one = self._run("one_by_one", rows=fewer)
-        bare = mean([before.rate, after.rate])
+        share, ours, bare = sorted(rounds)[len(rounds) // 2]
         return [
             at_least(
                 "Rows/s against a bare aiohttp loop, 32 in flight",
-                ours.rate / bare,
+                share,
                 0.5,
                 rows,
-                told=f"{ours.rate:,.0f} against {before.rate:,.0f} and {after.rate:,.0f}",
+                told=f"{ours:,.0f} against {bare:,.0f}; in all rounds "
+                + ", ".join(f"{one:.3f}" for one, *_ in rounds),
             ),
             *(
                 at_least(
                     f"Rows/s against the official async client, {how}",
-                    ours.rate / other.rate,
+                    ours / other.rate,
                     15,
                     rows,
-                    told=f"{ours.rate:,.0f} against {other.rate:,.0f}",
+                    told=f"{ours:,.0f} against {other.rate:,.0f}",
                 )
                 for how, other in (("32 in flight", official), ("one by one", one_by_one))
             ),
         ]
+
+    def _beside_bare(self, rows: int) -> tuple[float, float, float]:
+        """Give our rate as a share of a bare loop's that runs before and after, and both rates."""
+        self._stage.fill(rows, 10)
+        before = self._run("bare", rows=rows)
+        ours = self._run("ours", rows=rows)
+        after = before if self._scale.small else self._run("bare", rows=rows)
+        bare = mean([before.rate, after.rate])
+        return ours.rate / bare, ours.rate, bare
 
     def makespan(self) -> list[Finding]:
         """How close a day comes to what limits and latency allow."""
@@ -233,7 +242,7 @@ class Bench:
 
     def size(self) -> list[Finding]:
         """Memory and CPU time by the day's size, and a delivered day run again."""
-        sizes = {1_000: 5, 10_000: 2, 50_000: 1, 200_000: 1}
+        sizes = {1_000: 5, 10_000: 3, 50_000: 1, 200_000: 1}
         if self._scale.small:
             sizes = {100: 1, 400: 1}
         if self._scale.million:
