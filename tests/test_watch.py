@@ -195,7 +195,13 @@ def test_a_run_by_hand_and_a_backfill_tell_of_their_days(stage):
 
 
 @pytest.mark.parametrize(
-    "only", [{"dry_run": True}, {"limit": 1}, {"result_ids": ["2026-02-03-0"]}]
+    "only",
+    [
+        {"dry_run": True},
+        {"limit": 1},
+        {"result_ids": ["2026-02-03-0"]},
+        {"not_before": "2026-02-04"},
+    ],
 )
 def test_a_run_that_leaves_rows_out_does_not_say_that_the_day_is_out(stage, only):
     """A dry run and a run for some rows succeed without an event."""

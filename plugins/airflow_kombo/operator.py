@@ -190,16 +190,17 @@ class KomboResultLinkOperator(BaseOperator):
             counts = asyncio.run(self._execute(context, day, mapping, engine, tables))
         finally:
             engine.dispose()
-        if self._is_whole_day:
+        if self._is_whole(day):
             tell_of_the_day(self.outlets, context["outlet_events"], day, counts)
         elif self.outlets:
             self.log.info("No asset event: this run does not say that the whole day is out")
             self.outlets = []
         return counts
 
-    @property
-    def _is_whole_day(self) -> bool:
-        """Whether nothing of the day was left out on purpose."""
+    def _is_whole(self, day: date) -> bool:
+        """Say whether nothing of the day is left out on purpose."""
+        if self.not_before and day_in("not_before", self.not_before) > day:
+            return False
         return not (self.preview or self.integration_ids or self.result_ids or self.limit)
 
     @property
