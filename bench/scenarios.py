@@ -147,6 +147,8 @@ class Bench:
         some = {name_of(number): falling for number in range(5)}
         return [
             *self._paced("20 integrations", Orders(default=steady), lanes, rows),
+            # So few rows a second that no machine is too slow for them.
+            *self._paced("5 integrations", Orders(default=steady), lanes // 4, rows),
             *self._paced(
                 "5 of 20 fall to 8 in the middle",
                 Orders(default=steady, by_integration=some),

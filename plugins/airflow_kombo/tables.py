@@ -197,7 +197,7 @@ def _link_indexes(name: str) -> list[Index]:
         _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
         # What the page asks for: a result or a page of the list, and the few rows that matter.
-        Index(f"{name}_listed", "assessment_date", "result_id"),
+        Index(f"{name}_listed", "assessment_date", "result_id", "integration_id"),
         _partial(
             f"{name}_trouble",
             "status NOT IN ('success', 'sending')",
