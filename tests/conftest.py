@@ -24,6 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 _SCHEMAS = count()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Use one process more than there are cores: Airflow's tests wait as long as they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """Give the URL of a PostgreSQL server that lives as long as the session."""
