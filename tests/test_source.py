@@ -125,6 +125,14 @@ def test_a_value_that_cannot_wait_is_named(warehouse, tables, day, monkeypatch):
         source_of(warehouse, tables).plan()
 
 
+def test_a_disk_without_room_is_named(warehouse, tables, day, monkeypatch, tmp_path):
+    """A temporary folder that takes no file ends the plan, and nothing was sent."""
+    monkeypatch.setattr("airflow_kombo.spool._IN_MEMORY_BYTES", 1)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(ConfigurationError, match=r"No such file or directory.*TMPDIR"):
+        source_of(warehouse, tables).plan()
+
+
 def raising(_rows):
     raise TypeError("cannot pickle 'LOB' object")
 

@@ -144,7 +144,8 @@ class QuerySource:
     def plan(self) -> Mapping[str, int]:
         """Read the rows to deliver, and count them by integration.
 
-        :raises ConfigurationError: if a column holds what cannot be kept until it is sent.
+        :raises ConfigurationError: if a column holds what cannot be kept until it is sent, or there
+            is no room for it.
         """
         self._spool, counts = Spool(), Counter[str]()
         open_pages: dict[str, list[Values]] = {}
@@ -189,6 +190,11 @@ class QuerySource:
             raise ConfigurationError(
                 f"The query gives values that cannot be kept until they are sent: {error}. Leave"
                 " their column out, or cast it to text."
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                "The worker's temporary folder cannot take the rows until they are sent:"
+                f" {error.strerror}. Give it room, or set TMPDIR to another."
             ) from None
 
     def _subquery(self, sql: str, parameters: Mapping[str, Any]) -> Subquery:
