@@ -9,7 +9,10 @@ from itertools import count
 from math import ceil, floor, inf
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from airflow_kombo.limit_headers import LONGEST_PAUSE_SECONDS
 from airflow_kombo.rate import RateLimit
 
 SLOTS, FIRST_SLOTS = 28, 5
@@ -134,3 +137,65 @@ def test_a_spent_window_is_waited_for():
     rate.heard(100.0, rate.sent(100.0), headers)
     assert rate.pause(103.0) == 4.0
     assert rate.pause(107.0) == 0
+
+
+EPOCH = 1_800_000_000
+NUMBERS = st.one_of(st.floats(), st.integers(), st.floats(0, 1e3), st.integers(0, 400)).map(str)
+HEADERS = st.fixed_dictionaries(
+    {},
+    optional={
+        f"ratelimit-{name}": NUMBERS | st.sampled_from(["", "soon", "0", str(EPOCH), "1e300"])
+        for name in ("limit", "remaining", "reset")
+    },
+)
+
+
+def told(limit, remaining, reset):
+    values = {"limit": limit, "remaining": remaining, "reset": reset}
+    return {f"ratelimit-{name}": str(value) for name, value in values.items()}
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(HEADERS, st.floats(0, 500)), max_size=12), st.integers(1, 50))
+@example([(told(600, 0, EPOCH), 0.0)], 1)
+@example([(told(600, 599, "1e300"), 0.0)], 1)
+@example([(told(600, 0, 0), 1.0), (told(600, 0, 0), 1.0)], 1)
+@example([(told(0, 0, 0), 0.0)], 3)
+@example([(told(1, 1, "5e-324"), 9.0)], 49)
+@example([(told(2, 0, 2), 0.0), ({}, 0.0), (told(1, 0, 0), 0.0)], 1)
+@example([(told(600, "1e300", 60), 0.0), (told(600, 3, 60), 1.0)], 1)
+def test_no_header_stops_the_rate_for_long(answers, lanes):
+    """Whatever the headers hold, waiting as long as was asked for, a bounded time, is enough."""
+    rate, now = RateLimit(lanes), 1_000.0
+    for headers, later in answers:
+        number = rate.sent(now)
+        now += later
+        rate.heard(now, number, headers)
+        pause = rate.pause(now)
+        assert 0 <= pause <= LONGEST_PAUSE_SECONDS + 1e-6
+        now += pause + 1e-6
+        assert rate.pause(now) == 0
+
+
+def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
+    """Where a window of a minute tells an epoch as its end, over a third of the rate is used."""
+    rate, now, sent, limit, seen = RateLimit(), 0.0, 0, 300, {}
+    while now < 1_200:
+        window = now // 60
+        seen[window] = used = seen.get(window, 0) + 1
+        rate.heard(now, rate.sent(now), told(limit, limit - used, EPOCH))
+        sent += 1
+        now += max(0.01, rate.pause(now))
+    assert sent >= 20 * limit / 3
+    assert max(seen.values()) <= limit
+
+
+@pytest.mark.parametrize(("limit", "lanes"), [(5, 20), (1, 3), (10, 11)])
+def test_a_limit_smaller_than_the_number_of_lanes_is_waited_for(limit, lanes):
+    """A lane whose share is less than one request sends one a window, and does not stand still."""
+    rate, now = RateLimit(lanes), 0.0
+    for window in range(5):
+        assert rate.pause(now) == 0
+        rate.heard(now, rate.sent(now), told(limit, 0, 60))
+        assert rate.pause(now) == 60
+        now = 60.0 * (window + 1)

@@ -110,10 +110,13 @@ DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
 )
 """What a decision makes of a row."""
 
+CONCURRENCY_LIMIT: Final = "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"
+"""The code of a 429 for too many calls at once; any other 429 says nothing of their number."""
+
 VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
     {
         "PLATFORM.RATE_LIMIT_EXCEEDED": Verdict.WAIT,
-        "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED": Verdict.WAIT,
+        CONCURRENCY_LIMIT: Verdict.WAIT,
         "REMOTE.RATE_LIMIT_EXCEEDED": Verdict.RETRY,
         "REMOTE.SERVICE_UNAVAILABLE": Verdict.RETRY,
         "PLATFORM.INPUT_INVALID": Verdict.REFUSED,

@@ -1,29 +1,33 @@
 """How many calls of one integration may be in flight, as its answers say.
 
-Every answer to an action tells the integration's limits in its headers (`Concurrency-Limit`,
-`ratelimit-remaining`, `ratelimit-reset`), so no number of Kombo's is assumed here for long.
+Every answer of Kombo's to an action tells the integration's limit in `Concurrency-Limit`. While no
+answer has told one, the number of calls grows slowly, and is halved when it was too many.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from math import inf
 from typing import Final
 
-from airflow_kombo.errors import Verdict
+from airflow_kombo.errors import CONCURRENCY_LIMIT, Verdict
+from airflow_kombo.limit_headers import number_in, retry_after_in, seconds_in
 from airflow_kombo.models import Answer
 
 HEADROOM: Final = 2
 """Slots of an integration's limit that are left to the customer's other tools."""
 _FIRST_SLOTS: Final = 5
 """In flight until the first answer has told the limit."""
+_DOCUMENTED_LIMIT: Final = 30
+"""Kombo's documented limit: how far slots grow while no answer tells one."""
+_MOST_SLOTS: Final = 100
+"""How many slots a header may give, unless the user allows more: three times what is documented."""
 _LIMIT_PAUSE_SECONDS: Final = 1.0
 """Before sending again after a 429 that names no time."""
-_LONGEST_PAUSE_SECONDS: Final = 300.0
 
-
-_AT_WORK: Final = frozenset({Verdict.CREATED, Verdict.REFUSED, Verdict.WAIT})
+_DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
+"""What an integration answers that had room for the call, and works."""
+_AT_WORK: Final = _DONE | {Verdict.WAIT}
 
 
 class Pace:
@@ -33,9 +37,13 @@ class Pace:
     """
 
     def __init__(self, cap: int | None = None, headroom: int = HEADROOM) -> None:
-        self._cap = cap
+        self._cap = cap or _MOST_SLOTS
         self._headroom = headroom
-        self._slots = min(_FIRST_SLOTS, cap or _FIRST_SLOTS)
+        self._slots = min(_FIRST_SLOTS, self._cap)
+        self._knows_limit = False
+        self._was_full = False
+        self._proven = 0
+        """Calls that were done since all slots were in use."""
         self._in_flight = 0
         self._paused_until = 0.0
         self._lowered_at = -inf
@@ -45,6 +53,7 @@ class Pace:
         if self._in_flight >= self._slots or now < self._paused_until:
             return False
         self._in_flight += 1
+        self._was_full = self._was_full or self._in_flight >= self._slots
         return True
 
     def give_back(self, now: float, sent_at: float, answer: Answer | None) -> None:
@@ -56,37 +65,54 @@ class Pace:
         if answer is None:
             return
         limit = number_in(answer.headers, "Concurrency-Limit")
+        knows_better = sent_at >= self._lowered_at
         if limit is not None:
-            allowed = max(1, int(limit) - self._headroom)
-            allowed = min(allowed, self._cap or allowed)
-            if allowed < self._slots:
-                self._slots, self._lowered_at = allowed, now
+            self._knows_limit = True
             # An integration that does not work gets no more calls than it has already.
-            elif answer.verdict in _AT_WORK and sent_at >= self._lowered_at:
-                self._slots = allowed
-        pause = _pause_of(answer)
-        if pause:
-            self._paused_until = max(self._paused_until, now + min(pause, _LONGEST_PAUSE_SECONDS))
+            may_rise = knows_better and answer.verdict in _AT_WORK
+            self._follow(int(limit), now, may_rise=may_rise)
+        elif knows_better and not self._knows_limit:
+            self._try(now, answer)
+        if pause := _pause_of(answer):
+            self._paused_until = max(self._paused_until, now + pause)
 
     def pause(self, now: float) -> float:
-        """Give the seconds until slots may be taken again."""
+        """Return the seconds until slots may be taken again."""
         return max(0.0, self._paused_until - now)
+
+    def _follow(self, limit: int, now: float, *, may_rise: bool) -> None:
+        """Allow as many slots as an answer says, less the headroom, and always one."""
+        slots = min(max(1, limit - self._headroom), self._cap)
+        if slots < self._slots:
+            self._lower(slots, now)
+        elif may_rise:
+            self._slots = slots
+
+    def _try(self, now: float, answer: Answer) -> None:
+        """Find the limit that no answer tells: one slot more a round trip, half of them at a 429.
+
+        A number of slots that were never all in use is not proven, and does not grow.
+        """
+        if answer.error_code == CONCURRENCY_LIMIT:
+            self._lower(max(1, self._slots // 2), now)
+        elif self._was_full and answer.verdict in _DONE:
+            self._proven += 1
+            if self._proven >= self._slots < min(_DOCUMENTED_LIMIT - self._headroom, self._cap):
+                self._change(self._slots + 1)
+
+    def _lower(self, slots: int, now: float) -> None:
+        self._change(slots)
+        self._lowered_at = now
+
+    def _change(self, slots: int) -> None:
+        self._slots, self._was_full, self._proven = slots, False, 0
 
 
 def _pause_of(answer: Answer) -> float:
-    """Give the seconds that an answer asks to wait before the next request."""
+    """Return the seconds that an answer asks to wait before the next request."""
     if answer.verdict is not Verdict.WAIT:
         return 0.0
-    spent = number_in(answer.headers, "ratelimit-remaining") == 0
-    reset = number_in(answer.headers, "ratelimit-reset") if spent else None
-    asked = number_in(answer.headers, "Retry-After") or reset
+    is_spent = number_in(answer.headers, "ratelimit-remaining") == 0
+    reset = seconds_in(answer.headers, "ratelimit-reset") if is_spent else None
+    asked = retry_after_in(answer.headers) or reset
     return asked or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
-
-
-def number_in(headers: Mapping[str, str], name: str) -> float | None:
-    """Read a header that is a number, or None where it is absent, a date or nonsense."""
-    try:
-        number = float(headers.get(name, ""))
-    except ValueError:  # absent, or a Retry-After that is a date
-        return None
-    return number if 0 <= number < float("inf") else None

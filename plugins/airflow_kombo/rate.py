@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from math import inf
 from typing import Final
 
-from airflow_kombo.pacing import number_in
+from airflow_kombo.limit_headers import number_in, seconds_in
 
 _ROUNDING_SECONDS: Final = 1.0
-"""`ratelimit-reset` comes in whole seconds."""
+"""`ratelimit-reset` comes in whole seconds: a 0 is less than one, and no window is shorter."""
+_COUNTS: Final = ("limit", "remaining")
 _OBSERVED_SECONDS: Final = 0.5
 _OBSERVED_REQUESTS: Final = 5
 """How much of a window is looked at before a lane's share is judged anew."""
@@ -39,13 +40,14 @@ class RateLimit:
         self._mark: tuple[float, int, float] | None = None
 
     def pause(self, now: float) -> float:
-        """Give the seconds until the next request may be sent."""
+        """Return the seconds until the next request may be sent."""
         if self._window and now >= self._resets_at:
-            self._left, self._mark = self._limit, None
+            # Everybody may send once a window: without an answer a share is never judged anew.
+            self._left, self._mark = max(self._limit, 1 / self._share), None
+            self._next_at = min(self._next_at, now)
             self._resets_at += self._window * (1 + (now - self._resets_at) // self._window)
-        if self._left * self._share < 1:
-            return self._resets_at - now
-        return max(0.0, self._next_at - now)
+        opens_at = self._next_at if self._left >= 1 / self._share else self._resets_at
+        return max(0.0, min(opens_at, self._resets_at) - now)
 
     def sent(self, now: float) -> int:
         """Note a request, and give its number."""
@@ -59,10 +61,11 @@ class RateLimit:
 
     def heard(self, now: float, number: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to a request."""
-        told = [number_in(headers, f"ratelimit-{name}") for name in ("limit", "remaining", "reset")]
-        if None in told:
+        limit, remaining = (number_in(headers, f"ratelimit-{name}") for name in _COUNTS)
+        reset = seconds_in(headers, "ratelimit-reset")
+        if limit is None or remaining is None or reset is None or limit < 1:
             return
-        limit, remaining, reset = (value or 0.0 for value in told)
+        remaining, reset = min(remaining, limit), max(reset, _ROUNDING_SECONDS)
         self._limit, self._window = limit, max(self._window, reset)
         if now + reset >= self._resets_at + _ROUNDING_SECONDS:  # a window that we did not know of
             self._resets_at, self._mark = now + reset, None
