@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from typing import Final, Literal, cast
 
-from jinja2 import (
-    Environment,
-    StrictUndefined,
-    Template,
-    TemplateError,
-    UndefinedError,
-    meta,
-    nodes,
-)
+from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError, meta, nodes
+from jinja2.exceptions import SecurityError
 from pydantic import BaseModel, ConfigDict
 
 from airflow_kombo.keys import Row
-from airflow_kombo.values import FORMATS, is_missing, plain, text_of
+from airflow_kombo.sandbox import LARGEST, Sandbox
+from airflow_kombo.values import FORMATS, UnwritableError, is_missing, plain, text_of
 
 ROW_FAULTS: Final = (
     ArithmeticError,
     AttributeError,
     LookupError,
+    RecursionError,
     TemplateError,
     TypeError,
     ValueError,
 )
 """What a template of the deployment's may raise over a value that it did not expect."""
-_JINJA: Final = Environment(
-    autoescape=False,  # noqa: S701 - the text goes into JSON; an ATS escapes what it shows
+_FORBIDDEN: Final = (
+    "its template does what none may: it reads Python's internals, changes a value, or makes"
+    f" something of more than {LARGEST} characters or items from a number: change the mapping"
+)
+_JINJA: Final = Sandbox(
+    autoescape=False,  # the text goes into JSON; an ATS escapes what it shows
     undefined=StrictUndefined,
     finalize=lambda value: value if isinstance(value, StrictUndefined) else text_of(value),
 )
@@ -64,11 +63,12 @@ class Column(Declared):
 class TemplateText:
     """A Jinja template over a row's columns.
 
-    :raises TemplateError: if it is none.
+    :raises TemplateError: if it is none, or is more than a mapping's template may be.
     """
 
     def __init__(self, source: str) -> None:
         tree = _JINJA.parse(source)
+        _JINJA.check(tree)
         self.columns = meta.find_undeclared_variables(tree)
         self._template: Template = _JINJA.from_string(source)
         self._pieces = _pieces_of(tree)
@@ -94,6 +94,8 @@ class TemplateText:
             return self._template.render(known)
         except UndefinedError:
             return None
+        except SecurityError:  # its own text may quote the row
+            raise UnwritableError(_FORBIDDEN) from None
 
 
 def _pieces_of(tree: nodes.Template) -> list[nodes.TemplateData | nodes.Name] | None:

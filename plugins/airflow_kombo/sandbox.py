@@ -1,0 +1,154 @@
+"""What a mapping's templates may do: read a row, and write a text of a bounded size from it.
+
+Jinja's sandbox keeps a template away from Python's internals. It leaves open how much a template
+computes: a text may be repeated a billion times, a number raised to a power of millions, a loop put
+into a loop. These limits stop a mistake before it takes a worker's memory or an hour of its time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import TemplateError, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+if TYPE_CHECKING:
+    from jinja2.runtime import Context
+
+LARGEST: Final = 1_000
+"""The largest size that a template may ask for: characters, items, digits, repetitions."""
+
+_STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign, nodes.AssignBlock)
+_GLOBALS: Final = frozenset({"range", "dict"})
+"""What a template has beside the row. Jinja's others make random text, or carry text that doubles
+from one turn of a loop to the next."""
+_SIZED_FILTERS: Final = ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap")
+_SIZED_METHODS: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "to_bytes", "zfill"})
+_UNCHANGING: Final = frozenset({str, int, float, Decimal, date, datetime})
+_WIDE_PERCENT: Final = re.compile(r"%(?:\([^)]*\))?[^a-zA-Z%(]*?(?:\*|\d{4,})")
+_WIDE_FORMAT: Final = re.compile(r"\{[^{}]*[:!][^{}]*(?:\d{4,}|\{)")
+"""A width of four digits, or one that is computed."""
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, with limits on what a template computes."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.globals = {name: self.globals[name] for name in _GLOBALS} | {"range": _range}
+        self.filters |= {name: _sized(self.filters[name]) for name in _SIZED_FILTERS}
+        self.filters["format"] = _formatted(self.filters["format"])
+
+    def check(self, tree: nodes.Template) -> None:
+        """Check what can be known of a template before a row is read.
+
+        :raises TemplateError: if it has statements that a mapping does not need, or names one of
+            Python's internals.
+        """
+        for statement in tree.find_all(nodes.Stmt):
+            if not isinstance(statement, _STATEMENTS):
+                raise TemplateError(f"{{% {_name(statement)} %}} is not for a mapping")
+        for loop in tree.find_all(nodes.For):
+            if loop.recursive or loop.find(nodes.For):
+                raise TemplateError("a loop in a loop is for the query, and not for a mapping")
+        for access in tree.find_all(nodes.Getattr):
+            if access.attr.startswith("__"):
+                raise TemplateError(f"{access.attr} is Python's own, and not for a mapping")
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Return whether an attribute may be read: none that is private, none that changes it."""
+        if type(obj) in _UNCHANGING:  # Jinja looks for much that they cannot be: 1 µs a time
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Compute, unless the result would be too large."""
+        if operator == "%":
+            _check_format(left, _WIDE_PERCENT)
+        elif operator == "**":
+            _check_power(left, right)
+        else:
+            _check_repetition(left, right)
+            _check_repetition(right, left)
+        return super().call_binop(context, operator, left, right)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Return a method that formats in the sandbox, if this is one that formats."""
+        wrapped = super().wrap_str_format(value)
+        if wrapped:
+            _check_format(value.__self__, _WIDE_FORMAT)
+        return wrapped
+
+    def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Call a method, unless it would make something too large."""
+        if getattr(called, "__name__", None) in _SIZED_METHODS:
+            _check_sizes(args, kwargs)
+        return super().call(context, called, *args, **kwargs)
+
+
+def _name(statement: nodes.Stmt) -> str:
+    return type(statement).__name__.lower()
+
+
+def _range(*args: int) -> range:
+    made = range(*args)
+    if made[LARGEST:]:
+        raise SecurityError
+    return made
+
+
+def _sized(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a filter refuse large numbers behind the value that it filters."""
+    first = 2 if hasattr(filter_, "jinja_pass_arg") else 1
+
+    @wraps(filter_)
+    def sized(*args: Any, **kwargs: Any) -> Any:
+        _check_sizes(args[first:], kwargs)
+        return filter_(*args, **kwargs)
+
+    return sized
+
+
+def _formatted(filter_: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(filter_)
+    def formatted(value: Any, *args: Any, **kwargs: Any) -> Any:
+        _check_format(value, _WIDE_PERCENT)
+        return filter_(value, *args, **kwargs)
+
+    return formatted
+
+
+def _check_sizes(args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, int):
+            _check_size(value)
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST:
+        raise SecurityError
+
+
+def _check_repetition(text: Any, times: Any) -> None:
+    if isinstance(text, (str, bytes, list, tuple)) and isinstance(times, int):
+        _check_size(len(text) * times)
+
+
+def _check_power(base: Any, exponent: Any) -> None:
+    if isinstance(base, int) and isinstance(exponent, int):
+        _check_size(
+            (base.bit_length() - 1) * exponent // 3
+        )  # a digit has a little more than 3 bits
+
+
+def _check_format(text: Any, wide: re.Pattern[str]) -> None:
+    if isinstance(text, str) and wide.search(text):
+        raise SecurityError
