@@ -7,6 +7,8 @@ from itertools import product
 
 import pytest
 from harness import DAY, delivery
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from report_rows import FAILED, RUN, add_rows, fill_ledger, record
 from sqlalchemy import MetaData, Table, func, insert, inspect, select
 
@@ -156,6 +158,65 @@ def test_an_export_has_every_row_and_no_formula(warehouse, tables):
     assert {"'=cmd()", "'@x", "'+1", "r1"} <= {row["result_id"] for row in cells}
     assert not [cell for row in cells for cell in row.values() if cell[:1] in tuple("=+-@")]
     assert {row["updated_at"] for row in cells} == {"2026-11-03T12:00:00+00:00"}
+
+
+SKIPPED = " \t\r\n\x01\x0b\x1f\xa0\u200b\u3000\ufeff"
+FORMULA = tuple("=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}")
+HOSTILE_TEXT = st.text(st.sampled_from([*SKIPPED, *FORMULA, *"\"';,|a1"]), max_size=12) | st.text(
+    st.characters(exclude_characters="\x00")  # the csv module of Python 3.10 reads none
+)
+
+
+def lines_of(*cells):
+    return "".join(as_csv([[cells]])).split("\r\n", 1)[1]
+
+
+def toggling(text, delimiter):
+    """Read a line as programs do to which each quote begins or ends a quotation."""
+    cells, is_quoted = [""], False
+    for char in text:
+        is_quoted ^= char == '"'
+        if char in (delimiter, "\n", "\r") and not is_quoted:
+            cells.append("")
+        elif char != '"':
+            cells[-1] += char
+    return cells
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
+@example(["a;=1+1"])
+@example(['a;"=1+1&"'])
+@example(['";=1+1'])
+@example(["\t=1", "\r", "\n@x", ";\t-1"])
+@example(["\xa0=1", "\ufeff+1", "\x01@a", '"=1'])
+@example(["a\n=1", "a\r\n;  =1", "a\t'=1", 'x""\n""=1'])
+def test_no_spreadsheet_finds_a_formula_in_an_export(cells):
+    """Whether a cell ends at commas, semicolons or tabs, none of what is found begins a formula."""
+    written = lines_of("day", *cells, "end")
+    for delimiter in ",;\t":
+        read = [*csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)]
+        found = [cell for line in read for cell in line]
+        for cell in found + toggling(written, delimiter):
+            assert not cell.lstrip(SKIPPED).startswith(FORMULA), (delimiter, written)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
+def test_an_export_keeps_every_text(cells):
+    """Read back with commas, a cell is what it was, but for an apostrophe before a formula."""
+    (line,) = csv.reader(io.StringIO(lines_of(*cells), newline=""), strict=True)
+    assert [cell.replace("'", "") for cell in line] == [cell.replace("'", "") for cell in cells]
+    tame = [cell for cell in cells if not set(cell) & {*FORMULA, *"\t\r\n\uff0d\uff20"}]
+    assert [cell for cell in line if cell in tame] == [cell for cell in cells if cell in tame]
+
+
+def test_every_cell_is_in_quotes():
+    """Numbers, empty cells and the columns' names are quoted as texts are."""
+    header, line, end = "".join(as_csv([[(None, 7, "a", ["b", "-c"], DAY)]])).split("\r\n")
+    assert (line, end) == ('"","7","a","b;\' -c","2026-11-03"', "")
+    assert header.startswith('"assessment_date","integration_id"')
+    assert all(cell[0] == cell[-1] == '"' for cell in header.split(","))
 
 
 def test_the_page_cannot_write(warehouse, tables):
