@@ -2,17 +2,22 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 import sys
+from base64 import urlsafe_b64encode
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import quote_from_bytes
 
 import httpx
 import pytest
 from harness import DAY, delivery
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from report_rows import LOG, RUN, SCRIPT, add_rows, fill_ledger
 from sqlalchemy import create_engine, update
 
@@ -21,12 +26,17 @@ from airflow_kombo.operator import KomboResultLinkOperator
 from airflow_kombo.report import app as app_module
 from airflow_kombo.report.chart import HEIGHT, chart
 from airflow_kombo.report.overview import overview
+from airflow_kombo.report.places import Place
 from airflow_kombo.report.reading import EngineOfConnection, Settings, Warehouse
+from airflow_kombo.report.rows import Asked
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.tables import Tables
 
 AT_ONE = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
 PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon"]
+
+
+RELATIVE = re.compile(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.kombo)")
 
 
 RELATIVE = re.compile(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.kombo)")
@@ -87,6 +97,13 @@ def client(tmp_path_factory):
     engine.dispose()
 
 
+@pytest.fixture
+def site(warehouse, tables):
+    """Give the page over a ledger of each kind."""
+    fill_ledger(warehouse, tables)
+    return Browser(lambda: warehouse, tables)
+
+
 def address(result_id, integration_id="workday:one"):
     key = delivery(result_id, integration_id=integration_id, target_id=f"c-{result_id}").key
     return "/row?" + "&".join(f"{name}={value}" for name, value in key.columns.items())
@@ -133,8 +150,44 @@ def test_nothing_from_the_warehouse_is_markup(client):
     for path in [*PAGES, address("failed"), address("warned")]:
         html = client.get(path).text
         assert SCRIPT not in html
-        assert "javascript:" not in html
-    assert SCRIPT in Document(client.get(address("failed")).text).text
+        assert not [found for found in Document(html).all("href") if "script:" in found]
+    text = Document(client.get(address("failed")).text).text
+    assert SCRIPT in text
+    assert "javascript:alert(1)" in text
+
+
+@pytest.mark.parametrize(
+    "log_url",
+    [
+        "http://[", "https://[::1", "http://", "https:///logs/1", "//app.kombo.dev/logs/1",
+        "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "\x01javascript:a",
+        "data:text/html,x", "n/a (see Slack)", "<b>http://a.example</b>", "http:kombo", "ü" * 2_000,
+    ],
+    ids=lambda log_url: ascii(log_url[:25]),
+)  # fmt: skip
+def test_a_log_url_that_is_no_address_is_text(warehouse, tables, log_url):
+    """What a browser cannot open, or must not, is shown as text on every page, and is no link."""
+    fill_ledger(warehouse, tables)
+    with warehouse.begin() as connection:
+        connection.execute(update(tables.links).values(log_url=log_url))
+        connection.execute(update(tables.attempts).values(log_url=log_url))
+    site = Browser(lambda: warehouse, tables)
+    for path in ("/", address("unknown")):
+        response = site.get(path)
+        page = Document(response.text)
+        assert response.status_code == 200
+        assert "noreferrer" not in page.all("rel")
+        assert log_url.split()[0][:90] in page.text
+        assert all(RELATIVE.match(found) for found in page.all("href"))
+
+
+def test_a_ledger_of_ancient_days(warehouse, tables):
+    """Thirty days that begin before the first day of all are shown as far as there are days."""
+    add_rows(warehouse, tables, ("r1", 0, "failed"))
+    with warehouse.begin() as connection:
+        connection.execute(update(tables.links).values(assessment_date=date(1, 1, 2)))
+    page = Document(Browser(lambda: warehouse, tables).get("/").text)
+    assert "0001-01-02" in page.text
 
 
 def test_no_script_or_style_is_in_a_page(client):
@@ -158,9 +211,7 @@ def test_every_address_is_relative(client):
     for path in [*PAGES, address("unknown")]:
         page = Document(client.get(path).text)
         for found in page.all("href") + page.all("src") + page.all("action"):
-            assert re.match(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.)", found), (
-                found
-            )
+            assert RELATIVE.match(found), found
 
 
 def test_the_parts_have_names_for_a_screen_reader(client):
@@ -206,6 +257,75 @@ def test_what_cannot_be_shown_is_said_on_a_page(client, path, status, told):
     """A mistake in an address gets a page with a way out."""
     response = client.get(path)
     assert (response.status_code, told in Document(response.text).text) == (status, True)
+
+
+NUMBERS = [
+    "0", "-1", "1e400", "nan", "2147483648", "9" * 400, "9" * 5_000, "\u0663\uff13", "0001-01-01",
+    "9999-12-31", "10000-01-01", "-2026-11-03", "2026-02-30", "\uff12026-11-03", "1e18", "\x00",
+    "a\x00", " ", "%", "\N{PILE OF POO}",
+]  # fmt: skip
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(NUMBERS),
+    st.lists,
+    max_leaves=6,
+)
+CURSORS = st.one_of(
+    st.lists(JSON, min_size=5, max_size=5).map(json.dumps),
+    st.tuples(st.sampled_from([None, *NUMBERS]), *[st.text()] * 4).map(json.dumps),
+    JSON.map(json.dumps),
+    st.sampled_from(["[" * 5_000, "[" + "9" * 5_000 + "]", '["\\ud800","a","b","c","d"]']),
+).map(lambda text: urlsafe_b64encode(text.encode()).decode().rstrip("="))
+VALUES = st.one_of(
+    st.text().map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.binary(max_size=20),
+    (st.sampled_from(NUMBERS) | CURSORS).map(str.encode),
+).map(lambda value: quote_from_bytes(value, safe=""))
+PARAMETERS = [*Asked.model_fields, *delivery().key.columns, "page", "size"]
+ADDRESSES = st.tuples(
+    st.sampled_from(["/", "/rows", "/rows.csv", "/row"]),
+    st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
+).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
+TOLD = {200, 400, 404, 422}
+
+
+@settings(
+    deadline=None,
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(asked=ADDRESSES)
+@example(asked="/rows?after=" + "W1tb" * 10_000)  # [[[...
+@example(asked="/rows?before=W251bGwsIlx1MDAwMCIsImIiLCJjIiwiZCJd")  # [null, NUL, "b", "c", "d"]
+@example(asked=f"/rows?dag_run_id=x&map_index={10**400}")
+def test_no_address_is_an_error_of_the_server(site, asked):
+    """Whatever an address holds, it is shown, or not found, or the page says what to correct."""
+    response = site.get(asked)
+    assert response.status_code in TOLD
+    if response.status_code != 200:
+        assert Document(response.text).all("role").count("alert") == 1
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda value: ascii(value[:22]))
+def test_no_number_in_an_address_is_an_error_of_the_server(site, value):
+    """Each parameter takes numbers and days far out, other digits and control characters."""
+    escaped = quote_from_bytes(value.encode(), safe="")
+    texts = {"q", "error_code", "integration", "dag_id", "task_id"}
+    for names in ([*texts], *([name] for name in Asked.model_fields if name not in texts)):
+        given = "&".join(f"{name}={escaped}" for name in names)
+        assert site.get(f"/rows?dag_run_id=manual__1&{given}").status_code in TOLD, given
+    key = "&".join(f"{name}={escaped}" for name in delivery().key.columns)
+    assert site.get(f"/row?{key}").status_code in TOLD
+
+
+def test_a_cursor_that_was_cut_or_forged_is_told(site):
+    """A place in the list that is not one of ours is a page with a way out, cut wherever it was."""
+    assert site.get("/rows").status_code == 200
+    token = Place(day=DAY, key=delivery("r1").key).token
+    assert site.get(f"/rows?after={token}").status_code == 200
+    for cut in range(1, len(token)):
+        response = site.get(f"/rows?after={token[:cut]}")
+        assert response.status_code == 400
+        assert "begin at its start" in Document(response.text).text
 
 
 def test_before_the_first_run(warehouse):

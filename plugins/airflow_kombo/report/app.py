@@ -19,7 +19,7 @@ from airflow_kombo.report.access import permission
 from airflow_kombo.report.chart import chart
 from airflow_kombo.report.export import as_csv
 from airflow_kombo.report.overview import overview
-from airflow_kombo.report.places import NoPlaceError, Sort
+from airflow_kombo.report.places import Id, NoPlaceError, Sort
 from airflow_kombo.report.reading import (
     SECTION,
     EngineOfConnection,
@@ -132,10 +132,10 @@ def _batches(asked: Asked, warehouse: Warehouse) -> Iterator[Any]:
 
 @router.get("/row")
 def show_row(
-    integration_id: str,
-    target_type: str,
-    target_id: str,
-    result_id: str,
+    integration_id: Id,
+    target_type: Id,
+    target_id: Id,
+    result_id: Id,
     warehouse: _Warehouse,
 ) -> HTMLResponse:
     """Show one row with every attempt."""

@@ -249,7 +249,7 @@ def _days(connection: Connection, tables: Tables, last: date) -> dict[date, Coun
 
 
 def _first(last: date) -> date:
-    return last - timedelta(days=DAYS - 1)
+    return max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
 
 
 def _troubles(connection: Connection, tables: Tables, last: date | None) -> list[Trouble]:

@@ -10,9 +10,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from sqlalchemy import Column, ColumnElement, Row, Table, and_, literal, tuple_
 
 from airflow_kombo.errors import KomboError
@@ -21,6 +21,16 @@ from airflow_kombo.tables import KEY
 
 Sort = Literal["newest", "oldest", "integration"]
 """How rows are sorted."""
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:  # PostgreSQL's text has none, and refuses even to look for one
+        raise ValueError("must not hold a NUL")
+    return text
+
+
+Id = Annotated[str, AfterValidator(_storable)]
+"""A text of an address that may be looked for in a database."""
 
 
 class NoPlaceError(KomboError):
@@ -54,8 +64,8 @@ class Place(BaseModel):
         """
         try:
             day, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-            return cls(day=day, key=LinkKey(*key))
-        except (ValueError, TypeError, ValidationError):
+            return cls(day=day, key=LinkKey(*map(_storable, key)))
+        except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
             raise NoPlaceError(
                 "This address names a place in the list that cannot be read: begin at its start."
             ) from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from airflow_kombo.errors import Status, TargetType
 from airflow_kombo.models import LinkKey
-from airflow_kombo.report.places import Place, Sort, parts_of
+from airflow_kombo.report.places import Id, Place, Sort, parts_of
 from airflow_kombo.tables import KEY, Tables
 
 PAGE_ROWS: Final = 50
@@ -55,7 +55,9 @@ def _none_if_empty(value: object) -> object:
     return value.strip() or None if isinstance(value, str) else value
 
 
-_Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
+_Text = Annotated[Id | None, BeforeValidator(_none_if_empty)]
+_MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
+"""What the column of a task's map index holds."""
 
 
 class Asked(BaseModel):
@@ -76,7 +78,7 @@ class Asked(BaseModel):
     dag_id: _Text = None
     dag_run_id: _Text = None
     task_id: _Text = None
-    map_index: Annotated[int | None, BeforeValidator(_none_if_empty)] = None
+    map_index: Annotated[_MapIndex | None, BeforeValidator(_none_if_empty)] = None
     sort: Sort = "newest"
     after: _Text = None
     before: _Text = None

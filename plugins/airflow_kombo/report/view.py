@@ -30,9 +30,13 @@ def _number(number: int) -> str:
 
 
 def _web(address: object) -> str | None:
-    """Give an address that a browser may open; an answer may hold anything."""
+    """Return an address that a browser may open, or None; an answer may hold anything."""
     text = str(address or "")
-    return text if urlsplit(text).scheme in {"http", "https"} else None
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as an IPv6 address without its bracket
+        return None
+    return text if parts.scheme in {"http", "https"} and parts.netloc else None
 
 
 def _query(**asked: object) -> str:
