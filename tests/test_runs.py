@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from harness import all_of, by_result, delivery
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from airflow_kombo.errors import LedgerError, Status
 from airflow_kombo.ledger import Ledger
@@ -88,6 +88,61 @@ def test_a_run_that_ended_with_rows_in_doubt_is_silent_for_ever(runs):
     runs.finish("old", {"planned": 1}, "the ledger was gone")
     assert runs.silent("new") == {"old": float("inf")}
     assert runs.settle(["old"]) == 1
+
+
+def claimed_and_dead(runs, rows=3):
+    """Claim rows for a run that then falls silent for ever."""
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(rows)]
+    Ledger(runs.engine, runs.tables).claim("old", deliveries)
+    silence(runs, "old", 61)
+
+
+def told(runs):
+    """Give the status of each row, and of its attempt."""
+    attempts = {one.result_id: one.status for one in all_of(runs.engine, runs.tables.attempts)}
+    links = by_result(runs.engine, runs.tables)
+    return {name: (link.status, attempts[name]) for name, link in sorted(links.items())}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("held", ["links", "attempts"])
+def test_a_row_that_somebody_holds_is_left_for_the_next_run(runs, held):
+    """The others are settled now; the held one later, its row and its attempt together."""
+    claimed_and_dead(runs)
+    table = getattr(runs.tables, held)
+    with runs.engine.begin() as somebody:
+        somebody.execute(select(table).where(table.c.result_id == "r1").with_for_update())
+        assert runs.settle(["old"]) == 2
+        assert told(runs) == {
+            "r0": ("unknown", "unknown"),
+            "r1": ("sending", None),
+            "r2": ("unknown", "unknown"),
+        }
+    assert runs.silent("new") == {"old": float("inf")}
+    assert runs.settle(["old"]) == 1
+    assert set(told(runs).values()) == {("unknown", "unknown")}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_a_run_that_somebody_holds_is_left_for_the_next_run(runs):
+    """A run whose own row is in an open transaction may be claiming: nothing of it is settled."""
+    claimed_and_dead(runs)
+    table = runs.tables.runs
+    with runs.engine.begin() as somebody:
+        somebody.execute(select(table).where(table.c.run_id == "old").with_for_update())
+        assert runs.settle(["old"]) == 0
+    assert runs.settle(["old"]) == 3
+
+
+def test_an_attempt_whose_row_has_moved_on_is_settled_by_itself(runs):
+    """A row that a person sent on by hand stays as it is; its attempt is `unknown` all the same."""
+    claimed_and_dead(runs)
+    links = runs.tables.links
+    with runs.engine.begin() as connection:
+        moved = update(links).where(links.c.result_id == "r1")
+        connection.execute(moved.values(status="retryable"))
+    assert runs.settle(["old"]) == 2
+    assert told(runs)["r1"] == ("retryable", "unknown")
 
 
 def test_a_run_without_rows_in_doubt_is_nobodys_business(runs):

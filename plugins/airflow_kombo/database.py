@@ -15,33 +15,76 @@ from sqlalchemy import (
     and_,
     event,
     exc,
-    func,
-    literal_column,
     or_,
-    select,
-    true,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from airflow_kombo.errors import LedgerError
+from airflow_kombo.errors import LedgerError, RowsHeldError
 
 _SQLITE_BUSY_MILLISECONDS: Final = 60_000
 """How long a writer waits for another process's transaction."""
 _IN_EACH_OTHERS_WAY: Final = frozenset({"40001", "40P01"})
 """SQL's states for transactions that could not be put in an order, or waited for each other."""
+_HELD: Final = "55P03"
+"""PostgreSQL's state for a lock that was not had within `lock_timeout`."""
+_PASSING: Final = frozenset({"08", "40", "53", "55", "57"})
+"""Classes of SQL's states that say nothing against a statement: it may succeed the next time."""
+_STATE_OF_MYSQL: Final = {1205: _HELD, 1213: "40P01"}
 _RACES: Final = 8
 """How often a transaction that lost a race against another run's is tried again."""
 
-_WAYS_TO_READ_A_TABLE: Final = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
-_BY_KEY: Final = select(
-    *(
-        func.set_config(literal_column(f"'{way}'"), literal_column("'off'"), true())
-        for way in _WAYS_TO_READ_A_TABLE
-    )
-)
+_LOCK_TIMEOUT: Final = "5s"
+"""How long a transaction that writes waits for a lock of somebody else's."""
+_LOCK_TIMEOUT_OF_READING: Final = "60s"
+"""How long a query waits: its table may be loaded anew at that moment."""
+_IDLE_TIMEOUT: Final = "60s"
+"""After which the server ends a transaction of ours whose worker has stopped, or is cut off."""
+_REACHING_POSTGRESQL: Final = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's parameters: a server that is gone is noticed within a minute, not in hours."""
 
 Result = TypeVar("Result")
+
+
+def _settings(lock_timeout: str, *switched_off: str) -> str:
+    """Build the statement that says how a transaction on PostgreSQL goes.
+
+    Its settings end with the transaction: a pooler (PgBouncer) gives the session to others then.
+    What the user, the role or the database sets is kept, unless it would lose a claim in a crash.
+    """
+    durable = "current_setting('synchronous_commit')"
+    settings = {
+        "synchronous_commit": f"CASE {durable} WHEN 'remote_apply' THEN {durable} ELSE 'on' END",
+        "lock_timeout": _unless_set("lock_timeout", lock_timeout),
+        "idle_in_transaction_session_timeout": _unless_set(
+            "idle_in_transaction_session_timeout", _IDLE_TIMEOUT
+        ),
+        **dict.fromkeys(switched_off, "'off'"),
+    }
+    calls = (f"set_config('{name}', {value}, true)" for name, value in settings.items())
+    return f"SELECT {', '.join(calls)}"
+
+
+def _unless_set(name: str, value: str) -> str:
+    current = f"current_setting('{name}')"
+    return f"CASE {current} WHEN '0' THEN '{value}' ELSE {current} END"
+
+
+_WRITING: Final = _settings(_LOCK_TIMEOUT)
+_READING: Final = _settings(_LOCK_TIMEOUT_OF_READING)
+_BY_KEY: Final = _settings(_LOCK_TIMEOUT, "enable_seqscan", "enable_hashjoin", "enable_mergejoin")
+"""For a transaction that finds rows by key, by an index from its beginning to its end.
+
+Of a table that grows from nothing in one night PostgreSQL has no statistics, and would read all of
+it for a few dozen rows: 8 ms of its time a batch at 20,000 rows, and twice that at 40,000.
+"""
 
 
 class RaceLostError(Exception):
@@ -71,18 +114,29 @@ def in_utc(moment: datetime) -> datetime:
 
 
 def prepare(engine: Engine) -> Engine:
-    """Make an engine's transactions real, its writers patient and its errors discreet.
+    """Make an engine's transactions real and durable, its waits finite and its errors discreet.
 
     SQLite's driver opens a transaction only at the first write, and then two writers that have both
     read before deadlock. `BEGIN IMMEDIATE` makes the second wait instead: SQLAlchemy's own recipe.
     """
     engine.hide_parameters = True
+    if engine.dialect.driver in {"psycopg", "psycopg2"}:
+        event.listen(engine, "do_connect", _notice_a_lost_server)
     if engine.dialect.driver == "psycopg":
         event.listen(engine, "connect", _plan_anew)
+    if engine.dialect.name == "postgresql":
+        event.listen(engine, "begin", _set_for_the_transaction)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", _begin_immediate)
     return engine
+
+
+def _notice_a_lost_server(
+    _dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]
+) -> None:
+    for name, value in _REACHING_POSTGRESQL.items():
+        parameters.setdefault(name, value)
 
 
 def _plan_anew(connection: Any, _record: object) -> None:
@@ -97,6 +151,14 @@ def _plan_anew(connection: Any, _record: object) -> None:
 def _leave_transactions_to_us(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {_SQLITE_BUSY_MILLISECONDS}")
+    # A commit survives a power failure, in every mode of the journal, however SQLite was built.
+    connection.execute("PRAGMA synchronous = EXTRA")
+
+
+def _set_for_the_transaction(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    writes = _BY_KEY if options.get("finds_by_key") else _WRITING
+    connection.exec_driver_sql(_READING if options.get("reads_only") else writes)
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -110,6 +172,7 @@ def transaction(engine: Engine, doing: str, *, reads_only: bool = False) -> Iter
 
     :param reads_only: Whether SQLite may let others write meanwhile.
 
+    :raises RowsHeldError: if somebody else's transaction held a lock for longer than we wait.
     :raises LedgerError: that says what could not be done and why, without any parameter.
     """
     options = {"reads_only": reads_only}
@@ -125,26 +188,16 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
 
     :raises LedgerError: as `transaction` does, and when the race is lost again and again.
     """
+    finding = engine.execution_options(finds_by_key=True)
     for _ in range(_RACES):
         with (
             suppress(RaceLostError),
             _as_ledger_error(doing),
             _as_lost_race(),
-            engine.begin() as connection,
+            finding.begin() as connection,
         ):
-            _find_by_key(connection)
             return work(connection)
     raise LedgerError(f"The warehouse could not {doing}: {_RACES} times another run was faster.")
-
-
-def _find_by_key(connection: Connection) -> None:
-    """Have PostgreSQL use its indexes from here to the end of the transaction.
-
-    Of a table that grows from nothing in one night it has no statistics, and would read all of it
-    for a few dozen rows: 8 ms of its time a batch at 20,000 rows, and twice that at 40,000.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.execute(_BY_KEY)
 
 
 @contextmanager
@@ -154,7 +207,7 @@ def _as_lost_race() -> Iterator[None]:
     except exc.IntegrityError:
         raise RaceLostError from None
     except exc.OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) not in _IN_EACH_OTHERS_WAY:
+        if _state_of(error) not in _IN_EACH_OTHERS_WAY:
             raise
         raise RaceLostError from None
 
@@ -164,7 +217,22 @@ def _as_ledger_error(doing: str) -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
-        raise LedgerError(f"The warehouse could not {doing}: {cause_of(error)}") from None
+        kind = RowsHeldError if _state_of(error) == _HELD else LedgerError
+        raise kind(f"The warehouse could not {doing}: {cause_of(error)}") from None
+
+
+def _state_of(error: exc.SQLAlchemyError) -> str | None:
+    """Return SQL's state of an error, by whatever name its driver has for it."""
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    number = next(iter(getattr(original, "args", ())), None)
+    return state or (_STATE_OF_MYSQL.get(number) if isinstance(number, int) else None)
+
+
+def is_passing(error: exc.SQLAlchemyError) -> bool:
+    """Return whether the same statement may succeed later: a lock, a lost connection."""
+    lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    return lost or (_state_of(error) or "")[:2] in _PASSING
 
 
 def cause_of(error: exc.SQLAlchemyError) -> str:

@@ -184,6 +184,10 @@ class LedgerError(KomboError):
     """The ledger cannot be written now, so nothing may be sent."""
 
 
+class RowsHeldError(LedgerError):
+    """Somebody else's open transaction holds a row, or a table, for longer than we wait for it."""
+
+
 class RunStoppedError(KomboError):
     """The run was told to end before it had tried every row; the next one goes on."""
 

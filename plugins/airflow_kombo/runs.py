@@ -5,19 +5,36 @@ All times are the database's: the clocks of two workers may differ by more than 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from statistics import median
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, and_, bindparam, func, insert, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from airflow_kombo.database import in_utc, transaction, utc_now
+from airflow_kombo.bulk import Bulk
+from airflow_kombo.database import RaceLostError, in_race, in_utc, transaction, utc_now
 from airflow_kombo.errors import LedgerError, Status
-from airflow_kombo.tables import COUNTED, Tables
+from airflow_kombo.tables import COUNTED, KEY, Tables
+
+log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 10.0
 """How often a living run renews its heartbeat."""
@@ -30,7 +47,7 @@ _TASK: Final = ("dag_id", "task_id", "map_index")
 _UNCOUNTED: Final = dict.fromkeys(("planned", *COUNTED))
 """A dead run's last word on its rows is not an account of them."""
 
-_IN_DOUBT: Final = {
+_UNHEARD: Final = {
     "status": Status.UNKNOWN.value,
     "error_code": "run_died",
     "error_message": "The run that sent it ended before its answer was recorded. Look it up in"
@@ -135,7 +152,7 @@ class Runs:
         query = select(
             runs.c.run_id, runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now")
         ).where(runs.c.run_id.in_(in_doubt), runs.c.run_id != run_id)
-        with transaction(self.engine, "look for dead runs") as connection:
+        with transaction(self.engine, "look for dead runs", reads_only=True) as connection:
             rows = connection.execute(query).all()
         return {
             row.run_id: inf
@@ -147,22 +164,23 @@ class Runs:
     def settle(self, run_ids: Collection[str]) -> int:
         """Make the `sending` rows of dead runs `unknown` and give their number.
 
-        A run that has renewed its heartbeat in the meantime is left alone.
+        A run that has renewed its heartbeat in the meantime is left alone. So is a row that
+        somebody's open transaction holds: the next run settles it.
         """
-        settled = 0
-        for run_id in sorted(run_ids):
-            with transaction(self.engine, "settle a dead run") as connection:
-                if self._declare_dead(connection, run_id):
-                    settled += self._settle(connection, run_id)
-        return settled
+        return sum(
+            in_race(self.engine, "settle a dead run", partial(self._settle, run_id))
+            for run_id in sorted(run_ids)
+        )
 
     def _declare_dead(self, connection: Connection, run_id: str) -> bool:
         runs = self.tables.runs
         row = connection.execute(
             select(runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now"))
             .where(runs.c.run_id == run_id)
-            .with_for_update()
-        ).one()
+            .with_for_update(skip_locked=True)
+        ).one_or_none()
+        if row is None:  # it is claiming rows, or renewing its heartbeat, or somebody holds it
+            return False
         if row.ended_at:
             return True
         if in_utc(row.now) - in_utc(row.heartbeat_at) < timedelta(seconds=self.dead_after):
@@ -174,18 +192,63 @@ class Runs:
         )
         return True
 
-    def _settle(self, connection: Connection, run_id: str) -> int:
-        links, attempts = self.tables.links, self.tables.attempts
-        connection.execute(
-            update(attempts)
-            .where(attempts.c.run_id == run_id, attempts.c.status.is_(None))
-            .values(_IN_DOUBT)
+    def _settle(self, run_id: str, connection: Connection) -> int:
+        """Settle a dead run's rows, each with its attempt: what is held of one keeps the other."""
+        if not self._declare_dead(connection, run_id):
+            return 0
+        links, attempts = self.tables.links.c, self.tables.attempts.c
+        is_sending = links.status == Status.SENDING.value
+        sending = _InDoubt(self.engine, links.attempts, run_id, is_sending)
+        unanswered = _InDoubt(self.engine, attempts.attempt, run_id, attempts.status.is_(None))
+        # Links before attempts, each in the order of the key: as everybody locks them.
+        locked_links, locked_attempts = sending.lock(connection), unanswered.lock(connection)
+        held = (sending.read(connection) - set(locked_links)) | (
+            unanswered.read(connection) - set(locked_attempts)
         )
-        sending = and_(links.c.run_id == run_id, links.c.status == Status.SENDING.value)
-        settled = connection.execute(
-            update(links).where(sending).values(**_IN_DOUBT, updated_at=utc_now())
-        )
-        return settled.rowcount
+        if held:
+            log.warning("%d rows of the dead run %s are left: others hold them", len(held), run_id)
+        settled = [row for row in locked_links if row not in held]
+        sending.make_unknown(connection, settled, updated_at=utc_now())
+        unanswered.make_unknown(connection, [row for row in locked_attempts if row not in held])
+        return len(settled)
+
+
+class _InDoubt:
+    """The rows of a table whose outcome a run did not record, by key and number of the attempt.
+
+    :param attempt: The column that has the number.
+    :param condition: What the rows of a run that are in doubt have in common.
+    """
+
+    def __init__(
+        self, engine: Engine, attempt: Column[Any], run_id: str, condition: ColumnElement[bool]
+    ) -> None:
+        self._table: Any = attempt.table
+        self._names = (*KEY, attempt.name)
+        self._given = Bulk(engine, [self._table.c[name] for name in self._names])
+        self._condition = and_(self._table.c.run_id == run_id, condition)
+        columns = [self._table.c[name] for name in self._names]
+        self._query = select(*columns).where(self._condition).order_by(*columns)
+
+    def read(self, connection: Connection) -> set[Row[Any]]:
+        """Read all of them, whoever holds them."""
+        return set(connection.execute(self._query))
+
+    def lock(self, connection: Connection) -> Sequence[Row[Any]]:
+        """Lock those that nobody holds."""
+        return connection.execute(self._query.with_for_update(skip_locked=True)).all()
+
+    def make_unknown(self, connection: Connection, rows: Sequence[Row[Any]], **values: Any) -> None:
+        """Write that nobody knows what became of these.
+
+        :raises RaceLostError: on a database that knows no FOR UPDATE, if one was changed meanwhile.
+        """
+        is_one = (self._table.c[name] == self._given.c[name] for name in self._names)
+        statement = update(self._table).where(self._condition, *is_one).values(_UNHEARD | values)
+        asked = [dict(zip(self._names, row, strict=True)) for row in rows]
+        (changed,) = self._given.execute(connection, asked, statement)
+        if changed != len(rows):
+            raise RaceLostError
 
 
 def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:

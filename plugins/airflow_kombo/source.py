@@ -38,12 +38,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database import cause_of, transaction
+from airflow_kombo.database import cause_of, is_passing, transaction
 from airflow_kombo.errors import (
     CHANGED,
     SENT_AGAIN,
     SENT_WHEN_CHANGED,
     ConfigurationError,
+    LedgerError,
     Status,
 )
 from airflow_kombo.keys import Row, assessment_date_of, integration_of
@@ -224,14 +225,13 @@ class QuerySource:
     def _describe(self, query: Select[Any]) -> dict[str, object]:
         """Give the query's columns, each with the database driver's word for its type."""
         try:
-            with self.engine.connect() as connection:
+            with self.engine.execution_options(reads_only=True).connect() as connection:
                 result = connection.execute(query.where(false()))
                 names = list(result.keys())
                 types = [described[1] for described in result.cursor.description]
         except SQLAlchemyError as error:
-            raise ConfigurationError(
-                f"The query for the rows cannot run: {cause_of(error)}"
-            ) from None
+            kind = LedgerError if is_passing(error) else ConfigurationError
+            raise kind(f"The query for the rows cannot run: {cause_of(error)}") from None
         if doubled := [name for name, times in Counter(names).items() if times > 1]:
             raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
         return dict(zip(names, types, strict=True))

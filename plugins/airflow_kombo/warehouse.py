@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
+_LIBPQ: Final = frozenset({"postgresql", "postgresql+psycopg", "postgresql+psycopg2"})
+"""What SQLAlchemy calls PostgreSQL through the drivers that take libpq's parameters."""
 
 
 def engine_of(warehouse_conn_id: str) -> Engine:
@@ -31,4 +33,16 @@ def engine_of(warehouse_conn_id: str) -> Engine:
             f"The connection {warehouse_conn_id} is of the type '{hook.conn_type}', which is no SQL"
             " database: name one that is, such as sqlite or postgres."
         )
-    return prepare(hook.get_sqlalchemy_engine(engine_kwargs=_ENGINE_OPTIONS))
+    options = {**_ENGINE_OPTIONS, "connect_args": _parameters_of(hook)}
+    return prepare(hook.get_sqlalchemy_engine(engine_kwargs=options))
+
+
+def _parameters_of(hook: Any) -> dict[str, Any]:
+    """Return what the connection's extra says to libpq, such as `sslmode`.
+
+    Airflow's hook passes it to the driver, and leaves it out of an engine.
+    """
+    if getattr(hook, "sqlalchemy_scheme", None) not in _LIBPQ:
+        return {}
+    extra = hook.connection.extra_dejson
+    return {name: value for name, value in extra.items() if name not in hook.ignored_extra_options}
