@@ -118,23 +118,12 @@ def test_what_comes_after_the_plan_waits_for_the_next_run(warehouse, tables, sou
     assert source.plan()["workday:one"] == 7
 
 
-def test_a_value_that_cannot_wait_is_named(warehouse, tables, day, monkeypatch):
-    """What the driver gives and cannot be kept ends the plan, with a word on what to do."""
-    monkeypatch.setattr("airflow_kombo.spool._pickled", raising)
-    with pytest.raises(ConfigurationError, match="cast it to text"):
-        source_of(warehouse, tables).plan()
-
-
 def test_a_disk_without_room_is_named(warehouse, tables, day, monkeypatch, tmp_path):
     """A temporary folder that takes no file ends the plan, and nothing was sent."""
     monkeypatch.setattr("airflow_kombo.spool._IN_MEMORY_BYTES", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match=r"No such file or directory.*TMPDIR"):
         source_of(warehouse, tables).plan()
-
-
-def raising(_rows):
-    raise TypeError("cannot pickle 'LOB' object")
 
 
 @settings(

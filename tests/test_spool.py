@@ -9,6 +9,7 @@ import pytest
 
 from airflow_kombo import spool
 from airflow_kombo.spool import Spool
+from airflow_kombo.values import Unreadable
 
 VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\x00", {"a": [1]})
 
@@ -17,7 +18,7 @@ VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\
 def kept(request, monkeypatch):
     """Give an empty spool: one that stays in memory, and one that goes to the disk at once."""
     monkeypatch.setattr(spool, "_IN_MEMORY_BYTES", request.param)
-    return Spool()
+    return Spool([f"c{number}" for number in range(len(VALUES))])
 
 
 def test_pages_come_back_as_they_were(kept):
@@ -38,10 +39,16 @@ def test_a_binary_column_is_kept(kept):
     assert list(kept.pages("one")) == [[(b"scan",)]]
 
 
-def test_what_cannot_be_kept_is_an_error(kept):
-    """A value that is no data, such as a handle of the driver's, is refused when it comes."""
-    with pytest.raises(TypeError):
-        kept.put("one", [(threading.Lock(),)])
+def test_what_cannot_be_kept_is_unreadable(kept):
+    """A handle of the driver's, or JSON nested too deep, is told by its column; the rest stays."""
+    deep: list = []
+    for _ in range(100_000):  # no version of Python goes as deep
+        deep = [deep]
+    kept.put("one", [("a", 1), (threading.Lock(), 2), ("b", deep)])
+    ((good, handle, nested),) = kept.pages("one")
+    assert good == ("a", 1)
+    assert handle == (Unreadable("cannot be kept until it is sent", "c0"), 2)
+    assert nested == ("b", Unreadable("is nested too deep", "c1"))
 
 
 def test_lanes_read_at_the_same_time(kept):

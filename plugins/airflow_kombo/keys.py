@@ -11,7 +11,7 @@ from uuid import UUID
 
 from airflow_kombo.errors import RowError
 from airflow_kombo.models import RESULT_LINKS, LinkKey, Write
-from airflow_kombo.values import UnwritableError, is_missing, plain
+from airflow_kombo.values import Unreadable, UnwritableError, is_missing, plain
 
 Row = Mapping[str, Any]
 
@@ -57,7 +57,11 @@ def key_of(
             break
     result_id = _id_text(row.get("result_id"))
     named = (("integration_id", integration_id), (column, target_id), ("result_id", result_id))
-    wrong = next((error for name, text in named if (error := _wrong_id(name, text, write))), None)
+    wrong = next(
+        (error for name, text in named if (error := _wrong_id(row, name, text, write))), None
+    )
+    if wrong and isinstance(row.get("result_id"), Unreadable):
+        result_id = ""  # what stands for it would be the same for two rows
     key = LinkKey(
         _storable(integration_id),
         target_type,
@@ -75,18 +79,25 @@ def _id_text(value: object) -> str:
     try:
         value = plain(value)
     except UnwritableError:
+        return _no_id(value)
+    return _text_of(value).strip() if isinstance(value, _IDS) else _no_id(value)
+
+
+def _no_id(value: object) -> str:
+    try:
         return _UNPRINTABLE + repr(value)
-    return _text_of(value).strip() if isinstance(value, _IDS) else _UNPRINTABLE + repr(value)
+    except (ValueError, RecursionError):  # as below
+        return _UNPRINTABLE
 
 
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except ValueError:  # a number of more digits than Python writes
+    except (ValueError, RecursionError):  # more digits, or more brackets, than Python writes
         return _UNPRINTABLE
 
 
-def _wrong_id(name: str, text: str, write: Write) -> RowError | None:
+def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
     if not text:
         others = [column for column in write.targets.values() if column != name]
         if name == "integration_id":
@@ -101,9 +112,10 @@ def _wrong_id(name: str, text: str, write: Write) -> RowError | None:
             "invalid_field", name, "must not be a dot segment, it would change the path"
         )
     if not text.isprintable() or len(text.encode("utf-8", "replace")) > _LONGEST_ID:
-        return RowError(
-            "invalid_field", name, f"must be printable text of at most {_LONGEST_ID} bytes"
-        )
+        reason = f"must be printable text of at most {_LONGEST_ID} bytes"
+        if isinstance(value := row.get(name), Unreadable):
+            reason = str(value)
+        return RowError("invalid_field", name, reason)
     if name == "integration_id" and not text.isascii():
         return RowError("invalid_field", name, "must be ASCII, it travels in a header")
     return None

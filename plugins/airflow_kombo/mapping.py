@@ -35,7 +35,7 @@ from airflow_kombo.models import (
     Write,
 )
 from airflow_kombo.templates import ROW_FAULTS, Column, Declared, TemplateText
-from airflow_kombo.values import UnwritableError, is_missing
+from airflow_kombo.values import Unreadable, UnwritableError, is_missing
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -150,6 +150,9 @@ class RowMapping(Declared):
 
         :raises RowError: where the row cannot become one.
         """
+        day = assessment_date_of(row)
+        if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
+            raise RowError("invalid_field", "assessment_date", str(value))
         tool = key.integration_id.partition(":")[0]
         request = self._tools.get(tool, self).request(row)
         try:
@@ -157,7 +160,7 @@ class RowMapping(Declared):
         except PydanticSerializationError:
             raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
         once = self.write.once and str(getattr(request, self.write.once))
-        return Delivery(key, assessment_date_of(row), once, body, self.write)
+        return Delivery(key, day, once, body, self.write)
 
     def deliveries(
         self, rows: Iterable[Row], default_integration: str | None

@@ -7,7 +7,6 @@ integrations need them at their own pace, and the query may be one that takes mi
 
 from __future__ import annotations
 
-import pickle
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_kombo.database import cause_of, is_passing, transaction
+from airflow_kombo.drivers import Reading
 from airflow_kombo.errors import (
     CHANGED,
     SENT_AGAIN,
@@ -134,8 +134,8 @@ class QuerySource:
         self.write = write
         self.uses: frozenset[str] = frozenset()
         """Which of the parameters the query has."""
-        self._spool = Spool()
         self._rows = self._subquery(sql, parameters)
+        self._spool = Spool(self._rows.c.keys())
         _check_dates(selection, self.columns())
 
     def columns(self) -> Collection[str]:
@@ -145,10 +145,9 @@ class QuerySource:
     def plan(self) -> Mapping[str, int]:
         """Read the rows to deliver, and count them by integration.
 
-        :raises ConfigurationError: if a column holds what cannot be kept until it is sent, or there
-            is no room for it.
+        :raises ConfigurationError: if there is no room for them.
         """
-        self._spool, counts = Spool(), Counter[str]()
+        self._spool, counts = Spool(self._rows.c.keys()), Counter[str]()
         open_pages: dict[str, list[Values]] = {}
         place = list(self._rows.c.keys()).index("integration_id")
         for row in self._read():
@@ -180,18 +179,15 @@ class QuerySource:
         query = self._open(select(*self._rows.c)).order_by(*order)
         with transaction(self.engine, "read the rows", reads_only=True) as connection:
             # A cursor at the server, where there are such: else all rows would be in memory.
-            result = connection.execution_options(yield_per=_FETCHED).execute(query)
-            for rows in result.partitions():
-                yield from map(tuple, rows)
+            reading = Reading(connection, self._types)
+            with reading.prepared():
+                result = connection.execution_options(yield_per=_FETCHED).execute(query)
+                for chunk in result.partitions():
+                    yield from reading.rows(chunk)
 
     def _put(self, integration_id: str, page: list[Values]) -> None:
         try:
             self._spool.put(integration_id, page)
-        except (TypeError, pickle.PicklingError) as error:
-            raise ConfigurationError(
-                f"The query gives values that cannot be kept until they are sent: {error}. Leave"
-                " their column out, or cast it to text."
-            ) from None
         except OSError as error:
             raise ConfigurationError(
                 "The worker's temporary folder cannot take the rows until they are sent:"
@@ -216,7 +212,8 @@ class QuerySource:
         ]
         statement = statement.bindparams(*bound)
         described = self._describe(select(text("*")).select_from(statement.columns().subquery("r")))
-        columns, self._decimals = list(described), _decimals(self.engine, described)
+        self._types, columns = described, list(described)
+        self._decimals = _decimals(self.engine, described)
         if lost := [name for name in self.write.key_columns if name not in columns]:
             wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
             raise ConfigurationError(f"The query gives no column {wanted}.")

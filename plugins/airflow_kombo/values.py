@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from numbers import Integral
@@ -11,6 +12,40 @@ from typing import Any, Final
 
 class UnwritableError(ValueError):
     """A value has no text for a person; the message says why, and does not quote it."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A value of the database that Python cannot hold: it stands in its place.
+
+    :param reason: What is wrong with it.
+    :param column: The column that it is in.
+    """
+
+    reason: str
+    column: str = ""
+
+    @classmethod
+    def because(cls, error: Exception) -> Unreadable:
+        """Tell the reason by the error of who tried to convert it, whose text may quote it."""
+        if isinstance(error, RecursionError):
+            return cls("is nested too deep")
+        if isinstance(error, UnicodeError):
+            return cls("is not valid in its encoding")
+        return cls("has no counterpart in Python, such as an infinite date or a year beyond 9999")
+
+    def of(self, column: str) -> Unreadable:
+        """Return the same value with its column."""
+        return replace(self, column=column)
+
+    def __str__(self) -> str:
+        return (
+            f"the value in the column {self.column} {self.reason}: mend it, or cast the column to"
+            " text in the query"
+        )
+
+    def __repr__(self) -> str:
+        return f"unreadable {self.column}"
 
 
 _PLAIN: Final = frozenset({str, int, bool, date, datetime})
@@ -38,10 +73,13 @@ def is_missing(value: object) -> bool:
 def plain(value: Any) -> Any:
     """Give a number as Python writes it best: 95 for numpy's or a float's 95.0, 20.5 for 20.50.
 
-    :raises UnwritableError: for a number that is not finite, and for numpy's raw nanoseconds.
+    :raises UnwritableError: for a number that is not finite, for numpy's raw nanoseconds, and for a
+        value that could not be read.
     """
     if type(value) in _PLAIN:
         return value
+    if isinstance(value, Unreadable):
+        raise UnwritableError(str(value))
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind in {"m", "M"}:
         raise UnwritableError("must be a date or a time of the database's, not of numpy's")
@@ -112,6 +150,8 @@ def _duration(value: object, _of: object) -> str:
 
 
 def _date(value: object, _of: object) -> str:
+    if isinstance(value, Unreadable):
+        raise UnwritableError(str(value))
     if not isinstance(value, date):  # SQLite has no type for it: there it is text
         try:
             value = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
