@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +11,8 @@ from typing import Any, Final
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
+    Connection,
     Date,
     DateTime,
     Engine,
@@ -25,8 +27,9 @@ from sqlalchemy import (
     text,
 )
 
-from airflow_kombo.database import cause_of
+from airflow_kombo.database import cause_of, is_passing, transaction
 from airflow_kombo.errors import ConfigurationError, LedgerError
+from airflow_kombo.unique_keys import unique_keys
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +76,15 @@ class Tables:
 
         Many tasks may do so at once.
 
-        :raises ConfigurationError: if a table of that name lacks columns that it always had.
+        :raises ConfigurationError: if a table of that name lacks columns that it always had, or a
+            key: two runs could send a row twice.
         :raises LedgerError: if the database cannot be reached, or refuses.
         """
-        self._create(engine, [self.links, self.attempts, self.runs])
+        tables = [self.links, self.attempts, self.runs]
+        self._create(engine, tables)
+        with transaction(engine, "look at its tables", reads_only=True) as connection:
+            for table in tables:
+                _refuse_without_keys(connection, table)
 
     def create_preview(self, engine: Engine) -> None:
         """Make the table of dry runs as `create` makes the others; only a dry run needs it."""
@@ -92,10 +100,11 @@ class Tables:
             except exc.DBAPIError as error:
                 # Somebody else may have made one between our look and our CREATE or ALTER.
                 if look == _MAKERS - 1 or error.connection_invalidated:
+                    advice = " The connection's user needs CREATE and USAGE, and has to own the"
                     raise LedgerError(
                         f"The warehouse could not make {tables[0].fullname} and the tables beside"
-                        f" it{self._lack(engine, tables)}: {cause_of(error)}. The connection's user"
-                        " needs CREATE and USAGE, and has to own the tables."
+                        f" it{self._lack(engine, tables)}: {cause_of(error)}."
+                        + ("" if is_passing(error) else f"{advice} tables.")
                     ) from None
 
     def _lack(self, engine: Engine, tables: list[Table]) -> str:
@@ -130,13 +139,16 @@ class Tables:
                     operations.add_column(table.name, column, schema=table.schema)
 
     def _index(self, engine: Engine, tables: list[Table]) -> None:
-        """Add the indexes that came later; who may not still delivers, and waits for the page."""
+        """Add the indexes that came later; who may not still delivers, and waits for the page.
+
+        A key is not among these: see `create`.
+        """
         for table in tables:
             have = {
                 index["name"] for index in inspect(engine).get_indexes(table.name, table.schema)
             }
             for index in sorted(table.indexes, key=lambda one: str(one.name)):
-                if index.name in have:
+                if index.name in have or (index.unique and _holds(engine, table, index.columns)):
                     continue
                 try:
                     index.create(engine, checkfirst=True)
@@ -152,6 +164,40 @@ class Tables:
             if columns := [column for column in table.columns if column.name not in have]:
                 lost[table] = columns
         return lost
+
+
+def _holds(engine: Engine, table: Table, key: Iterable[ColumnElement[Any]]) -> bool:
+    with engine.connect() as connection:
+        return frozenset(column.name for column in key) in unique_keys(connection, table)
+
+
+def _refuse_without_keys(connection: Connection, table: Table) -> None:
+    have = unique_keys(connection, table)
+    keys = {f"{table.name}_key": table.primary_key.columns.keys()} | {
+        str(index.name): index.columns.keys() for index in table.indexes if index.unique
+    }
+    for name, columns in keys.items():
+        if frozenset(columns) in have:
+            continue
+        raise ConfigurationError(
+            f"The table {table.fullname} has no unique key ({', '.join(columns)}), so two runs"
+            f" could send a row twice: nothing is sent. Its owner has to add it:"
+            f" {_statement(connection, table, name, columns)}; all statements:"
+            " python -m airflow_kombo.ddl"
+        )
+
+
+def _statement(connection: Connection, table: Table, name: str, columns: Iterable[str]) -> str:
+    """Write the statement that adds a key, after the one that makes room for it."""
+    preparer = connection.dialect.identifier_preparer
+    index = preparer.quote(name)
+    on = f"{preparer.format_table(table)} ({', '.join(map(preparer.quote, columns))})"
+    indexes = inspect(connection).get_indexes(table.name, table.schema)
+    in_the_way = ""
+    if name in {one["name"] for one in indexes}:
+        schema = f"{preparer.quote_schema(table.schema)}." if table.schema else ""
+        in_the_way = f"DROP INDEX {schema}{index}; "
+    return f"{in_the_way}CREATE UNIQUE INDEX {index} ON {on}"
 
 
 def _key() -> list[Column[Any]]:
