@@ -243,3 +243,13 @@ def test_a_query_that_meets_a_lock_may_be_run_again(warehouse, tables, source_ta
             with pytest.raises(LedgerError, match="cannot run: LockNotAvailable"):
                 source()
         assert planned.plan() == {"workday:one": 1}
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_server_that_cannot_be_reached_may_be_asked_again(driver):
+    """It is not the query's fault: the error is no `ConfigurationError`, which nobody retries."""
+    with (
+        engine_at("postgresql://localhost:1/nowhere", driver) as engine,
+        pytest.raises(LedgerError, match="OperationalError"),
+    ):
+        QuerySource(engine, Tables.named(), "SELECT 1", {}, selection=Selection())

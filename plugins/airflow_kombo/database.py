@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -230,9 +231,17 @@ def _state_of(error: exc.SQLAlchemyError) -> str | None:
 
 
 def is_passing(error: exc.SQLAlchemyError) -> bool:
-    """Return whether the same statement may succeed later: a lock, a lost connection."""
-    lost = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    return lost or (_state_of(error) or "")[:2] in _PASSING
+    """Return whether the same statement may succeed later: a lock, a lost connection, no answer."""
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    state = _state_of(error)
+    # Who cannot be reached has no state; SQLite's errors never have one, whatever they are about.
+    is_unreachable = isinstance(error, exc.OperationalError) and state is None
+    return (
+        error.connection_invalidated
+        or (state or "")[:2] in _PASSING
+        or (is_unreachable and not isinstance(error.orig, sqlite3.Error))
+    )
 
 
 def cause_of(error: exc.SQLAlchemyError) -> str:
