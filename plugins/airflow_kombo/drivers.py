@@ -58,13 +58,18 @@ class Reading:
     def _named(name: str, value: Any) -> Any:
         return value.of(name) if isinstance(value, Unreadable) else value
 
+    def _unreadable(self, error: Exception) -> Unreadable:
+        self._met_one = True
+        return Unreadable.because(error)
+
     def _forgiving(self, convert: Callable[..., Any]) -> Callable[..., Any]:
+        faults, unreadable = self._faults, self._unreadable
+
         def converted(*data: Any) -> Any:
             try:
                 return convert(*data)
-            except self._faults as error:
-                self._met_one = True
-                return Unreadable.because(error)
+            except faults as error:
+                return unreadable(error)
 
         return converted
 
@@ -80,34 +85,40 @@ class Reading:
 
     @contextmanager
     def _psycopg(self) -> Iterator[None]:
-        from psycopg.adapt import Loader  # noqa: PLC0415 - the warehouse may be another database
-        from psycopg.pq import Format  # noqa: PLC0415
+        from psycopg.pq import Format  # noqa: PLC0415 - the warehouse may be another database
 
-        forgiving = self._forgiving
-
-        def loader_of(usual: type[Any]) -> type[Loader]:
-            class Forgiving(Loader):
-                def __init__(self, oid: int, context: Any = None) -> None:
-                    super().__init__(oid, context)
-                    load = usual(oid, context).load
-                    self._converted = forgiving(lambda data: _decoded(load(data)))
-
-                def load(self, data: Any) -> Any:
-                    return self._converted(data)
-
-            return Forgiving
+        in_danger, is_unchecked = self._in_danger(), self._is_unchecked()
 
         def adapt(_connection: Connection, cursor: Any, *_: Any) -> None:
             for oid in in_danger:
                 known = cursor.adapters.get_loader(oid, Format.TEXT)
                 usual = known or cursor.adapters.get_loader(0, Format.TEXT)  # as a text
-                cursor.adapters.register_loader(oid, loader_of(usual))
+                cursor.adapters.register_loader(oid, self._loader(usual, decodes=is_unchecked))
 
-        in_danger = self._in_danger()
-        if self._is_unchecked():  # else the server would check now, and end the query
+        if is_unchecked:  # else the server would check now, and end the query
             self._connection.exec_driver_sql("SET LOCAL client_encoding TO 'SQL_ASCII'")
         with self._listening(adapt):
             yield
+
+    def _loader(self, usual: type[Any], *, decodes: bool) -> type[Any]:
+        """Build one of psycopg's loaders from one that may fail."""
+        from psycopg.adapt import Loader  # noqa: PLC0415 - see above
+
+        faults, unreadable = self._faults, self._unreadable
+
+        class Forgiving(Loader):
+            def __init__(self, oid: int, context: Any = None) -> None:
+                super().__init__(oid, context)
+                load = usual(oid, context).load
+                self._load = (lambda data: _decoded(load(data))) if decodes else load
+
+            def load(self, data: Any) -> Any:  # for every cell: so it calls no more than it needs
+                try:
+                    return self._load(data)
+                except faults as error:
+                    return unreadable(error)
+
+        return Forgiving
 
     @contextmanager
     def _psycopg2(self) -> Iterator[None]:
@@ -119,8 +130,7 @@ class Reading:
 
             def cast_(text: str | None, cursor: Any) -> Any:
                 if text and oid in _DATES and "infinity" in text:  # it would be the year 9999
-                    self._met_one = True
-                    return Unreadable.because(OverflowError())
+                    return self._unreadable(OverflowError())
                 return usual(text, cursor)
 
             return extensions.new_type((oid,), f"FORGIVING_{oid}", cast_)
