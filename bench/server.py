@@ -8,6 +8,7 @@ It runs in a process of its own, is told how to behave over a pipe, and ends wit
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 import random
 from collections import Counter, defaultdict
@@ -32,7 +33,17 @@ _NO_RATE: Final = 1_000_000_000
 """Requests per window that no client can send: it always has to be told a number."""
 _DELIVERED: Final = success_body([])
 _INVALID: Final = Answer(status=400, code="PLATFORM.INPUT_INVALID", message="The body is invalid.")
-_NO_SUCH_PATH: Final = Answer(status=404, message="There is only POST .../result-links.")
+_NO_SUCH_PATH: Final = Answer(
+    status=404, message="There are only POST .../result-links and GET /v1/check-api-key."
+)
+_CHECK: Final = ("GET", "/v1/check-api-key")
+_ENVIRONMENT: Final = "BenchEnvironment12345678"  # 24 characters, as Kombo's are
+_CHECKED: Final = json.dumps(
+    {
+        "status": "success",
+        "data": {"environment_id": _ENVIRONMENT, "customer_id": _ENVIRONMENT},
+    }
+).encode("ascii")
 
 
 @dataclass(frozen=True)
@@ -240,10 +251,17 @@ class _Http(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer, now, later or never."""
+        method = self._parser.get_method().decode("ascii")
+        if method == "POST" and self._path.endswith("/result-links"):
+            self._post()
+        elif (method, self._path) == _CHECK:  # of the key alone: no integration, no limit, no count
+            self._write(HTTPStatus.OK, {}, _CHECKED)
+        else:
+            self._refuse(_NO_SUCH_PATH)
+
+    def _post(self) -> None:
         kombo, name = self._kombo, self._integration_id
-        is_post = self._parser.get_method() == b"POST" and self._path.endswith("/result-links")
-        refusal = kombo.refusal(name, self._path, self._body) if is_post else _NO_SUCH_PATH
-        if refusal:
+        if refusal := kombo.refusal(name, self._path, self._body):
             self._refuse(refusal)
             return
         self._take(name)

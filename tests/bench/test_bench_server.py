@@ -100,6 +100,40 @@ async def _answer(url, key):
         return got.status, await got.json(), limits
 
 
+def test_it_answers_a_check_of_the_key_as_the_stand_in_does(running):
+    """A check of the key has the stand-in's status and members, and needs no integration."""
+    with client.running() as standin:
+        standin_status, standin_body, _ = asyncio.run(_check(standin.url))
+    running.obey(Orders())
+    status, body, headers = asyncio.run(_check(running.url))
+    assert (status, body["status"]) == (standin_status, standin_body["status"]) == (200, "success")
+    assert set(body) == set(standin_body)
+    assert set(body["data"]) == set(standin_body["data"])
+    assert headers["Content-Type"] == "application/json"
+
+
+def test_a_check_of_the_key_is_neither_counted_nor_limited(running, post):
+    """A check of the key takes nothing of the rate, and is no post of any integration."""
+    running.obey(Orders(rate=1))
+    assert [asyncio.run(_check(running.url))[0] for _ in range(2)] == [200, 200]
+    assert running.counts().by_integration == {}
+    answers = post(Orders(rate=1), (ONE, 1), (ONE, 2))
+    assert [status for status, _, _ in answers] == [200, 429]
+    assert asyncio.run(_check(running.url))[0] == 200
+    assert running.counts().total("posts") == 2
+
+
+def test_it_knows_no_other_reads(running):
+    """A GET of anything else is answered as a path that does not exist."""
+    assert asyncio.run(_check(running.url, "/check-api-keys"))[0] == 404
+
+
+async def _check(url, path="/check-api-key"):
+    headers = {"Authorization": f"Bearer {client.DEFAULT_KEY}"}
+    async with aiohttp.ClientSession(headers=headers) as http, http.get(url + path) as got:
+        return got.status, await got.json(), got.headers
+
+
 def test_the_rate_is_refused_beyond_the_limit(running, post):
     """Of a window's requests, those beyond the rate are 429s, whichever integration sends them."""
     answers = post(Orders(rate=2), (ONE, 1), (TWO, 2), (ONE, 3), (TWO, 4))
