@@ -36,8 +36,8 @@ test: .venv/dev ## Lint, types and tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 .PHONY: bench
-bench: .venv/dev ## Measure speed, pace and memory (SIZE=small: only see that it runs; ONLY="rate hang": only these)
-	@$(BIN)/python -m bench $(if $(SIZE),--$(SIZE)) $(ONLY)
+bench: .venv/dev ## Measure speed, pace and memory, or compare two commits: COMPARE=main (docs/performance.md)
+	@$(BIN)/python -m bench $(if $(SIZE),--$(SIZE)) $(if $(COMPARE),--compare="$(COMPARE)") $(if $(ROUNDS),--rounds=$(ROUNDS)) $(ONLY)
 
 .PHONY: screenshots
 screenshots: .venv/dev ## Take the pictures in docs/img anew (needs chromium)

@@ -16,7 +16,7 @@ import psutil
 from bench import process, server, warehouse
 from bench.process import FOLDER, LOG, Took
 from bench.server import Counts, Orders, Server
-from bench.warehouse import DAY, Warehouse
+from bench.warehouse import DATABASE, DAY, Warehouse
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -98,10 +98,21 @@ class Stage:
         :param enough: Ends the run early, by a SIGTERM, when the server has seen what it asks for.
         :raises BenchError: if the client fails, or what the server saw is not what was to be sent.
         """
+        return self.observe(client, orders, rows, lambda: self._took(client, day, rows, enough))
+
+    def observe(
+        self, client: str, orders: Orders, rows: int | None, deliver: Callable[[], Took]
+    ) -> Run:
+        """Measure from all sides what a client does, however it is started.
+
+        :param client: Its name.
+        :param rows: As of `run`.
+        :raises BenchError: as `run`.
+        """
         self.server.obey(orders)
         before, began = self._cpu(), monotonic()
         with _watched() as late:
-            took = self._took(client, day, rows, enough)
+            took = deliver()
         used = {name: seconds - before[name] for name, seconds in self._cpu().items()}
         counts = self.server.counts()
         links = counts.total("links")
@@ -130,7 +141,7 @@ class Stage:
         rows: int | None,
         enough: Callable[[Counts], bool] | None,
     ) -> Took:
-        with process.client(client, day, rows, self._connections()) as (running, pipe):
+        with process.client(client, day, rows, self.connections()) as (running, pipe):
             try:
                 if enough:
                     self._await(running, enough)
@@ -149,13 +160,16 @@ class Stage:
                 raise BenchError(f"Nothing was posted for {_PATIENCE:.0f} s: {counts}")
             sleep(_LOOK_SECONDS)
 
-    def _connections(self) -> dict[str, str]:
-        """Give Airflow's connections, as a deployment has them in its environment."""
+    def connections(self, database: str = DATABASE) -> dict[str, str]:
+        """Return Airflow's connections, as a deployment has them in its environment.
+
+        :param database: The warehouse's.
+        """
         kombo = {"conn_type": "http", "host": self.server.url, "password": _KEY}
         postgres = {"conn_type": "postgres", "host": self.warehouse.host, "login": "postgres"}
         return {
             "AIRFLOW_CONN_KOMBO_DEFAULT": json.dumps(kombo),
-            "AIRFLOW_CONN_WAREHOUSE_DEFAULT": json.dumps(postgres | {"schema": "postgres"}),
+            "AIRFLOW_CONN_WAREHOUSE_DEFAULT": json.dumps(postgres | {"schema": database}),
         }
 
     def _cpu(self) -> dict[str, float]:
@@ -208,6 +222,6 @@ def _own_cpu(one: psutil.Process) -> float:
 @contextmanager
 def running() -> Iterator[Stage]:
     """Run a PostgreSQL and a server, and always stop them."""
-    process.prepare()
+    FOLDER.mkdir(exist_ok=True)
     with warehouse.running(FOLDER) as warehouse_, server.running() as server_:
         yield Stage(warehouse_, server_)

@@ -42,6 +42,8 @@ from airflow_kombo.tables import Tables
 DAY: Final = date(2026, 11, 3)
 EMPTY_DAY: Final = date(2026, 12, 3)
 """A day without a row, as are those before it that a scheduled run looks back to."""
+DATABASE: Final = "postgres"
+"""The one that every PostgreSQL begins with."""
 _TOOL: Final = "workday:"
 _ID_LENGTH: Final = 24
 """Of Kombo's ids."""
@@ -96,14 +98,50 @@ class Warehouse:
             connection.execute(_rows(rows, integrations))
         Tables.named().create(self.engine)
         # A warehouse that was loaded hours ago has been looked through since.
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE assessment_results"))
-            connection.execute(text("CHECKPOINT"))
+        self._maintain(self.engine, "VACUUM ANALYZE assessment_results", "CHECKPOINT")
+
+    def make(self, database: str, rows: int, integrations: int) -> None:
+        """Make a database that has such a day, and no table of ours."""
+        self._maintain(self.engine, _drop(database), f"CREATE DATABASE {database}")
+        with self._in(database) as engine:
+            with engine.begin() as connection:
+                _RESULTS.create(connection)
+                connection.execute(_rows(rows, integrations))
+            self._maintain(engine, "VACUUM ANALYZE")
+
+    def copy(self, database: str, to: str) -> None:
+        """Make a database anew that is a copy of another, which nobody uses now."""
+        create = f"CREATE DATABASE {to} TEMPLATE {database}"
+        self._maintain(self.engine, _drop(to), create, "CHECKPOINT")
+
+    def vacuum(self, database: str) -> None:
+        """Do what autovacuum does in the hours after a day was delivered."""
+        with self._in(database) as engine:
+            self._maintain(engine, "VACUUM ANALYZE")
+
+    @contextmanager
+    def _in(self, database: str) -> Iterator[Engine]:
+        engine = create_engine(self.engine.url.set(database=database))
+        try:
+            yield engine
+        finally:
+            engine.dispose()  # a database that is in use cannot be copied
+
+    @staticmethod
+    def _maintain(engine: Engine, *statements: str) -> None:
+        """Run statements that must not be in a transaction."""
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in statements:
+                connection.execute(text(statement))
 
     def setting(self, name: str) -> str:
         """Give a setting's value."""
         with self.engine.connect() as connection:
             return str(connection.execute(select(func.current_setting(name))).scalar_one())
+
+
+def _drop(database: str) -> str:
+    return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
 
 
 def _rows(rows: int, integrations: int) -> Insert:
