@@ -14,7 +14,8 @@ from sqlalchemy import text
 from airflow_kombo.errors import ConfigurationError, MappingError
 from airflow_kombo.hook import KomboHook
 from airflow_kombo.mapping import ResultLinkMapping
-from airflow_kombo.source import QuerySource, Selection, TaskSource, parameters_of, rows_of_day
+from airflow_kombo.source import QuerySource, Selection, parameters_of, rows_of_day
+from airflow_kombo.task_source import TaskSource
 from airflow_kombo.warehouse import engine_of
 
 CANARY = "Zq7canary"  # stands for what is a person's

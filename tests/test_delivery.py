@@ -24,7 +24,8 @@ from airflow_kombo.context import Settings
 from airflow_kombo.errors import ConfigurationError, LedgerError, RunStoppedError
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import Selection, TaskSource
+from airflow_kombo.source import Selection
+from airflow_kombo.task_source import TaskSource
 
 # What the API may answer to a row, each with the status that the row ends with.
 ANSWERS = [

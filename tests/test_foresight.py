@@ -7,7 +7,8 @@ from sqlalchemy import event
 from airflow_kombo.foresight import Foresight
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import ResultLinkMapping
-from airflow_kombo.source import Selection, TaskSource
+from airflow_kombo.source import Selection
+from airflow_kombo.task_source import TaskSource
 
 
 def foresight_of(engine, tables, rows, **selected):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from datetime import timedelta
 
 import pytest
-from harness import DAY, KEY, SQL, all_of, fill, make_source_table, row, run_day, statuses
-from sqlalchemy import create_engine
+from harness import DAY, KEY, MAPPING, SQL, all_of, fill, make_source_table, row, run_day, statuses
+from sqlalchemy import create_engine, event
 from test_dag import airflow
 
 from airflow_kombo.errors import ConfigurationError
+from airflow_kombo.foresight import Foresight
 from airflow_kombo.guard import Guard
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.runs import Run, Runs
-from airflow_kombo.source import QuerySource, Selection, TaskSource, parameters_of
+from airflow_kombo.source import QuerySource, Selection, parameters_of
 from airflow_kombo.tables import COUNTED, Tables
+from airflow_kombo.task_source import TaskSource
 
 TASK = {"dag_id": "dag", "task_id": "deliver", "map_index": -1}
 
@@ -96,6 +101,57 @@ def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, 
         run_day(warehouse, tables, **again)
     report = run_day(warehouse, tables, limit=1, **again)
     assert report.counts == {"success": 1, "skipped": 1}
+
+
+@pytest.mark.parametrize("limit", [None, 3, 99])
+def test_the_query_is_read_once_also_when_the_guard_asks(
+    warehouse, tables, source_table, standin, limit
+):
+    """Planning, counting what would be sent, and a limit share one reading of the day."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
+    standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"})
+    run_day(warehouse, tables)
+    standin.clear_rules()
+    fill(warehouse, source_table, [row("new")])
+    selected = {} if limit is None else {"limit": limit}
+    selection = Selection(**selected)
+    source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
+    reads = []
+
+    @event.listens_for(warehouse, "before_cursor_execute")
+    def listen(_connection, _cursor, statement, *_):
+        if "assessment_results" in statement:
+            reads.append(statement)
+
+    report = run_day(warehouse, tables, source=source, guard=Guard(1, "a test"), **selected)
+    event.remove(warehouse, "before_cursor_execute", listen)
+    assert report.counts == {"success": 1, "skipped": 12}
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("limit", [None, 400])
+def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeypatch, limit):
+    """The guard looks at a page at a time: its memory does not grow with the day."""
+    fill(
+        warehouse,
+        source_table,
+        [row(f"r{number}", assessment_name="x" * 20_000) for number in range(400)],
+    )
+    monkeypatch.setattr("airflow_kombo.foresight._LOOKED_UP", 10)
+    selection = Selection(limit=limit)
+    source = QuerySource(
+        warehouse, tables, SQL, parameters_of(DAY), selection=selection, page_rows=7
+    )
+    mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables)
+    foresight = Foresight(source, mapping, ledger, selection, None)
+    assert foresight._planned == {"workday:one": 400}
+    tracemalloc.start()
+    try:
+        assert foresight.sent() == 400
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 400 * 20_000 / 4
 
 
 def test_nothing_older_than_a_day_is_delivered(warehouse, tables, source_table, standin):

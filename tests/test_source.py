@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from harness import DAY, SQL, delivery, fill, row, run_day
+from harness import DAY, SQL, by_result, delivery, fill, row, run_day
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -15,10 +15,10 @@ from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import (
     QuerySource,
     Selection,
-    TaskSource,
     parameters_of,
     rows_of_day,
 )
+from airflow_kombo.task_source import TaskSource
 
 
 def source_of(
@@ -210,6 +210,16 @@ def test_rows_of_an_upstream_task(kind):
     assert "result_url" in source.columns()
 
 
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [(None, "NoneType"), ("r1", "str"), ({"result_id": "r1"}, "dict"), ([["r1"]], "list with a l")],
+)
+def test_an_upstream_task_that_gives_no_rows_is_told_so(rows, what):
+    """What is no list of dictionaries is named by its kind."""
+    with pytest.raises(ConfigurationError, match=f"rows_task_id names gave a {what}"):
+        TaskSource(rows, Selection())
+
+
 @pytest.mark.parametrize("kind", ["FLOAT", "NUMERIC(12, 2)", "INTEGER"])
 def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
     """A row with ids such as 95.0 is delivered as 95, and the next plan knows that it is done."""
@@ -243,6 +253,48 @@ def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
         redeliver=frozenset({"success"}),
     )
     assert read(again) == {"7": [95]}
+
+
+KEYED = [
+    ("TEXT", "'95'", "95"),
+    ("TEXT", "' \t95\n'", "95"),
+    ("TEXT", "'95.0'", "95.0"),
+    ("INTEGER", "95", "95"),
+    ("BIGINT", "-9223372036854775808", "-9223372036854775808"),
+    ("NUMERIC(20, 2)", "95", "95"),
+    ("NUMERIC(20, 2)", "9007199254740993", "9007199254740993"),
+    ("DOUBLE PRECISION", "95", "95"),
+    ("DOUBLE PRECISION", "-2", "-2"),
+    ("DOUBLE PRECISION", "1e15", "1000000000000000"),
+    ("DOUBLE PRECISION", "1234567890123456", "1234567890123456"),
+]
+
+
+@pytest.mark.parametrize(("kind", "stored", "key"), KEYED)
+def test_ids_select_by_the_ledgers_key(warehouse, tables, standin, kind, stored, key):
+    """Whatever type the column has, a query and a task give the same rows, and know the done."""
+    sql = "SELECT * FROM keyed"
+    with warehouse.begin() as connection:
+        connection.execute(
+            text(
+                f"CREATE TABLE keyed (result_id {kind}, integration_id TEXT, candidate_id TEXT,"
+                " application_id TEXT)"
+            )
+        )
+        for value in (stored, "'7'" if kind == "TEXT" else "7"):
+            values = f"VALUES ({value}, 'workday:one', 'c1', NULL)"
+            connection.execute(text(f"INSERT INTO keyed {values}"))
+        rows = [dict(one._mapping) for one in connection.execute(text(sql))]
+    asked = {"result_ids": frozenset({key})}
+    (kept,) = TaskSource(rows, Selection(**asked)).pages("workday:one", 9)
+    source = source_of(warehouse, tables, sql, **asked)
+    assert source.plan() == {"workday:one": 1}
+    assert [*source.pages("workday:one", 9)] == [kept]
+    mapping = ResultLinkMapping.parse({"label": "x", "url": "https://a.example"})
+    run_day(warehouse, tables, source=source, mapping=mapping, **asked)
+    assert list(by_result(warehouse, tables)) == [key]
+    assert source_of(warehouse, tables, sql, **asked).plan() == {}
+    assert source_of(warehouse, tables, sql).plan() == {"workday:one": 1}
 
 
 def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from itertools import chain, islice
 from typing import Final
 
@@ -16,6 +17,7 @@ from airflow_kombo.mapping import InvalidRow, RowMapping
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import Claims, Outcome, Seen, duplicate
 from airflow_kombo.source import Selection, Source
+from airflow_kombo.unmatched import tell_unmatched
 
 _STANDS: Final[Mapping[str, Prospect]] = {
     Status.SUCCESS: Prospect.CHANGED,
@@ -48,7 +50,10 @@ class Foreseen:
 
 @dataclass(frozen=True)
 class Foresight:
-    """A run's parts, as far as they decide what becomes of a row."""
+    """A run's parts, as far as they decide what becomes of a row.
+
+    The source is planned once, so that its query runs once, however often it is asked.
+    """
 
     source: Source
     mapping: RowMapping
@@ -62,7 +67,7 @@ class Foresight:
         Of two rows with the same link on different pages, both are foreseen to be sent.
         """
         left = self.selection.limit
-        for integration_id, planned in sorted(self.source.plan().items()):
+        for integration_id, planned in sorted(self._planned.items()):
             for page in self._pages(integration_id, planned):
                 rows = self._foresee(page)
                 if left is not None:
@@ -81,17 +86,31 @@ class Foresight:
 
         With a limit, those among which are so many rows to send: a row that is skipped or `invalid`
         whenever it is met must not use it up.
+
+        :raises ConfigurationError: if the rows cannot be read, or none is of those asked for.
         """
         if self.selection.limit is None:
-            return {name: rows for name, rows in sorted(self.source.plan().items()) if rows}
-        counts: Counter[str] = Counter()
-        for integration_id, rows in self.rows():
-            counts[integration_id] += len(rows)
-        return dict(+counts)
+            return {name: rows for name, rows in sorted(self._planned.items()) if rows}
+        return dict(+self._foreseen[0])
 
     def sent(self) -> int:
         """Count the rows that a run would send."""
-        return sum(row.prospect == Prospect.SEND for _, rows in self.rows() for row in rows)
+        return self._foreseen[1]
+
+    @cached_property
+    def _planned(self) -> Mapping[str, int]:
+        planned = self.source.plan()
+        tell_unmatched(self.source.unmatched, self.selection, self.ledger)
+        return planned
+
+    @cached_property
+    def _foreseen(self) -> tuple[Counter[str], int]:
+        """The rows up to the limit by integration, and how many of them would be sent."""
+        counts, sent = Counter[str](), 0
+        for integration_id, rows in self.rows():
+            counts[integration_id] += len(rows)
+            sent += sum(row.prospect is Prospect.SEND for row in rows)
+        return counts, sent
 
     def _foresee(self, page: list[Row]) -> list[Foreseen]:
         made = [self.mapping.deliveries([row], self.default_integration) for row in page]

@@ -39,7 +39,7 @@ def assessment_date_of(row: Row) -> date | None:
 
 def integration_of(row: Row, default: str | None) -> str:
     """Give the integration that a row belongs to, its own or the default; blank without one."""
-    return _id_text(row.get("integration_id")) or (default or "").strip()
+    return id_of(row.get("integration_id")) or (default or "").strip()
 
 
 def key_of(
@@ -53,9 +53,9 @@ def key_of(
     integration_id = integration_of(row, default_integration)
     target_type = column = target_id = ""
     for target_type, column in write.targets.items():  # noqa: B007 - the last one, if none has an id
-        if target_id := _id_text(row.get(column)):
+        if target_id := id_of(row.get(column)):
             break
-    result_id = _id_text(row.get("result_id"))
+    result_id = id_of(row.get("result_id"))
     named = (("integration_id", integration_id), (column, target_id), ("result_id", result_id))
     wrong = next(
         (error for name, text in named if (error := _wrong_id(row, name, text, write))), None
@@ -71,7 +71,8 @@ def key_of(
     return key, wrong
 
 
-def _id_text(value: object) -> str:
+def id_of(value: object) -> str:
+    """Write an id as the ledger has it: `95` for 95.0, without blanks around; blank without one."""
     if type(value) is str:  # as nearly every id is
         return value.strip()
     if is_missing(value):

@@ -335,10 +335,10 @@ class KomboResultLinkOperator(BaseOperator):
         from airflow_kombo.source import (  # noqa: PLC0415
             FIRST_DAY,
             QuerySource,
-            TaskSource,
             parameters_of,
             rows_of_day,
         )
+        from airflow_kombo.task_source import TaskSource  # noqa: PLC0415
 
         if [self.sql, self.table, self.rows_task_id].count(None) != 2:  # noqa: PLR2004 - one of three
             raise ConfigurationError(

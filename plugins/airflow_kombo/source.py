@@ -1,4 +1,4 @@
-"""Where rows come from: a query in the warehouse, or an upstream task.
+"""Where rows come from: a query in the warehouse; see `task_source` for those of a task.
 
 A source says how many rows each integration has to deliver, and gives them page by page, so that
 memory does not grow with the day. A query runs once: its rows wait on the worker's disk, since
@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 import sqlparse
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Date,
     Engine,
@@ -47,17 +48,22 @@ from airflow_kombo.errors import (
     LedgerError,
     Status,
 )
-from airflow_kombo.keys import Row, assessment_date_of, integration_of
+from airflow_kombo.keys import Row, id_of, integration_of
 from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.models import RESULT_LINKS, Write
 from airflow_kombo.spool import Spool, Values
 from airflow_kombo.tables import Tables
-from airflow_kombo.values import is_missing
 
 PAGE_ROWS: Final = 64
 """Rows of one integration that are in memory at once; mapping fewer together takes longer."""
 _FETCHED: Final = 1_000
 """Rows that the database sends at once."""
+_IDS_IN_SQL: Final = 1_000
+"""Ids in one statement: SQLite takes so many parameters and not more."""
+_BLANKS: Final = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
+"""What Python takes off an id's ends, as far as every encoding has it."""
+_EXACT: Final = 2**53
+"""Below it, a float that is whole is the number that was meant."""
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
@@ -69,13 +75,14 @@ class Selection:
     """Which of the source's rows a run wants.
 
     :param integration_ids: Only these integrations; none means all.
-    :param result_ids: Only these results; none means all.
+    :param result_ids: Only these results, by their ids as the ledger has them; none means all.
     :param redeliver: Statuses that are sent again though they are final or unchanged; `changed`
         are the successful rows that would give another request now.
     :param limit: Rows to send at most, over all integrations.
     :param not_before: Only rows of this day, by their `assessment_date`, or later ones; a row that
         has no date is wanted.
     :param also_done: Also the rows that a run leaves alone since they are done: for a dry run.
+    :param by_hand: Whether a person asked for just this run.
     """
 
     integration_ids: frozenset[str] = frozenset()
@@ -84,14 +91,51 @@ class Selection:
     limit: int | None = None
     not_before: date | None = None
     also_done: bool = False
+    by_hand: bool = False
 
     def wants(self, integration_id: str) -> bool:
         """Say whether an integration is wanted."""
         return not self.integration_ids or integration_id in self.integration_ids
 
+    def check(self, columns: Collection[str]) -> None:
+        """Check that the rows have the columns that choose among them.
+
+        :raises ConfigurationError: if a column lacks.
+        """
+        if self.not_before and LAST_DAY not in columns:
+            raise ConfigurationError(
+                f"not_before needs each row's day, and the rows have no column {LAST_DAY}: add it"
+                " to them, or leave not_before empty."
+            )
+
+
+class Unmatched:
+    """The ids that a selection names and that no row had so far."""
+
+    def __init__(self, selection: Selection) -> None:
+        self.integration_ids = set(selection.integration_ids)
+        self.result_ids = set(selection.result_ids)
+        self._selection = selection
+
+    def admit(self, integration_id: str, result_id: object) -> bool:
+        """Return whether a row is one of those that are named; its ids are matched then."""
+        if not self._selection.wants(integration_id):
+            return False
+        if self._selection.result_ids:
+            text = id_of(result_id)
+            if text not in self._selection.result_ids:
+                return False
+            self.result_ids.discard(text)
+        self.integration_ids.discard(integration_id)
+        return True
+
 
 class Source(Protocol):
     """Rows, by integration."""
+
+    @property
+    def unmatched(self) -> Unmatched:
+        """Ids that were asked for and that no planned row has."""
 
     def columns(self) -> Collection[str]:
         """Give the rows' columns."""
@@ -129,6 +173,7 @@ class QuerySource:
         self.engine = engine
         self.tables = tables
         self.selection = selection
+        self.unmatched = Unmatched(selection)
         self.default_integration = default_integration
         self.page_rows = page_rows
         self.write = write
@@ -136,7 +181,7 @@ class QuerySource:
         """Which of the parameters the query has."""
         self._rows = self._subquery(sql, parameters)
         self._spool = Spool(self._rows.c.keys())
-        _check_dates(selection, self.columns())
+        selection.check(self.columns())
 
     def columns(self) -> Collection[str]:
         """Give the query's columns."""
@@ -148,13 +193,15 @@ class QuerySource:
         :raises ConfigurationError: if there is no room for them.
         """
         self._spool, counts = Spool(self._rows.c.keys()), Counter[str]()
+        self.unmatched = Unmatched(self.selection)
         open_pages: dict[str, list[Values]] = {}
-        place = list(self._rows.c.keys()).index("integration_id")
+        names = list(self._rows.c.keys())
+        place, result = names.index("integration_id"), names.index("result_id")
         for row in self._read():
             integration_id = integration_of(
                 {"integration_id": row[place]}, self.default_integration
             )
-            if not self.selection.wants(integration_id):
+            if not self.unmatched.admit(integration_id, row[result]):
                 continue
             counts[integration_id] += 1
             page = open_pages.setdefault(integration_id, [])
@@ -242,8 +289,8 @@ class QuerySource:
         if not self.selection.also_done:
             query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
             query = query.where(or_(links.c.status.is_(None), links.c.status.in_(sorted(open_))))
-        if self.selection.result_ids:
-            query = query.where(self._text("result_id").in_(sorted(self.selection.result_ids)))
+        if 0 < len(self.selection.result_ids) <= _IDS_IN_SQL:  # of more, each row is looked at
+            query = query.where(self._id("result_id").in_(sorted(self.selection.result_ids)))
         if self.selection.not_before:
             day, first = self._rows.c[LAST_DAY], literal(self.selection.not_before, Date())
             query = query.where(or_(day.is_(None), day >= first))
@@ -253,7 +300,7 @@ class QuerySource:
         ids = {target: self._id(name) for target, name in self.write.targets.items()}
         default = literal(self.default_integration or "")
         return and_(
-            links.c.result_id == self._text("result_id"),
+            links.c.result_id == self._id("result_id"),
             links.c.integration_id == func.coalesce(self._id("integration_id"), default),
             links.c.target_id == func.coalesce(*ids.values(), null()),  # of one, SQLite has none
             links.c.target_type == case(*((id_.is_not(None), of) for of, id_ in ids.items())),
@@ -270,12 +317,18 @@ class QuerySource:
         if name not in self._decimals:
             return text_
         has_point = and_(text_.like("%.%"), text_.not_like("%e%"))
+        short = case((has_point, func.rtrim(func.rtrim(text_, "0"), ".")), else_=text_)
+        whole = cast(column_, BigInteger)  # or 1e15 would keep its exponent
+        as_whole = case((column_ == whole, cast(whole, String)), else_=short)
+        number = case((and_(column_ > -_EXACT, column_ < _EXACT), as_whole), else_=short)
         if self.engine.dialect.name == "sqlite":  # each value has a type of its own
-            has_point = and_(func.typeof(column_) == "real", has_point)
-        return case((has_point, func.rtrim(func.rtrim(text_, "0"), ".")), else_=text_)
+            return case((func.typeof(column_) == "real", number), else_=text_)
+        return number
 
     def _id(self, name: str) -> ColumnElement[str]:
-        return func.nullif(func.trim(self._text(name)), "")
+        # Not every database can be told what else is blank: there only spaces are.
+        blanks = (_BLANKS,) if self.engine.dialect.name in {"sqlite", "postgresql"} else ()
+        return func.nullif(func.trim(self._text(name), *blanks), "")
 
 
 def _decimals(engine: Engine, described: Mapping[str, object]) -> Collection[str]:
@@ -298,48 +351,3 @@ def rows_of_day(engine: Engine, table: str) -> str:
     quoted = ".".join(map(engine.dialect.identifier_preparer.quote, table.split(".")))
     days = f"assessment_date BETWEEN :{FIRST_DAY} AND :{LAST_DAY}"
     return f"SELECT * FROM {quoted} WHERE {days}"  # noqa: S608 - quoted
-
-
-class TaskSource:
-    """Rows that an upstream task gave: a list of dictionaries, or a DataFrame."""
-
-    def __init__(
-        self, rows: Any, selection: Selection, default_integration: str | None = None
-    ) -> None:
-        records = rows.to_dict("records") if hasattr(rows, "to_dict") else list(rows)
-        self._columns = {name for row in records for name in row}
-        self._lanes: dict[str, list[Row]] = {}
-        if records:
-            _check_dates(selection, self._columns)
-        for row in records:
-            integration_id = integration_of(row, default_integration)
-            if selection.wants(integration_id) and _is_wanted(row, selection):
-                self._lanes.setdefault(integration_id, []).append(row)
-
-    def columns(self) -> Collection[str]:
-        """Give the names that any row has."""
-        return self._columns
-
-    def plan(self) -> Mapping[str, int]:
-        """Count the rows by integration."""
-        return {integration_id: len(rows) for integration_id, rows in self._lanes.items()}
-
-    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Give an integration's rows in one page: they are in memory anyway."""
-        yield self._lanes.get(integration_id, [])[:rows]
-
-
-def _is_wanted(row: Row, selection: Selection) -> bool:
-    day, value = assessment_date_of(row), row.get("result_id")
-    if selection.not_before and day and day < selection.not_before:
-        return False
-    ids = selection.result_ids
-    return not ids or (not is_missing(value) and str(value).strip() in ids)
-
-
-def _check_dates(selection: Selection, columns: Collection[str]) -> None:
-    if selection.not_before and LAST_DAY not in columns:
-        raise ConfigurationError(
-            f"not_before needs each row's day, and the rows have no column {LAST_DAY}: add it to"
-            " them, or leave not_before empty."
-        )
