@@ -5,14 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-from airflow.sdk import (
-    DAG,
-    Asset,
-    ExceptionRetryPolicy,
-    Param,
-    RetryAction,
-    RetryRule,
-)
+from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
 from airflow_kombo.operator import KomboResultLinkOperator
@@ -61,16 +54,6 @@ with DAG(
         "owner": "data-engineering",
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule(
-                    exception=f"airflow_kombo.errors.{name}",
-                    action=RetryAction.FAIL,
-                    reason="A person has to change something first",
-                )
-                for name in ("ConfigurationError", "TooManyRefusedError")
-            ]
-        ),
     },
     tags=["kombo", "assessments"],
     params={

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_kombo.errors import ConfigurationError
-from airflow_kombo.policy import FAIL_ON, Policy
+from airflow_kombo.errors import (
+    ConfigurationError,
+    LedgerError,
+    MappingError,
+    NoConnectionError,
+    RunStoppedError,
+    TooManyRefusedError,
+)
+from airflow_kombo.policy import FAIL_ON, Policy, not_tried_again
 
 
 @pytest.mark.parametrize(
@@ -64,3 +72,31 @@ def test_a_limit_is_a_share_or_a_number(limit):
         ConfigurationError, match=r"such as 0\.05, or a number of rows, such as 100"
     ):
         Policy({"failed": limit})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConfigurationError("limit is 0"),
+        MappingError("no column"),
+        NoConnectionError("nowhere"),
+        TooManyRefusedError("6 of 100"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_person_has_to_mend_is_not_tried_again(error):
+    """Airflow gets its own exception for it, with our words, and our error as its cause."""
+    with pytest.raises(AirflowFailException) as raised, not_tried_again():
+        raise error
+    assert str(raised.value) == str(error)
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error", [LedgerError("down"), RunStoppedError("told to end"), RuntimeError("a bug")]
+)
+def test_what_may_pass_is_tried_again(error):
+    """Any other error is Airflow's to retry, as it is."""
+    with pytest.raises(type(error)) as raised, not_tried_again():
+        raise error
+    assert raised.value is error

@@ -14,13 +14,14 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from harness import ROOT, all_of, by_result, delivery, statuses
 from sqlalchemy import create_engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from test_dag import airflow
 
 from airflow_kombo.database import prepare
-from airflow_kombo.errors import ConfigurationError, Status
+from airflow_kombo.errors import Status
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.outcomes import Outcome, Recorded
 from airflow_kombo.resolve_operator import KomboResolveUnknownOperator
@@ -173,7 +174,7 @@ def test_a_condition_is_needed(home, ledger):
 def test_what_must_be_given_is_asked_for(given, why):
     """What lacks, or cannot be read, is said before the warehouse is asked."""
     operator = KomboResolveUnknownOperator(task_id="resolve", **given)
-    with pytest.raises(ConfigurationError, match=why):
+    with pytest.raises(AirflowFailException, match=why):
         operator.execute({"dag_run": SimpleNamespace(triggering_user_name="alice")})
 
 
@@ -187,7 +188,7 @@ def test_an_answer_needs_a_reason(option):
         "responded_at": datetime.now(timezone.utc),
         "responded_by_user": {"id": "1", "name": "bob"},
     }
-    with pytest.raises(ConfigurationError, match="A verdict needs a reason"):
+    with pytest.raises(AirflowFailException, match="A verdict needs a reason"):
         operator.execute_complete({}, answer)
 
 

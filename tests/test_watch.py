@@ -97,7 +97,7 @@ def write_dags(place):
     shipped = (ROOT / "dags" / f"{DAG}.py").read_text()
     by_asset = re.search(r"schedule=(.+)\)\n", schedule).group(1)
     triggered = shipped.replace("NightlyTimetable(HOUR, TIMEZONE)", by_asset)
-    triggered = triggered.replace("    Asset,\n", "    Asset,\n    PartitionedAssetTimetable,\n")
+    triggered = triggered.replace("Asset, Param", "Asset, Param, PartitionedAssetTimetable")
     triggered = triggered.replace(f'dag_id="{DAG}"', f'dag_id="{TRIGGERED}"')
     triggered = triggered.replace('Asset("kombo_result_links")', 'Asset("from_triggered")')
     for folder in ("dags", "told"):

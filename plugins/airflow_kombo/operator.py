@@ -20,7 +20,7 @@ from airflow_kombo.days import day_in, day_of
 from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
 from airflow_kombo.link import RowsLink
 from airflow_kombo.outlets import tell_of_the_day
-from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy
+from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy, not_tried_again
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -161,13 +161,15 @@ class KomboResultLinkOperator(BaseOperator):
         self.masked_fields = masked_fields
         self._delivery: Delivery | None = None
 
+    @not_tried_again()
     def execute(self, context: Context) -> dict[str, int]:
         """Deliver, and give the counts by status.
 
         The counts are the task's XCom, red or green, and asset events tell them of the day.
 
-        :raises ConfigurationError: before anything is sent, for what a person has to change.
-        :raises TooManyRefusedError: after all rows were tried, by `fail_on`.
+        :raises AirflowFailException: whose cause is a `ConfigurationError`, before anything is
+            sent, for what a person has to change; or a `TooManyRefusedError`, after all rows were
+            tried, by `fail_on`. Airflow does not retry it.
         :raises LedgerError: if the ledger failed.
         :raises RunStoppedError: if the task was told to end.
         """

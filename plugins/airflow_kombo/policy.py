@@ -1,13 +1,16 @@
-"""When a task is red: how many of a run's rows may end how."""
+"""When a task is red, by how many of its rows ended how, and when it is not tried again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from airflow_kombo.errors import ConfigurationError, Status
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
 
 FAIL_ON: Final[Mapping[str, float]] = MappingProxyType({Status.FAILED.value: 0.05})
 """The default: at most one row in twenty may be refused."""
@@ -20,6 +23,23 @@ NOT_DELIVERED: Final = (
     Status.INVALID,
 )
 """Statuses that a policy may name."""
+
+_FOR_A_PERSON: Final = (ConfigurationError, TooManyRefusedError)
+"""What another try would meet again: a person has to change, or to decide, something first."""
+
+
+@contextmanager
+def not_tried_again() -> Iterator[None]:
+    """Raise what a person has to mend as the exception after which Airflow does not retry.
+
+    Its message is the error's own, and the error is its cause. Other errors pass as they are.
+
+    :raises AirflowFailException: for a `ConfigurationError` or a `TooManyRefusedError`.
+    """
+    try:
+        yield
+    except _FOR_A_PERSON as error:
+        raise AirflowFailException(str(error)) from error
 
 
 @dataclass(frozen=True)

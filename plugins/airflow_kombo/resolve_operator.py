@@ -15,6 +15,7 @@ from airflow.sdk import Param
 from airflow.sdk.definitions.param import ParamsDict
 
 from airflow_kombo.errors import ConfigurationError, Decision
+from airflow_kombo.policy import not_tried_again
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -112,6 +113,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.warehouse_conn_id = warehouse_conn_id
         self.status_table = status_table
 
+    @not_tried_again()
     def execute(self, context: Context) -> dict[str, int]:
         """Decide, or ask, and give the number of rows that were `decided` and `left`.
 
@@ -136,6 +138,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.body = question
         return self._ask(context, asked_at)
 
+    @not_tried_again()
     def execute_complete(
         self, context: Context, event: dict[str, Any], asked_at: datetime | None = None
     ) -> dict[str, int]:
