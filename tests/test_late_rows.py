@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import SimpleNamespace
@@ -9,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from harness import DAY, by_result, fill, row, run_day, statuses
 
+from airflow_kombo.asked import source_of
 from airflow_kombo.errors import ConfigurationError
 from airflow_kombo.ledger import Ledger
-from airflow_kombo.operator import KomboResultLinkOperator
+from airflow_kombo.models import RESULT_LINKS
+from airflow_kombo.parameters import RunParameters
 from airflow_kombo.source import Selection
 
 ONE_DAY = "SELECT * FROM assessment_results WHERE assessment_date = :assessment_date"
@@ -93,13 +96,20 @@ def test_a_night_beside_its_predecessor_sends_nothing_twice(
     ],
 )
 def test_only_runs_that_nobody_asked_for_look_back(
-    warehouse, tables, source_table, capfd, run_type, rows, planned, told
+    warehouse, tables, source_table, caplog, run_type, rows, planned, told
 ):
     """Runs by hand and backfills stay exact, and so does a query that knows one day only."""
     fill(warehouse, source_table, [row("r0"), row("r1", assessment_date=before(1))])
-    operator = KomboResultLinkOperator(task_id="deliver", mapping={}, lookback_days=7, **rows)
-    context = {"dag_run": SimpleNamespace(run_type=run_type)}
-    source = operator._source(context, DAY, Ledger(warehouse, tables), Selection(), None)
+    caplog.set_level(logging.INFO, logger="airflow_kombo")
+    asked = RunParameters(lookback_days=7, **rows)
+    source = source_of(
+        asked,
+        {"dag_run": SimpleNamespace(run_type=run_type)},
+        DAY,
+        ledger=Ledger(warehouse, tables),
+        selection=Selection(),
+        default_integration=None,
+        write=RESULT_LINKS,
+    )
     assert source.plan() == {"workday:one": planned}
-    lines = [line for line in capfd.readouterr().out.splitlines() if "airflow_kombo" in line]
-    assert [told in line for line in lines] == [True] * bool(told)
+    assert [told in message for message in caplog.messages] == [True] * bool(told)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from contextlib import closing
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -16,7 +18,7 @@ import httpx
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from harness import ROOT, all_of, by_result, delivery, statuses
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 from test_dag import airflow
 
@@ -156,8 +158,53 @@ def test_nothing_in_doubt_is_no_question(home, ledger):
 
 def test_a_condition_is_needed(home, ledger):
     """A form in which no row is named decides nothing, and says what to give."""
-    told = resolve(home, ledger, verdict="created", reason="all", result_ids=[" "], error_code="")
+    told = resolve(home, ledger, verdict="created", reason="all", error_code="")
     assert "Say which rows" in told
+    assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
+
+
+RETRIED = """
+from datetime import datetime, timedelta
+from airflow.sdk import DAG
+from airflow_kombo.resolve_operator import KomboResolveUnknownOperator
+
+with DAG(
+    "retried",
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    default_args={"retries": 1, "retry_delay": timedelta(0)},
+):
+    SAID = {"verdict": "created", "reason": "in Kombo's logs"}
+    KomboResolveUnknownOperator(task_id="unsaid", result_ids=["r1"], verdict="created")
+    KomboResolveUnknownOperator(task_id="mistyped", result_ids="['R1', 'R2']", **SAID)
+    KomboResolveUnknownOperator(task_id="unwritable", result_ids=["r1"], **SAID)
+"""
+
+
+def test_only_what_may_pass_is_tried_again(home, ledger, tmp_path):
+    """In a dag without a policy, Airflow retries a failing ledger, and nothing for a person."""
+    with ledger.engine.begin() as connection:
+        attempts = (
+            "BEFORE UPDATE ON kombo_result_link_attempts BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+        connection.execute(text(f"CREATE TRIGGER no_decision {attempts}"))
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "retried.py").write_text(RETRIED)
+    done = airflow(
+        home,
+        "dags",
+        "test",
+        "retried",
+        check=False,
+        AIRFLOW_CONN_WAREHOUSE_DEFAULT=f"sqlite:///{ledger.engine.url.database}",
+        AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path / "dags"),
+    )
+    told = done.stdout + done.stderr
+    tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", told))
+    assert tries == {"unsaid": 1, "mistyped": 1, "unwritable": 2}
+    assert "A verdict needs a reason" in told
+    assert "None of the 2 result_ids has a row in kombo_result_links" in told
+    assert "The warehouse could not decide about rows" in told
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 
@@ -166,8 +213,8 @@ def test_a_condition_is_needed(home, ledger):
     [
         ({}, "Say which rows"),
         ({"result_ids": ["r1"], "verdict": "created", "reason": " "}, "A verdict needs a reason"),
-        ({"result_ids": ["r1"], "verdict": "Created", "reason": "x"}, "one of: created, not"),
-        ({"assessment_date": "3/11"}, "must look like 2026-11-03"),
+        ({"result_ids": ["r1"], "verdict": "Created", "reason": "x"}, "one of created, not"),
+        ({"assessment_date": "3/11"}, "a day such as 2026-11-03"),
     ],
     ids=["no condition", "no reason", "no such verdict", "no date"],
 )

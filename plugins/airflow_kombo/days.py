@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def day_of(context: Context, assessment_date: str | None = None) -> date:
+def day_of(context: Context, assessment_date: date | None = None) -> date:
     """Give the day that is named, else the run's partition, else the date of its logical date.
 
     :raises ConfigurationError: if the run has none of them, or it is no day.
     """
     dag_run = context["dag_run"]
-    named = assessment_date or dag_run.partition_key
-    if named:
-        return day_in("assessment_date" if assessment_date else "the run's partition key", named)
+    if assessment_date:
+        return assessment_date
+    if dag_run.partition_key:
+        return _day_in(dag_run.partition_key)
     if dag_run.logical_date is None:
         raise ConfigurationError(
             "This run has neither a partition key nor a logical date: give the parameter"
@@ -34,12 +35,10 @@ def day_of(context: Context, assessment_date: str | None = None) -> date:
     return moment.astimezone(context["dag"].timezone).date()
 
 
-def day_in(where: str, text: object) -> date:
-    """Read a day.
-
-    :raises ConfigurationError: if it is none, naming `where` to correct it.
-    """
+def _day_in(partition_key: str) -> date:
     try:
-        return date.fromisoformat(str(text).strip())
+        return date.fromisoformat(partition_key.strip())
     except ValueError:
-        raise ConfigurationError(f"A day must look like 2026-11-03: correct {where}.") from None
+        raise ConfigurationError(
+            "A day must look like 2026-11-03: correct the run's partition key."
+        ) from None

@@ -10,14 +10,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 
-from airflow_kombo.days import day_in, day_of
-from airflow_kombo.errors import CHANGED, ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.days import day_of
+from airflow_kombo.errors import Status, TooManyRefusedError
 from airflow_kombo.link import RowsLink
 from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy, not_tried_again
@@ -30,15 +30,11 @@ if TYPE_CHECKING:
     from airflow_kombo.delivery import Delivery, Report
     from airflow_kombo.foresight import Foresight
     from airflow_kombo.guard import Guard
-    from airflow_kombo.ledger import Ledger
     from airflow_kombo.mapping import RowMapping
     from airflow_kombo.models import Write
+    from airflow_kombo.parameters import RunParameters
     from airflow_kombo.runs import Run, Runs
-    from airflow_kombo.source import Selection, Source
     from airflow_kombo.tables import Tables
-
-_LOOKING_BACK: Final = frozenset({"scheduled", "asset_triggered"})
-"""Airflow's types of the runs that nobody asked for by hand, who would have named days."""
 
 
 class KomboResultLinkOperator(BaseOperator):
@@ -60,8 +56,10 @@ class KomboResultLinkOperator(BaseOperator):
     :param lookback_days: Days before the run's own whose rows it also takes if they were never
         delivered: late ones, `retryable` and `blocked` ones. Only a run that the schedule or an
         asset made looks back; any other is exact. (templated)
-    :param integration_ids: Only these integrations. (templated)
-    :param result_ids: Only these results. (templated)
+    :param integration_ids: Only these integrations. A run by hand ends if nobody knows any of them.
+        (templated)
+    :param result_ids: Only these results, by their ids as the status table has them. A run ends if
+        nobody knows any of them. (templated)
     :param redeliver: Statuses whose rows are sent again though they are final or unchanged, and
         `changed`: successful rows that would give another request now. (templated)
     :param limit: Rows to send at most. (templated)
@@ -174,36 +172,34 @@ class KomboResultLinkOperator(BaseOperator):
         :raises RunStoppedError: if the task was told to end.
         """
         from airflow_kombo.mapping import mapping_of  # noqa: PLC0415 - see above
+        from airflow_kombo.parameters import RunParameters  # noqa: PLC0415
         from airflow_kombo.tables import Tables  # noqa: PLC0415
         from airflow_kombo.warehouse import engine_of  # noqa: PLC0415
 
+        asked = RunParameters.of(self)
         kind = mapping_of(self._write)
         mapping = (
             kind.parse(dict(self.mapping))
             if isinstance(self.mapping, Mapping)
             else kind.load(self.mapping)
         )
-        day = day_of(context, self.assessment_date)
+        day = day_of(context, asked.assessment_date)
         self.log.info("Assessment day: %s", day)
         engine = engine_of(self.warehouse_conn_id)
         try:
             tables = Tables.named(self.status_table)
             tables.create(engine)
-            counts = asyncio.run(self._execute(context, day, mapping, engine, tables))
+            counts = asyncio.run(
+                self._execute(context, asked, day, mapping, engine=engine, tables=tables)
+            )
         finally:
             engine.dispose()
-        if self._is_whole(day):
+        if asked.is_whole(day):
             tell_of_the_day(self.outlets, context["outlet_events"], day, counts)
         elif self.outlets:
             self.log.info("No asset event: this run does not say that the whole day is out")
             self.outlets = []
         return counts
-
-    def _is_whole(self, day: date) -> bool:
-        """Say whether nothing of the day is left out on purpose."""
-        if self.not_before and day_in("not_before", self.not_before) > day:
-            return False
-        return not (self.preview or self.integration_ids or self.result_ids or self.limit)
 
     @property
     def _write(self) -> Write:
@@ -214,35 +210,38 @@ class KomboResultLinkOperator(BaseOperator):
     async def _execute(
         self,
         context: Context,
+        asked: RunParameters,
         day: date,
         mapping: RowMapping,
+        *,
         engine: Engine,
         tables: Tables,
     ) -> dict[str, int]:
+        from airflow_kombo.asked import selection_of, source_of  # noqa: PLC0415
         from airflow_kombo.foresight import Foresight  # noqa: PLC0415
         from airflow_kombo.hook import KomboHook  # noqa: PLC0415
         from airflow_kombo.ledger import Ledger, keeper  # noqa: PLC0415
         from airflow_kombo.runs import Runs  # noqa: PLC0415
-        from airflow_kombo.source import Selection  # noqa: PLC0415
 
         hook = KomboHook(self.kombo_conn_id)
         await hook.config()
         hook.default_integration = self.integration_id or hook.default_integration
-        selection = Selection(
-            integration_ids=frozenset(self.integration_ids or ()),
-            result_ids=frozenset(self.result_ids or ()),
-            redeliver=frozenset(_statuses(self.redeliver or ())),
-            limit=self.limit,
-            not_before=day_in("not_before", self.not_before) if self.not_before else None,
-            also_done=self.preview,
+        selection = selection_of(asked, context)
+        ledger = Ledger(engine, tables, keeper(asked.masked_fields, store=asked.store_request))
+        source = source_of(
+            asked,
+            context,
+            day,
+            ledger=ledger,
+            selection=selection,
+            default_integration=hook.default_integration,
+            write=self._write,
         )
-        ledger = Ledger(engine, tables, keeper(self.masked_fields, store=self.store_request))
-        source = self._source(context, day, ledger, selection, hook.default_integration)
         if source.columns():
             mapping.check(source.columns())
         run, runs = self._run(context, day), Runs(engine, tables)
-        guard = None if self.approve_rows else self._guard(runs, run)
-        if self.preview:
+        guard = None if asked.approve_rows else self._guard(runs, run, asked.max_rows)
+        if asked.preview:
             return self._preview(
                 run, Foresight(source, mapping, ledger, selection, hook.default_integration), guard
             )
@@ -268,11 +267,11 @@ class KomboResultLinkOperator(BaseOperator):
         self.log.info("A dry run: nothing was sent.")
         return dict(previewed.counts)
 
-    def _guard(self, runs: Runs, run: Run) -> Guard:
+    def _guard(self, runs: Runs, run: Run, max_rows: int | None) -> Guard:
         from airflow_kombo.guard import Guard  # noqa: PLC0415
 
-        if self.max_rows is not None:
-            return Guard(self.max_rows, "max_rows says so")
+        if max_rows is not None:
+            return Guard(max_rows, "max_rows says so")
         return Guard.over(runs.usual(run))
 
     def _run(self, context: Context, day: date) -> Run:
@@ -326,45 +325,6 @@ class KomboResultLinkOperator(BaseOperator):
             self.warehouse_conn_id, sql=self.sql, table=self.table, status_table=self.status_table
         )
 
-    def _source(
-        self,
-        context: Context,
-        day: date,
-        ledger: Ledger,
-        selection: Selection,
-        default_integration: str | None,
-    ) -> Source:
-        from airflow_kombo.source import (  # noqa: PLC0415
-            FIRST_DAY,
-            QuerySource,
-            parameters_of,
-            rows_of_day,
-        )
-        from airflow_kombo.task_source import TaskSource  # noqa: PLC0415
-
-        if [self.sql, self.table, self.rows_task_id].count(None) != 2:  # noqa: PLR2004 - one of three
-            raise ConfigurationError(
-                f"The task {self.task_id} needs one of sql, table and rows_task_id."
-            )
-        if self.rows_task_id is not None:
-            rows = context["ti"].xcom_pull(task_ids=self.rows_task_id)
-            return TaskSource(rows, selection, default_integration)
-        days = self.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
-        source = QuerySource(
-            ledger.engine,
-            ledger.tables,
-            self.sql if self.sql is not None else rows_of_day(ledger.engine, str(self.table)),
-            parameters_of(day, days),
-            selection=selection,
-            default_integration=default_integration,
-            write=self._write,
-        )
-        if days and FIRST_DAY in source.uses:
-            self.log.info("Also the rows of the %d days before that were never delivered", days)
-        elif days:
-            self.log.info("No other day: the query does not use :%s, so it cannot look", FIRST_DAY)
-        return source
-
     def _tell(self, lanes: Mapping[str, Counter[str]]) -> None:
         from airflow_kombo.summary import table  # noqa: PLC0415
 
@@ -380,13 +340,3 @@ class KomboResultLinkOperator(BaseOperator):
         over = Policy(self.fail_on).exceeded(counts, report.planned - counts["skipped"])
         if over:
             raise TooManyRefusedError(f"{'; '.join(over)}. All were tried; see {where}.")
-
-
-def _statuses(named: Sequence[str]) -> list[str]:
-    known = [status.value for status in Status if status is not Status.SENDING] + [CHANGED]
-    if unknown := sorted(set(named) - set(known)):
-        raise ConfigurationError(
-            f"redeliver names '{unknown[0]}', which cannot be sent again: name some of"
-            f" {', '.join(known)}."
-        )
-    return list(named)

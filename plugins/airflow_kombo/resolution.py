@@ -33,6 +33,8 @@ from airflow_kombo.tables import KEY, Tables
 _BOUND: Final = tuple(f"of_{name}" for name in (*KEY, "attempt"))
 BATCH_ROWS: Final = 1_000
 """Rows that are decided in one transaction, and ids that are asked for at once."""
+NOT_FOUND: Final = "not found"
+"""What `others` says instead of a status."""
 
 _FATES: Final[Mapping[Decision, Mapping[str, Any]]] = {
     Decision.CREATED: {
@@ -139,7 +141,7 @@ class Resolution:
     def others(self, choice: Choice) -> Iterator[dict[str, list[str]]]:
         """Give those of the named result ids that are not in doubt, by status, in batches.
 
-        An id that no row has among those that are chosen is under `not found`.
+        An id that no row has among those that are chosen is under `NOT_FOUND`.
         """
         links = self.tables.links.c
         for part in _parts(choice):
@@ -151,7 +153,7 @@ class Resolution:
                 if status != Status.UNKNOWN.value:
                     others.setdefault(status, []).append(result_id)
             if lost := sorted(set(part.result_ids) - {row.result_id for row in found}):
-                others["not found"] = lost
+                others[NOT_FOUND] = lost
             yield others
 
     def _decide(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -20,6 +20,7 @@ from airflow_kombo.policy import not_tried_again
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from airflow_kombo.parameters import ResolveParameters
     from airflow_kombo.resolution import Choice, Judgement, Resolution
 
 LEAVE: Final = "leave as they are"
@@ -117,17 +118,21 @@ class KomboResolveUnknownOperator(HITLOperator):
     def execute(self, context: Context) -> dict[str, int]:
         """Decide, or ask, and give the number of rows that were `decided` and `left`.
 
-        :raises ConfigurationError: before anything is decided, for what a person has to change.
+        :raises AirflowFailException: whose cause is a `ConfigurationError`, before anything is
+            decided, for what a person has to change. Airflow does not retry it.
         :raises LedgerError: if the ledger failed; what was decided by then stays decided.
         """
-        choice = self._choice()
+        from airflow_kombo.parameters import ResolveParameters  # noqa: PLC0415 - see above
+
+        asked = ResolveParameters.of(self)
+        choice = self._choice(asked)
         judgement = None
-        if verdict := _text(self.verdict):
-            judgement = _judgement(verdict, self.reason, _who_triggered(context))
+        if asked.verdict:
+            judgement = _judgement(asked.verdict, asked.reason, _who_triggered(context))
         with self._resolution() as resolution:
             asked_at = resolution.now()
             left = self._tell_others(resolution, choice)
-            if self.preview:
+            if asked.preview:
                 return {**self._list(resolution, choice), "left": left}
             if judgement:
                 return {**self._decide(resolution, choice, judgement), "left": left}
@@ -142,19 +147,27 @@ class KomboResolveUnknownOperator(HITLOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any], asked_at: datetime | None = None
     ) -> dict[str, int]:
-        """Do what the person answered, about the rows that were `unknown` when they were asked."""
+        """Do what the person answered, about the rows that were `unknown` when they were asked.
+
+        :raises AirflowFailException: as `execute` does.
+        :raises LedgerError: as `execute` does.
+        """
+        from airflow_kombo.parameters import ResolveParameters  # noqa: PLC0415
+
+        asked = ResolveParameters.of(self)
         answer = super().execute_complete(context, event)
         (verdict,), given = answer["chosen_options"], answer["params_input"]
         if verdict == LEAVE:
             self.log.info("The answer is to leave the rows as they are.")
             return {"decided": 0, "left": 0}
         by = (answer["responded_by_user"] or {}).get("name") or _nobody(context)
-        judgement = _judgement(verdict, given.get(_REASON) or self.reason, by)
+        reason = (given.get(_REASON) or "").strip() or asked.reason
+        judgement = _judgement(Decision(verdict), reason, by)
         with self._resolution() as resolution:
-            return self._decide(resolution, self._choice(until=asked_at), judgement)
+            return self._decide(resolution, self._choice(asked, until=asked_at), judgement)
 
     def _ask(self, context: Context, asked_at: datetime) -> dict[str, int]:
-        from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: PLC0415 - see above
+        from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: PLC0415
 
         try:
             counts: dict[str, int] = super().execute(context)
@@ -163,15 +176,16 @@ class KomboResolveUnknownOperator(HITLOperator):
             raise
         return counts
 
-    def _choice(self, until: datetime | None = None) -> Choice:
+    @staticmethod
+    def _choice(asked: ResolveParameters, until: datetime | None = None) -> Choice:
         from airflow_kombo.resolution import Choice  # noqa: PLC0415
 
         choice = Choice(
-            result_ids=_ids(self.result_ids),
-            integration_ids=_ids(self.integration_ids),
-            assessment_date=_day(_text(self.assessment_date)),
-            error_code=_text(self.error_code),
-            run_id=_text(self.run_id),
+            result_ids=asked.result_ids,
+            integration_ids=asked.integration_ids,
+            assessment_date=asked.assessment_date,
+            error_code=asked.error_code,
+            run_id=asked.run_id,
             until=until,
         )
         if choice.is_everything:
@@ -196,9 +210,15 @@ class KomboResolveUnknownOperator(HITLOperator):
             engine.dispose()
 
     def _tell_others(self, resolution: Resolution, choice: Choice) -> int:
-        """Tell which of the results that were named are not in doubt, and give their number."""
-        left = 0
+        """Tell which of the results that were named are not in doubt, and give their number.
+
+        :raises ConfigurationError: if there is none of them: they are mistyped.
+        """
+        from airflow_kombo.resolution import NOT_FOUND  # noqa: PLC0415
+
+        left = lost = 0
         for others in resolution.others(choice):
+            lost += len(others.get(NOT_FOUND, ()))
             for status, result_ids in sorted(others.items()):
                 left += len(result_ids)
                 self.log.warning(
@@ -207,6 +227,11 @@ class KomboResolveUnknownOperator(HITLOperator):
                     status,
                     ", ".join(result_ids),
                 )
+        if lost and lost == len(choice.result_ids):
+            raise ConfigurationError(
+                f"None of the {lost} result_ids has a row in {self.status_table} that meets the"
+                " other conditions: check them."
+            )
         return left
 
     def _list(self, resolution: Resolution, choice: Choice) -> dict[str, int]:
@@ -243,17 +268,14 @@ def _question(resolution: Resolution, choice: Choice) -> str | None:
     )
 
 
-def _judgement(verdict: str, reason: str | None, by: str) -> Judgement:
+def _judgement(decision: Decision, reason: str | None, by: str) -> Judgement:
     from airflow_kombo.resolution import Judgement  # noqa: PLC0415
 
-    known = [decision.value for decision in Decision]
-    if verdict not in known:
-        raise ConfigurationError(f"The verdict must be one of: {', '.join(known)}.")
-    if not (text := _text(reason)):
+    if not reason:
         raise ConfigurationError(
             "A verdict needs a reason, it is kept in the history: give it, and run the task again."
         )
-    return Judgement(Decision(verdict), text, by)
+    return Judgement(decision, reason, by)
 
 
 def _who_triggered(context: Context) -> str:
@@ -262,20 +284,3 @@ def _who_triggered(context: Context) -> str:
 
 def _nobody(context: Context) -> str:
     return f"not named by Airflow (run {context['dag_run'].run_id})"
-
-
-def _ids(named: Sequence[str] | None) -> tuple[str, ...]:
-    return tuple(text for one in named or () if (text := _text(one)))
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value).strip() or None
-
-
-def _day(text: str | None) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise ConfigurationError(
-            "The parameter assessment_date must look like 2026-11-03."
-        ) from None

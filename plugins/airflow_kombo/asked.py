@@ -1,0 +1,76 @@
+"""What a run is asked for: which rows it selects, and where they come from."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from typing import TYPE_CHECKING, Final
+
+from airflow_kombo.ledger import Ledger
+from airflow_kombo.models import Write
+from airflow_kombo.parameters import RunParameters
+from airflow_kombo.source import (
+    FIRST_DAY,
+    QuerySource,
+    Selection,
+    Source,
+    parameters_of,
+    rows_of_day,
+)
+from airflow_kombo.task_source import TaskSource
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+_LOOKING_BACK: Final = frozenset({"scheduled", "asset_triggered"})
+"""Airflow's types of the runs that nobody asked for by hand, who would have named days."""
+_BY_HAND: Final = "manual"
+
+
+def selection_of(asked: RunParameters, context: Context) -> Selection:
+    """Build the selection that a run's parameters ask for."""
+    return Selection(
+        integration_ids=frozenset(asked.integration_ids),
+        result_ids=frozenset(asked.result_ids),
+        redeliver=frozenset(asked.redeliver),
+        limit=asked.limit,
+        not_before=asked.not_before,
+        also_done=asked.preview,
+        by_hand=context["dag_run"].run_type == _BY_HAND,
+    )
+
+
+def source_of(
+    asked: RunParameters,
+    context: Context,
+    day: date,
+    *,
+    ledger: Ledger,
+    selection: Selection,
+    default_integration: str | None,
+    write: Write,
+) -> Source:
+    """Build the source that a run's parameters name, for its day and those it looks back to.
+
+    :raises ConfigurationError: if the rows cannot be read from it.
+    """
+    if asked.rows_task_id is not None:
+        rows = context["ti"].xcom_pull(task_ids=asked.rows_task_id)
+        return TaskSource(rows, selection, default_integration)
+    days = asked.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+    source = QuerySource(
+        ledger.engine,
+        ledger.tables,
+        asked.sql if asked.sql is not None else rows_of_day(ledger.engine, str(asked.table)),
+        parameters_of(day, days),
+        selection=selection,
+        default_integration=default_integration,
+        write=write,
+    )
+    if days and FIRST_DAY in source.uses:
+        log.info("Also the rows of the %d days before that were never delivered", days)
+    elif days:
+        log.info("No other day: the query does not use :%s, so it cannot look", FIRST_DAY)
+    return source
