@@ -141,7 +141,7 @@ class Compared:
         return (
             self.name,
             f"{self.rows:,}",
-            f"{before:.3f} → {after:.3f}",
+            f"{before:.3g} → {after:.3g}",
             str(self.cpu),
             self.cpu.verdict,
             *(self._median(figure) for figure in ("postgres_cpu", "seconds")),
