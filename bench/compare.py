@@ -37,7 +37,7 @@ _COLUMNS: Final = ("scenario", "rows", "CPU ms/row", "ratio", "verdict", "DB CPU
 _EXPLAINED: Final = (
     "CPU ms/row: CPU time of the delivery's process: commit → working tree.",
     "ratio, DB CPU, time: working tree ÷ commit, the median of all rounds.",
-    "±: half of the ratio's 95 % confidence interval. verdict: of the ratio.",
+    f"±: half of the ratio's 95 % confidence interval; of its range below {ENOUGH} rounds.",
 )
 
 
