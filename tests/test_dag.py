@@ -267,8 +267,9 @@ def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
         "invalid": 2,
         "unknown": 2,
         "failed": 1,
-        "retryable": 1,
+        "blocked": 1,
     }
+    assert "refuses this key" in wrong_key
     assert CANARY not in told + wrong_key
     assert KEY not in told
     kept = [path for path in Path(home).rglob("*") if path.is_file()]

@@ -31,9 +31,10 @@ from airflow_kombo.task_source import TaskSource
 ANSWERS = [
     ({"kind": "success"}, "success"),
     ({"kind": "success", "warnings": ["The label was cut"]}, "success"),
-    ({"kind": "raw", "status": 200}, "success"),
-    ({"kind": "raw", "status": 200, "body": "{"}, "success"),
+    ({"kind": "raw", "status": 200, "headers": {"Concurrency-Limit": "30"}}, "success"),
     ({"kind": "truncate"}, "success"),
+    ({"kind": "answer", "status": 200, "code": "PLATFORM.INPUT_INVALID"}, "failed"),
+    ({"kind": "answer", "status": 200, "code": None}, "unknown"),
     ({"kind": "answer", "status": 429, "code": "REMOTE.RATE_LIMIT_EXCEEDED"}, "retryable"),
     ({"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}, "retryable"),
     ({"kind": "answer", "status": 400, "code": "PLATFORM.INPUT_INVALID"}, "failed"),
@@ -41,7 +42,6 @@ ANSWERS = [
     ({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}, "failed"),
     ({"kind": "answer", "status": 400, "code": "ATS.APPLICATION_ALREADY_EXISTS"}, "failed"),
     ({"kind": "answer", "status": 422, "code": None}, "failed"),
-    ({"kind": "redirect"}, "failed"),
     ({"kind": "answer", "status": 404, "code": "PLATFORM.INTEGRATION_NOT_FOUND"}, "blocked"),
     *(
         ({"kind": "answer", "status": 400, "code": f"INTEGRATION.{code}"}, "blocked")
@@ -62,7 +62,10 @@ ANSWERS = [
     ({"kind": "answer", "status": 500, "code": "PLATFORM.UNKNOWN_ERROR"}, "unknown"),
     ({"kind": "answer", "status": 500, "code": "REMOTE.UNKNOWN_HTTP_ERROR"}, "unknown"),
     ({"kind": "answer", "status": 400, "code": "REMOTE.NEVER_HEARD_OF"}, "unknown"),
+    ({"kind": "answer", "status": 400, "code": "ATS.NEVER_HEARD_OF"}, "unknown"),
     ({"kind": "answer", "status": 500, "code": None}, "unknown"),
+    ({"kind": "raw", "status": 503, "body": "<html>No server is available</html>"}, "retryable"),
+    ({"kind": "raw", "status": 503, "body": "reset reason: connection termination"}, "unknown"),
     *(
         ({"kind": "raw", "status": status, "body": "<html>Bad Gateway</html>"}, "unknown")
         for status in (500, 502, 504)
@@ -210,9 +213,12 @@ def test_an_integration_that_recovers_goes_on(warehouse, tables, source_table, s
     assert report.counts == {"success": 55, "unknown": 5}
 
 
-def test_a_bad_key_stops_the_run(warehouse, tables, source_table, standin, monkeypatch):
-    """A key that Kombo does not know stops everything; the rows say why, and go the next time."""
-    connect(monkeypatch, standin.url, password="ks_dev_wrong")
+def test_a_key_that_is_refused_in_the_middle_stops_the_run(
+    warehouse, tables, source_table, standin, monkeypatch
+):
+    """A key that Kombo does not know any more stops everything; the rows go the next time."""
+    refused = {"kind": "answer", "status": 401, "code": "PLATFORM.AUTHENTICATION_INVALID"}
+    standin.add_rule(refused)
     fill(warehouse, source_table, [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(90)])
     with pytest.raises(ConfigurationError, match="refuses this key"):
         run_day(warehouse, tables)
@@ -221,7 +227,7 @@ def test_a_bad_key_stops_the_run(warehouse, tables, source_table, standin, monke
     (run,) = all_of(warehouse, tables.runs)
     assert (run.planned, run.retryable) == (90, 90)
     assert "refuses this key" in run.error
-    connect(monkeypatch, standin.url)
+    standin.clear_rules()
     assert run_day(warehouse, tables).counts == {"success": 90}
 
 

@@ -19,6 +19,7 @@ from airflow_kombo.errors import (
     Status,
     TransportError,
     Verdict,
+    is_misdirected,
     verdict_of,
 )
 from airflow_kombo.models import Answer
@@ -55,6 +56,9 @@ UNHEARD_OF = [
     "REMOTE.NEW",
     "INTEGRATION.NEW",
     "HRIS.NEW",
+    "ATS.NEW",
+    "ATS.CANDIDATE_MERGED",
+    "ATS.",
     "ATS",
     "ATSX.JOB_CLOSED",
     "ats.job_closed",
@@ -69,6 +73,9 @@ TREE = {
     "MappingError": "ConfigurationError",
     "NoConnectionError": "ConfigurationError",
     "LedgerError": "KomboError",
+    "DeclaredDeadError": "LedgerError",
+    "RowsHeldError": "LedgerError",
+    "UnreachableError": "KomboError",
     "RunStoppedError": "KomboError",
     "TooManyRefusedError": "KomboError",
     "RowError": "KomboError",
@@ -112,48 +119,69 @@ def test_an_unheard_of_code_proves_nothing(code, http_status):
     assert answer(http_status, code).verdict is Verdict.UNKNOWN
 
 
-@pytest.mark.parametrize("http_status", [400, 409, 500, 503])
-@pytest.mark.parametrize("code", ["ATS.NEW", "ATS.CANDIDATE_MERGED", "ATS."])
-def test_the_whole_ats_family_is_a_refusal(code, http_status):
-    """A code below `ATS.` is the ATS's own word that it took nothing, old codes and new ones."""
-    assert answer(http_status, code).verdict is Verdict.REFUSED
+LIMITS = {"Concurrency-Limit": "30", "ratelimit-limit": "300"}
+SUCCESS = b'{"status":"success","data":{},"warnings":[]}'
+REFUSED = b'{"status":"error","error":{"code":"PLATFORM.INPUT_INVALID","message":""}}'
+NO_CODE = b'{"status":"error","error":{"message":"Something went wrong."}}'
+FOREIGN = [
+    b"<html>Welcome to the hotel</html>",
+    b'{"ok": true}',
+    b'{"status":"ok"}',
+    b'{"status":"succ',
+]
 
 
 @pytest.mark.parametrize("http_status", [200, 201, 202, 204, 299])
 @pytest.mark.parametrize(
-    "body",
+    ("headers", "body", "verdict"),
     [
-        b'{"status":"success","data":{},"warnings":[]}',
-        b'{"status":"success","data":{}}',
-        b'{"status":"succ',
-        b"",
-        b"<html>",
-        b'{"status":"error","error":{"code":"PLATFORM.INPUT_INVALID","message":""}}',
+        ({}, SUCCESS, "created"),
+        ({}, b'{"status":"success","data":{}}', "created"),
+        (LIMITS, b"", "created"),
+        (LIMITS, None, "created"),
+        ({"ratelimit-limit": "300"}, b"", "created"),
+        ({"Concurrency-Limit": "30"}, None, "created"),
+        ({}, b"", "unknown"),
+        ({}, None, "unknown"),
+        *(({}, body, "unknown") for body in FOREIGN),
+        *((LIMITS, body, "unknown") for body in FOREIGN),
+        (LIMITS, REFUSED, "refused"),
+        ({}, REFUSED, "refused"),
+        (LIMITS, NO_CODE, "unknown"),
     ],
 )
-def test_any_2xx_is_created(http_status, body):
-    """A 2xx means written, whether its body is whole, cut off, empty, foreign or absurd."""
-    assert Answer.of(http_status, {}, body).verdict is Verdict.CREATED
+def test_only_kombos_word_makes_a_2xx_created(http_status, headers, body, verdict):
+    """A 2xx proves a link by Kombo's body, or by its headers where the body was lost or empty."""
+    assert Answer.of(http_status, headers, body).verdict == verdict
+
+
+@pytest.mark.parametrize("http_status", [302, 400, 404, 500, 503])
+def test_a_success_with_another_status_contradicts_itself(http_status):
+    """A body that says success under an error's status proves nothing."""
+    assert Answer.of(http_status, {}, SUCCESS).verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("http_status", "from_kombo", "from_others"),
     [
-        (301, "refused", "refused"),
-        (302, "refused", "refused"),
-        (307, "refused", "refused"),
-        (308, "refused", "refused"),
-        (400, "refused", "refused"),
-        (401, "stop", "stop"),
-        (404, "refused", "refused"),
-        (407, "stop", "stop"),
+        (301, "retry", "retry"),
+        (302, "retry", "retry"),
+        (307, "retry", "retry"),
+        (308, "retry", "retry"),
+        (400, "refused", "retry"),
+        (401, "stop", "retry"),
+        (403, "refused", "retry"),
+        (404, "refused", "retry"),
+        (407, "stop", "retry"),
         (408, "unknown", "unknown"),
-        (422, "refused", "refused"),
+        (413, "refused", "retry"),
+        (422, "refused", "retry"),
+        (425, "refused", "retry"),
         (429, "wait", "wait"),
         (499, "unknown", "unknown"),
         (500, "unknown", "unknown"),
         (502, "unknown", "unknown"),
-        (503, "unknown", "wait"),  # a load balancer's 503 was turned away before Kombo saw it
+        (503, "unknown", "retry"),  # Kombo documents its load balancer's 503 as safe to retry
         (504, "unknown", "unknown"),
         (520, "unknown", "unknown"),
         (600, "unknown", "unknown"),
@@ -162,7 +190,7 @@ def test_any_2xx_is_created(http_status, body):
 )
 @pytest.mark.parametrize("code", [None, ""])
 def test_without_a_code_the_status_decides(http_status, from_kombo, from_others, code):
-    """A null or blank code, or a body that is not Kombo's, leaves the HTTP status to go by."""
+    """Without Kombo's code the status decides; what is not Kombo's says nothing of the row."""
     assert answer(http_status, code).verdict == from_kombo
     assert foreign(http_status).verdict == from_others
     assert foreign(http_status, b"").verdict == from_others
@@ -170,7 +198,35 @@ def test_without_a_code_the_status_decides(http_status, from_kombo, from_others,
 
 def test_a_503_that_is_cut_off_is_a_load_balancers():
     """Half a Kombo body cannot be told from none: only a whole one makes a 503 `unknown`."""
-    assert foreign(503, b'{"status":"error","error":{"code":').verdict is Verdict.WAIT
+    assert foreign(503, b'{"status":"error","error":{"code":').verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"upstream connect error or disconnect/reset before headers. reset reason: connection end",
+        b"upstream connect error or disconnect/reset before headers. reset reason: overflow",
+        b"<html>The upstream closed the connection prematurely</html>",
+        b"Connection RESET by peer",
+    ],
+)
+def test_a_503_that_lost_a_request_proves_nothing(body):
+    """A proxy that speaks of a reset or a termination may have passed the request on before."""
+    assert foreign(503, body).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("http_status", "misdirected"),
+    [
+        *((status, True) for status in (200, 204, 301, 302, 401, 403, 404, 407, 413, 425)),
+        *((status, False) for status in (408, 429, 499, 500, 502, 503, 504)),
+    ],
+)
+def test_who_may_have_answered_instead(http_status, misdirected):
+    """Only answers that no load balancer of Kombo's gives by itself speak of a wrong address."""
+    assert is_misdirected(foreign(http_status)) is misdirected
+    assert not is_misdirected(answer(http_status, "PLATFORM.INPUT_INVALID"))
+    assert not is_misdirected(Answer.of(200, LIMITS, None))
 
 
 @pytest.mark.parametrize(

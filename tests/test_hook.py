@@ -89,7 +89,9 @@ def test_one_session_serves_many_calls(standin):
                         length = int(line.split(b":")[1])
                     line = reader.readline()
                 reader.read(length)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nConcurrency-Limit: 30\r\nContent-Length: 0\r\n\r\n"
+                )
 
     with listener(answer) as port, pytest.MonkeyPatch.context() as patch:
         connect(patch, f"http://127.0.0.1:{port}")
@@ -128,17 +130,17 @@ def test_an_answer_that_does_not_come(standin, monkeypatch, kind, effect):
 
 
 def test_a_truncated_success_is_a_success(standin):
-    """A 2xx is Kombo's word, even when its body breaks off."""
+    """A 2xx with Kombo's headers is its word, even when its body breaks off."""
     standin.add_rule({"kind": "truncate"}, effect="created")
     (answer,) = post(delivery(body=BODY))
     assert answer.verdict is Verdict.CREATED
 
 
 def test_a_redirect_is_not_followed(standin):
-    """A redirect is an answer that refused, and nobody asks its target."""
+    """A redirect says nothing of the row, and nobody asks its target."""
     standin.add_rule({"kind": "redirect"})
     (answer,) = post(delivery(body=BODY))
-    assert answer.verdict is Verdict.REFUSED
+    assert answer.verdict is Verdict.RETRY
     assert standin.stats()["redirects_followed"] == 0
 
 

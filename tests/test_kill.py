@@ -39,7 +39,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["harness"])
 STRIKES = {
     "sqlite": ["kill", "term", "server", "reset"],
-    "postgresql": ["kill", "term", "server", "reset", "ledger", "connections"],
+    "postgresql": ["kill", "term", "server", "reset", "ledger", "connections", "pause"],
 }
 
 
@@ -105,6 +105,12 @@ def strike(kind: str, process, server: Server, cluster, url: str) -> None:
         process.kill()
     elif kind == "term":
         process.terminate()
+    elif kind == "pause":  # as a suspended machine is: others declare the run dead meanwhile
+        os.kill(process.pid, signal.SIGSTOP)
+        other = started(url)
+        other.join(4 * DEAD_AFTER)
+        os.kill(process.pid, signal.SIGCONT)
+        other.join()
     elif kind == "server":
         server.restart()
     elif kind == "ledger":

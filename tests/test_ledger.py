@@ -8,7 +8,7 @@ from harness import all_of, by_result, delivery
 from sqlalchemy import Column, MetaData, String, Table, create_engine, text
 
 from airflow_kombo.database import prepare
-from airflow_kombo.errors import ConfigurationError, LedgerError, Status
+from airflow_kombo.errors import ConfigurationError, LedgerError, Status, TargetType
 from airflow_kombo.ledger import Ledger, keeper
 from airflow_kombo.outcomes import Outcome, Recorded, Unsent
 from airflow_kombo.runs import Run, Runs
@@ -119,8 +119,9 @@ def test_the_same_link_is_sent_once(ledger):
 
 
 def test_a_candidate_and_an_application_may_share_their_id(ledger):
-    """The same id as a candidate's and as an application's are two deliveries."""
-    kinds = [delivery(target_type=kind) for kind in ("candidate", "application")]
+    """The same id as a candidate's and as an application's are two targets of the same link."""
+    url = "https://results.example/same"
+    kinds = [delivery(f"of {kind}", target_type=kind, url=url) for kind in TargetType]
     assert len(ledger.claim("run", kinds).won) == 2
 
 
@@ -134,14 +135,15 @@ def test_what_was_not_sent_goes_back(ledger):
     assert claim_one(ledger, "other").attempt == 1
 
 
-def test_a_late_answer_does_not_overwrite_a_newer_attempt(ledger):
-    """An answer settles its own attempt; the row keeps what a newer attempt wrote."""
+def test_a_late_answer_tells_of_a_link_that_a_newer_attempt_did_not_make(ledger):
+    """An answer settles its own attempt, and a row whose link exists is not sent again."""
     late = claim_one(ledger)
     ledger.record([Recorded(late, Outcome(Status.UNKNOWN, "run_died"))])
     newer = claim_one(ledger, "other", redeliver=[Status.UNKNOWN])
     ledger.record([Recorded(newer, REFUSED)])
+    assert by_result(ledger.engine, ledger.tables)["r1"].status == "unknown"
     ledger.record([Recorded(late, SUCCESS)])
-    assert by_result(ledger.engine, ledger.tables)["r1"].status == "failed"
+    assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
     attempts = sorted(all_of(ledger.engine, ledger.tables.attempts), key=lambda row: row.attempt)
     assert [row.status for row in attempts] == ["success", "failed"]
 

@@ -26,6 +26,7 @@ from airflow_kombo.runs import Run, Runs
 from airflow_kombo.tables import Tables
 
 NAMES = [f"r{number}" for number in range(4)]
+REDELIVERED = st.sets(st.sampled_from(["success", "unknown", "failed"]))
 ANSWERS = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown"])
 
 
@@ -49,7 +50,9 @@ class World(RuleBasedStateMachine):
         self.status = dict.fromkeys(NAMES)  # what the table must say
         self.attempts = dict.fromkeys(NAMES, 0)
         self.heard = {}  # by row and attempt: what the history must say
-        self.decided = set()  # rows and attempts that a person decided about
+        self.decided = {}  # by row and attempt: what a person decided
+        self.before = {}  # by row and attempt: the status that a release gives back
+        self.senders = {}  # by row and attempt: the run
         self.started = 0
 
     def teardown(self):
@@ -63,20 +66,56 @@ class World(RuleBasedStateMachine):
         self.runs.start(Run(self.living[-1]))
 
     @precondition(lambda self: self.living)
-    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), data=st.data())
-    def claim(self, names, data):
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), again=REDELIVERED, data=st.data())
+    def claim(self, names, again, data):
         run_id = data.draw(st.sampled_from(self.living))
-        claims = self.ledger.claim(run_id, [self.row(name) for name in names])
+        claims = self.ledger.claim(run_id, [self.row(name) for name in names], again)
         won = {claim.delivery.key.result_id for claim in claims.won}
-        assert won == {
-            name for name in names if self.status[name] in {None, "retryable", "blocked"}
-        }
+        assert won == {name for name in names if self.may_be_sent(name, run_id, again)}
         for claim in claims.won:
             name = claim.delivery.key.result_id
-            self.status[name] = "sending"
             self.attempts[name] += 1
-            self.heard[name, self.attempts[name]] = None
+            attempt = name, self.attempts[name]
+            self.before[attempt], self.senders[attempt] = self.status[name], run_id
+            self.status[name], self.heard[attempt] = "sending", None
             self.wire.append(claim)
+
+    def may_be_sent(self, name, run_id, again):
+        """Return whether a row goes: if nothing was made, or on purpose, once by each run."""
+        if self.status[name] in {None, "retryable", "blocked"}:
+            return True
+        sent = any(
+            self.heard[attempt] not in {"retryable", "blocked"}
+            for attempt in self.attempts_of(name)
+            if self.senders[attempt] == run_id
+        )
+        return self.status[name] in again and not sent
+
+    def attempts_of(self, name):
+        return sorted(attempt for attempt in self.heard if attempt[0] == name)
+
+    def made(self, attempt):
+        decided = self.heard[attempt] == "unknown" and self.decided.get(attempt) == "created"
+        return decided or self.heard[attempt] == "success"
+
+    def in_doubt(self, attempt):
+        return self.heard[attempt] in {None, "unknown"} and attempt not in self.decided
+
+    def standing(self, status, others):
+        """Return what a row is when its newest attempt ended so, and these are its others."""
+        if status in {"success", "unknown"}:
+            return status
+        if any(map(self.made, others)):
+            return "success"
+        return "unknown" if any(map(self.in_doubt, others)) else status
+
+    def by_history(self, name):
+        *others, newest = self.attempts_of(name)
+        if self.made(newest):
+            return "success"
+        said = "unknown" if self.in_doubt(newest) else self.heard[newest]
+        decided = said == "unknown" and not self.in_doubt(newest)
+        return self.standing("retryable" if decided else said, others)
 
     @precondition(lambda self: self.wire)
     @rule(answer=ANSWERS, data=st.data())
@@ -84,22 +123,26 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.record([Recorded(claim, Outcome(Status(answer)))])
-        name, attempt = claim.delivery.key.result_id, claim.attempt
-        others = {
-            said
-            for (row, one), said in self.heard.items()
-            if (row, one) != (name, attempt) and row == name
-        }
-        self.heard[name, attempt] = answer
-        newest = attempt == self.attempts[name]
-        exists = answer == "success"
-        if newest and self.status[name] in {"sending", "unknown"}:
-            self.status[name] = answer
-        elif exists and self.status[name] in {"retryable", "blocked"}:
+        name = claim.delivery.key.result_id
+        attempt = name, claim.attempt
+        others = [one for one in self.attempts_of(name) if one != attempt]
+        self.heard[attempt] = answer
+        is_newest = claim.attempt == self.attempts[name]
+        if is_newest and self.status[name] in {"sending", "unknown"}:
+            self.status[name] = self.standing(answer, others)
+        elif answer != "unknown" and self.status[name] != "sending":
+            self.hear_late(attempt, answer, others)
+
+    def hear_late(self, attempt, answer, others):
+        name, number = attempt
+        if self.status[name] == "unknown":
+            if not self.in_doubt((name, self.attempts[name])):
+                self.status[name] = "success" if answer == "success" else self.by_history(name)
+        elif answer == "success":
             self.status[name] = answer  # the link exists, so it is not sent again
-        elif newest and (name, attempt) in self.decided and answer != "unknown":
-            proven = exists or not others & {"success", "unknown"}
-            self.status[name] = answer if proven else self.status[name]
+        elif number == self.attempts[name] and attempt in self.decided:
+            alone = not {self.heard[one] for one in others} & {"success", "unknown"}
+            self.status[name] = answer if alone else self.status[name]
 
     @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
     def decide(self, names, decision):
@@ -107,8 +150,13 @@ class World(RuleBasedStateMachine):
         judgement = Judgement(decision, "looked it up", "somebody")
         resolution = Resolution(self.engine, self.tables)
         assert sum(resolution.decide(Choice(result_ids=tuple(names)), judgement)) == len(doubtful)
-        self.status |= dict.fromkeys(doubtful, DECIDED[decision].value)
-        self.decided |= {(name, self.attempts[name]) for name in doubtful}
+        for name in doubtful:
+            attempts = self.attempts_of(name)
+            in_doubt = {one for one in attempts if self.in_doubt(one)}
+            made = any(map(self.made, attempts))
+            self.decided |= dict.fromkeys(in_doubt, decision.value)
+            kept = decision is Decision.CREATED or made
+            self.status[name] = "success" if kept else DECIDED[decision].value
 
     @precondition(lambda self: self.wire and not self.dead)
     @rule(data=st.data())
@@ -117,9 +165,12 @@ class World(RuleBasedStateMachine):
         self.wire.remove(claim)
         self.ledger.release([claim], Outcome(Status.RETRYABLE))
         name = claim.delivery.key.result_id
-        del self.heard[name, self.attempts[name]]
-        self.status[name] = "retryable"
+        attempt = name, claim.attempt
+        del self.heard[attempt]
         self.attempts[name] -= 1
+        self.status[name] = self.before[attempt] or "retryable"
+        if self.status[name] == "unknown" and not any(map(self.in_doubt, self.attempts_of(name))):
+            self.status[name] = self.by_history(name)
 
     @precondition(lambda self: self.living)
     @rule(data=st.data())
@@ -169,7 +220,16 @@ class World(RuleBasedStateMachine):
     def every_post_has_its_attempt(self):
         attempts = all_of(self.engine, self.tables.attempts)
         assert {(one.result_id, one.attempt): one.status for one in attempts} == self.heard
-        assert {(one.result_id, one.attempt) for one in attempts if one.resolution} == self.decided
+        decided = {(one.result_id, one.attempt): one.resolution for one in attempts}
+        assert {one: said for one, said in decided.items() if said} == self.decided
+
+    @invariant()
+    def what_may_exist_is_not_sent_by_itself(self):
+        for name in NAMES:
+            if self.status[name] in {"retryable", "blocked", "failed"}:
+                assert not any(
+                    self.made(one) or self.in_doubt(one) for one in self.attempts_of(name)
+                )
 
     @staticmethod
     def row(name):

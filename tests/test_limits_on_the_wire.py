@@ -54,12 +54,18 @@ class Integration:
         return web.json_response(DONE, headers=self.headers)
 
 
+async def knows_the_key(_request):
+    """Answer as Kombo does to a key that it knows."""
+    return web.json_response({"status": "success", "data": {}})
+
+
 @pytest.fixture
 def deliver(warehouse, tables, source_table, monkeypatch):
     """Deliver so many rows to an integration."""
 
     async def run(integration):
         app = web.Application()
+        app.router.add_get("/v1/check-api-key", knows_the_key)
         app.router.add_post("/{path:.*}", integration.answer)
         async with TestServer(app) as server:
             connect(monkeypatch, str(server.make_url("/v1")))

@@ -109,10 +109,13 @@ def test_changed_rows_are_found_within_a_limit(warehouse, tables, delivered, sta
 
 
 def test_a_changed_row_that_is_refused_says_so(warehouse, tables, delivered, standin):
-    """Its status is the last attempt's; the history keeps that an earlier link was made."""
+    """Its link of before is there, so it stays `success`, with a warning; the run counts it."""
     standin.add_rule(REFUSED)
-    run_day(warehouse, tables, redeliver=frozenset({"changed"}))
-    assert statuses(warehouse, tables) == {"success": 8, "failed": 2}
+    report = run_day(warehouse, tables, redeliver=frozenset({"changed"}))
+    assert report.counts == {"failed": 2, "skipped": 8}
+    assert statuses(warehouse, tables) == {"success": 10}
+    (warning,) = by_result(warehouse, tables)["r9"].warnings
+    assert warning == "Attempt 2 made no link (ATS.JOB_CLOSED); the one of attempt 1 is there."
     history = [one.status for one in all_of(warehouse, tables.attempts) if one.result_id == "r9"]
     assert history == ["success", "failed"]
 

@@ -58,7 +58,7 @@ def source_of(
     """
     if asked.rows_task_id is not None:
         rows = context["ti"].xcom_pull(task_ids=asked.rows_task_id)
-        return TaskSource(rows, selection, default_integration)
+        return TaskSource(rows, selection, default_integration, write)
     days = asked.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
     source = QuerySource(
         ledger.engine,

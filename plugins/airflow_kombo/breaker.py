@@ -16,7 +16,7 @@ COOL_DOWN_SECONDS: Final = 30.0
 
 PATIENCE_SECONDS: Final = 900.0
 """How long nothing but limits may be met. Windows are of a minute: what lasts longer is an outage
-that looks like a limit, such as a load balancer's 503, and waiting for it costs no try."""
+that looks like a limit, and waiting for it costs no try."""
 
 _FAILED: Final = frozenset({Verdict.UNKNOWN, Verdict.RETRY})
 

@@ -14,11 +14,13 @@ from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.hook import KomboClient
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import RowMapping
+from airflow_kombo.misdirection import Misdirection
 from airflow_kombo.models import Delivery
 from airflow_kombo.outcomes import Claims
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import HEARTBEAT_SECONDS
 from airflow_kombo.source import Selection, Source
+from airflow_kombo.warning_log import WarningLog
 
 log = logging.getLogger(__name__)
 
@@ -103,3 +105,10 @@ class Shared:
     in_thread: Threads
     is_alive: Callable[[], bool]
     """Whether others may not yet take us for dead."""
+    warnings: WarningLog
+    misdirection: Misdirection
+    """Notices who answers in Kombo's stead."""
+
+    def may_leave(self) -> bool:
+        """Return whether a request may still leave: asked when its connection is there."""
+        return not self.stop and self.is_alive()

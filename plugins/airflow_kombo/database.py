@@ -263,3 +263,14 @@ def beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnE
         for place in range(len(order))
     ]
     return and_(order[0] >= after[0], or_(*steps))
+
+
+def cancel_statement(connection: Connection) -> None:
+    """End the statement that another thread waits for; it raises there. Safe from any thread.
+
+    A driver that has no way to do so lets the statement end by itself.
+    """
+    driver = connection.connection.driver_connection
+    cancel = getattr(driver, "cancel", None) or getattr(driver, "interrupt", None)
+    if cancel:
+        cancel()

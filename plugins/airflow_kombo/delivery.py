@@ -6,18 +6,20 @@ import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from airflow_kombo import models
+from airflow_kombo.api_check import check_api
+from airflow_kombo.clock import clock
 from airflow_kombo.context import Settings, Shared, Stop
 from airflow_kombo.errors import (
     ConfigurationError,
+    DeclaredDeadError,
     KomboError,
     LedgerError,
     RunStoppedError,
@@ -31,13 +33,17 @@ from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import RowMapping
 from airflow_kombo.metrics import Metrics
+from airflow_kombo.misdirection import Misdirection
 from airflow_kombo.outcomes import Claims, Outcome, UnheardClaimError
 from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, Source
 from airflow_kombo.tables import COUNTED
+from airflow_kombo.warning_log import WarningLog
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 _PROGRESS_SECONDS: Final = 10.0
 _THREADS: Final = 4
@@ -103,27 +109,30 @@ class Delivery:
         self._stop = Stop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger")
-        self._last_beat = monotonic()
+        self._last_beat = clock()
 
     def stop(self, reason: str) -> None:
         """Claim nothing more, let what is on the wire end, give the rest back; from any thread."""
         error = RunStoppedError(reason)
         if self._loop is None:
             self._stop.now(error, hurried=True)
-        else:
+            return
+        with suppress(RuntimeError):  # the loop is closed: there is nothing to stop any more
             self._loop.call_soon_threadsafe(lambda: self._stop.now(error, hurried=True))
 
     async def deliver(self) -> Report:
         """Deliver every row of the source that is to be delivered.
 
-        :raises ConfigurationError: if something is not as it must be; then nothing was sent.
+        :raises ConfigurationError: if something is not as it must be, or somebody else answers in
+            Kombo's stead; before the first row is claimed, if it shows there.
+        :raises UnreachableError: if Kombo cannot be asked before the first row is claimed.
         :raises LedgerError: if the ledger failed; then what could be recorded was recorded.
         :raises RunStoppedError: if it was told to stop.
         """
         self._loop = asyncio.get_running_loop()
         with self._pool, _fewer_to_search():
             await self._in_thread(self._runs.start, self._run)
-            self._last_beat = monotonic()
+            self._last_beat = clock()
             heart = asyncio.create_task(self._beat())
             ended_by: str | None = "an error in this program: the task's log has it"
             try:
@@ -147,12 +156,15 @@ class Delivery:
             self._ledger,
             self._selection,
             self._hook.default_integration,
+            self._run.run_id,
         )
-        planned = await self._in_thread(foresight.plan)
-        await self._ask_the_guard(sum(planned.values()), foresight)
+        planned = await self._unless_stopped(self._in_thread(foresight.plan))
+        await self._unless_stopped(self._ask_the_guard(sum(planned.values()), foresight))
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with self._hook.client() as client:
+            if planned and await self._unless_stopped(self._in_thread(foresight.sends_any)):
+                await self._unless_stopped(check_api(client))
             shared = self._shared(client, len(planned))
             lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
             report.lanes = {lane.integration_id: lane.counts for lane in lanes}
@@ -162,12 +174,27 @@ class Delivery:
             ends = await asyncio.gather(*(lane.deliver() for lane in lanes), return_exceptions=True)
             progress.cancel()
             metrics.tell()
+            shared.warnings.write()
         for error in (*ends, self._stop.error):
             if error is not None:
                 raise error
         if report.planned != report.counts.total():
             raise RuntimeError(f"The account does not add up: {report.numbers}")
         report.settled = await self._settle()
+
+    async def _unless_stopped(self, work: Awaitable[Result]) -> Result:
+        """Return what comes of some work, or end it when the run is told to stop."""
+        working = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stop.hurried.wait())
+        try:
+            await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.error is None:
+                return await working
+            await asyncio.to_thread(self._source.cancel)
+            raise self._stop.error
+        finally:
+            working.cancel()
+            stopped.cancel()
 
     async def _ask_the_guard(self, planned: int, foresight: Foresight) -> None:
         """Stop a run that would send too much; only where many are planned are they looked at."""
@@ -195,6 +222,8 @@ class Delivery:
             stop=self._stop,
             in_thread=self._in_thread,
             is_alive=self._is_alive,
+            warnings=WarningLog(),
+            misdirection=Misdirection(client.host),
         )
 
     async def _claim(self, recorder: Recorder, deliveries: list[models.Delivery]) -> Claims:
@@ -224,17 +253,20 @@ class Delivery:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat)
-            began = monotonic()
+            began = clock()
             try:
                 told = self.report.numbers if self.report.planned else None
                 await self._in_thread(self._runs.beat, self._run.run_id, told)
+            except DeclaredDeadError as error:
+                self._stop.now(error)
+                return
             except LedgerError as error:
                 log.warning("%s", error)
             else:
                 self._last_beat = began
 
     def _is_alive(self) -> bool:
-        return monotonic() - self._last_beat < self._runs.dead_after * _SILENT
+        return clock() - self._last_beat < self._runs.dead_after * _SILENT
 
     # What dead runs left ------------------------------------------------------------------------
 
@@ -295,4 +327,8 @@ async def _tell(lanes: Sequence[Lane], planned: int, metrics: Metrics) -> None:
         done = sum((lane.counts for lane in lanes), Counter[str]())
         told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if number)
         log.info("%d of %d rows: %s", done.total(), planned, told or "none yet")
+        waiting = Counter(lane.waits_for for lane in lanes if lane.waits_for)
+        if waiting:
+            causes = ", ".join(f"{cause} ({number})" for cause, number in waiting.most_common())
+            log.info("Integrations wait for: %s", causes)
         await metrics.tell_on_the_way()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -61,6 +62,8 @@ class Prospect(StrEnum):
     INVALID = "invalid"
     DUPLICATE = "duplicate"
     """Nothing: another row puts the same link on the same target."""
+    MOVED = "moved"
+    """Nothing: its link was made, or may have been, on another target than the row names now."""
     UNKNOWN = "unknown"
     """Nothing: a person decides about it."""
     SENDING = "sending"
@@ -84,11 +87,20 @@ class TargetType(StrEnum):
 FINAL: Final = frozenset({Status.SUCCESS, Status.UNKNOWN})
 """Statuses that a later run leaves alone unless a person or `redeliver` says otherwise."""
 
+BINDING: Final = FINAL | {Status.SENDING}
+"""Statuses whose result stays with its target: its link is there, or may be."""
+
 SENT_AGAIN: Final = frozenset({Status.RETRYABLE, Status.BLOCKED})
 """Statuses that the next run sends by itself."""
 
 SENT_WHEN_CHANGED: Final = frozenset({Status.FAILED, Status.INVALID})
 """Statuses that the next run sends only when the row or the mapping gives another request."""
+
+OWNERS: Final = BINDING | SENT_AGAIN
+"""Statuses whose row keeps its link on its target: another row with it is a duplicate."""
+
+DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
+"""The error code of rows that name one result and different targets."""
 
 CHANGED: Final = Prospect.CHANGED.value
 """What `redeliver` calls the successful rows that would give another request now."""
@@ -143,15 +155,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
 )
 """The published error codes of the ATS actions, each with what it proves."""
 
-_UNCODED: Final[Mapping[int, Verdict]] = MappingProxyType(
-    {
-        401: Verdict.STOP,  # the key, or the proxy's credentials (407), serve no row at all
-        407: Verdict.STOP,
-        408: Verdict.UNKNOWN,  # 408 and 499 are a middlebox's word on a request that it gave up
-        429: Verdict.WAIT,
-        499: Verdict.UNKNOWN,
-    }
-)
+_GIVEN_UP: Final = frozenset({408, 499})
+"""A middlebox's word on a request that it passed on, or did not, and gave up."""
 
 
 class KomboError(Exception):
@@ -182,6 +187,14 @@ class MappingError(ConfigurationError):
 
 class LedgerError(KomboError):
     """The ledger cannot be written now, so nothing may be sent."""
+
+
+class DeclaredDeadError(LedgerError):
+    """Others have declared the run dead, so it may not send any more."""
+
+
+class UnreachableError(KomboError):
+    """Kombo could not be asked before the first row was sent; that may pass by itself."""
 
 
 class RowsHeldError(LedgerError):
@@ -218,7 +231,14 @@ class TransportError(KomboError):
 
 
 class NotSentError(TransportError):
-    """No byte of the request left this machine: no connection, no TLS, no proxy."""
+    """No server can have read the request: no connection, no TLS, no proxy, no body.
+
+    :param lasting: Whether only a person can mend the cause, such as a certificate.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class AnswerLostError(TransportError):
@@ -230,38 +250,70 @@ class Answered(Protocol):
 
     @property
     def http_status(self) -> int:
-        """The HTTP status."""
+        """Return the HTTP status."""
 
     @property
     def error_code(self) -> str | None:
-        """Kombo's error code, where there is one."""
+        """Return Kombo's error code, where there is one."""
 
     @property
     def from_kombo(self) -> bool:
-        """Whether the body is Kombo's, rather than a load balancer's."""
+        """Tell Kombo's answers from those of a load balancer, a proxy or another server."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Return whether Kombo says that the link was written."""
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Return whether a middlebox says that it lost a request which it had passed on."""
 
 
 def verdict_of(outcome: Answered | TransportError) -> Verdict:
-    """Say what an outcome proves about the link: by Kombo's error code, else by the HTTP status."""
+    """Return what an outcome proves: by Kombo's error code, else by its word or the HTTP status."""
     if isinstance(outcome, TransportError):
         return Verdict.RETRY if isinstance(outcome, NotSentError) else Verdict.UNKNOWN
-    if 200 <= outcome.http_status < 300:  # noqa: PLR2004 - the 2xx class: written, whatever it says
-        return Verdict.CREATED
     if outcome.error_code:
-        return _verdict_of_code(outcome.error_code)
-    return _verdict_of_status(outcome.http_status, from_kombo=outcome.from_kombo)
+        return VERDICTS.get(outcome.error_code, Verdict.UNKNOWN)
+    kind = outcome.http_status // 100
+    if outcome.succeeded or kind == 2:  # noqa: PLR2004 - the class of 2xx
+        # Only a 2xx that is Kombo's is its word; a success with another status contradicts itself.
+        agrees = outcome.succeeded and kind == 2  # noqa: PLR2004
+        return Verdict.CREATED if agrees else Verdict.UNKNOWN
+    if kind == 3:  # noqa: PLR2004 - redirects: as a GET, one would "succeed" and create nothing
+        return Verdict.RETRY
+    return _verdict_of_kombos(outcome) if outcome.from_kombo else _verdict_of_foreign(outcome)
 
 
-def _verdict_of_code(code: str) -> Verdict:
-    if code.startswith("ATS."):  # the whole family is an ATS's refusal, old codes and new ones
-        return Verdict.REFUSED
-    return VERDICTS.get(code, Verdict.UNKNOWN)
-
-
-def _verdict_of_status(http_status: int, *, from_kombo: bool) -> Verdict:
-    if http_status == 503 and not from_kombo:  # noqa: PLR2004 - turned away before Kombo saw it
+def _verdict_of_kombos(outcome: Answered) -> Verdict:
+    """Return what an error of Kombo's without a code proves."""
+    if outcome.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}:
+        return Verdict.STOP
+    if outcome.http_status == HTTPStatus.TOO_MANY_REQUESTS:
         return Verdict.WAIT
-    if http_status in _UNCODED:
-        return _UNCODED[http_status]
-    # A redirect is never followed: as a GET it would "succeed" and create nothing.
-    return Verdict.REFUSED if 300 <= http_status < 500 else Verdict.UNKNOWN  # noqa: PLR2004 - classes
+    return Verdict.REFUSED if _is_client_error(outcome) else Verdict.UNKNOWN
+
+
+def _verdict_of_foreign(outcome: Answered) -> Verdict:
+    """Return what an error that is not Kombo's proves: nothing of the row, at most of its way."""
+    if outcome.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Verdict.WAIT
+    if outcome.http_status == HTTPStatus.SERVICE_UNAVAILABLE:  # safe to retry, as Kombo documents
+        return Verdict.UNKNOWN if outcome.may_have_arrived else Verdict.RETRY
+    return Verdict.RETRY if _is_client_error(outcome) else Verdict.UNKNOWN
+
+
+def _is_client_error(outcome: Answered) -> bool:
+    return outcome.http_status // 100 == 4 and outcome.http_status not in _GIVEN_UP  # noqa: PLR2004
+
+
+def is_misdirected(outcome: Answered) -> bool:
+    """Return whether an answer suggests that the request went to somebody who is not Kombo.
+
+    Load balancers in front of Kombo answer 5xx, 408, 429 and 499 by themselves: those say nothing.
+    """
+    if outcome.from_kombo:
+        return False
+    return outcome.http_status // 100 in {2, 3} or (
+        _is_client_error(outcome) and outcome.http_status != HTTPStatus.TOO_MANY_REQUESTS
+    )

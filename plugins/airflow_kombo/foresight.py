@@ -15,7 +15,7 @@ from airflow_kombo.keys import Row
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import InvalidRow, RowMapping
 from airflow_kombo.models import Delivery, LinkKey
-from airflow_kombo.outcomes import Claims, Outcome, Seen, duplicate
+from airflow_kombo.outcomes import Claims, Moved, Outcome, Seen, duplicate, moved_warning
 from airflow_kombo.source import Selection, Source
 from airflow_kombo.unmatched import tell_unmatched
 
@@ -60,6 +60,8 @@ class Foresight:
     ledger: Ledger
     selection: Selection
     default_integration: str | None
+    run_id: str = ""
+    """The run that would send: what its dag run has sent on purpose, it does not send again."""
 
     def rows(self) -> Iterator[tuple[str, list[Foreseen]]]:
         """Give each integration's rows, a page at a time, up to the limit; reads only.
@@ -93,6 +95,10 @@ class Foresight:
             return {name: rows for name, rows in sorted(self._planned.items()) if rows}
         return dict(+self._foreseen[0])
 
+    def sends_any(self) -> bool:
+        """Return whether a run would send a row; looks no further than at the first of them."""
+        return any(row.prospect == Prospect.SEND for _, rows in self.rows() for row in rows)
+
     def sent(self) -> int:
         """Count the rows that a run would send."""
         return self._foreseen[1]
@@ -116,10 +122,14 @@ class Foresight:
         made = [self.mapping.deliveries([row], self.default_integration) for row in page]
         deliveries = [delivery for good, _ in made for delivery in good]
         wrong = [row.key for _, bad in made for row in bad]
-        claims, seen = self.ledger.foresee(deliveries, self.selection.redeliver, wrong)
-        judged = _judged(claims, seen)
+        claims, known = self.ledger.foresee(
+            deliveries, self.selection.redeliver, wrong, self.run_id
+        )
+        judged = _judged(claims, known.by_key)
         return [
-            _of_invalid(one, seen.get(one.key)) if isinstance(one, InvalidRow) else judged[id(one)]
+            _of_invalid(one, known.standing(one.key))
+            if isinstance(one, InvalidRow)
+            else judged[id(one)]
             for good, bad in made
             for one in (*good, *bad)
         ]
@@ -139,9 +149,25 @@ def _judged(claims: Claims, seen: Mapping[LinkKey, Seen]) -> dict[int, Foreseen]
     for delivery, owner in claims.duplicates:
         outcome = duplicate(delivery, owner).outcome
         judged[id(delivery)] = _of(delivery, Prospect.DUPLICATE, seen, outcome)
+    for moved in claims.moved:
+        judged[id(moved.delivery)] = _moved(moved)
     for delivery in claims.skipped:
         judged[id(delivery)] = _skipped(delivery, seen, won)
     return judged
+
+
+def _moved(moved: Moved) -> Foreseen:
+    delivery = moved.delivery
+    prospect = Prospect.SENDING if moved.status == Status.SENDING.value else Prospect.MOVED
+    message = moved_warning(delivery) if prospect is Prospect.MOVED else None
+    return Foreseen(
+        delivery.key,
+        delivery.assessment_date,
+        prospect,
+        moved.status,
+        error_message=message,
+        delivery=delivery,
+    )
 
 
 def _skipped(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -16,9 +16,11 @@ from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
 from airflow.sdk.exceptions import AirflowNotFoundException
 from yarl import URL
 
+from airflow_kombo.api_check import check_api
 from airflow_kombo.errors import (
     AnswerLostError,
     ConfigurationError,
+    KomboError,
     NoConnectionError,
     NotSentError,
     TransportError,
@@ -32,7 +34,21 @@ INTEGRATION_KEY: Final = "integration_id"
 """The connection extra that names the integration of rows without one."""
 TIMEOUT_SECONDS: Final = 300.0
 """A write runs live against the customer's ATS; Kombo's own clients wait as long."""
+CHECK_SECONDS: Final = 30.0
+"""How long the question whether Kombo is there may take."""
 _CONNECT_SECONDS: Final = 30.0
+_LONGEST_BODY_BYTES: Final = 1024 * 1024
+"""What is read of an answer: a page of few bytes, compressed, may unfold to gigabytes."""
+_CHUNK_BYTES: Final = 64 * 1024
+_NETWORK: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+"""How a call may end without an answer; any other exception is an error in a program."""
+_LASTING: Final = (
+    aiohttp.ClientSSLError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ClientProxyConnectionError,
+    aiohttp.InvalidURL,
+)
+"""What does not pass by itself: a certificate, a proxy, an address that is none."""
 _KEEPALIVE_SECONDS: Final = 4.0
 """An idle connection that the server closes while we write costs a row its certainty, a new one a
 handshake. So idle ones are dropped before any usual server does it (Node.js after 5 s)."""
@@ -52,27 +68,44 @@ class KomboClient:
         self._http = http
         self._session = session
 
-    async def send(self, delivery: Delivery) -> Answer | TransportError:
-        """Send a row's request, once, and give what came of it.
+    @property
+    def host(self) -> str:
+        """Return the API's host, to name it in a message."""
+        return urlsplit(self._session.base_url).hostname or self._session.base_url
 
+    async def send(
+        self, delivery: Delivery, may_leave: Callable[[], bool] = lambda: True
+    ) -> Answer | TransportError:
+        """Send a row's request, once, and return what came of it.
+
+        :param may_leave: Asked when the connection is there and the body is about to leave: DNS,
+            connecting and TLS may have taken long. Where it says no, the request is not sent.
         :raises ConfigurationError: before anything is sent, if the integration's id cannot travel
             in a header.
         """
         integration_id = _safe("X-Integration-Id", delivery.key.integration_id)
         headers = {**self._session.headers, "X-Integration-Id": integration_id}
-        body = _Body(delivery.body)
+        body = _Body(delivery.body, may_leave)
         return await self._call(delivery.write.method, delivery.path, headers, body)
 
-    async def check_api_key(self) -> Answer | TransportError:
-        """Ask Kombo whether it knows the key."""
-        return await self._call("GET", "/check-api-key", self._session.headers, None)
+    async def check_api_key(self, seconds: float = CHECK_SECONDS) -> Answer | TransportError:
+        """Ask Kombo whether it knows the key, for so many seconds at most."""
+        longest = min(seconds, self._http.timeout.total or seconds)
+        timeout = aiohttp.ClientTimeout(total=longest, sock_connect=longest)
+        headers = self._session.headers
+        return await self._call("GET", "/check-api-key", headers, None, timeout=timeout)
 
     async def _call(
-        self, method: str, path: str, headers: Mapping[str, str], body: _Body | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: _Body | None,
+        **options: Any,
     ) -> Answer | TransportError:
-        # The path is escaped already; yarl would unescape it and resolve its dots.
-        url = URL(self._session.base_url + path, encoded=True)
         try:
+            # The path is escaped already; yarl would unescape it and resolve its dots.
+            url = URL(self._session.base_url + path, encoded=True)
             async with self._http.request(
                 method,
                 url,
@@ -80,23 +113,38 @@ class KomboClient:
                 headers=headers,
                 allow_redirects=False,
                 **self._session.options,
+                **options,
             ) as response:
                 return await _answer(response)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except Exception as error:  # what nobody has read was not sent, whatever went wrong
             cause = type(error).__name__  # its text may hold the address
-            if body and body.was_asked_for:
-                return AnswerLostError(f"the request left, and no answer came back ({cause})")
-            return NotSentError(f"the request could not leave ({cause})")
+            if body is None or not body.was_asked_for:
+                lasting = isinstance(error, _LASTING) or not isinstance(error, _NETWORK)
+                return NotSentError(f"the request could not leave ({cause})", lasting=lasting)
+            if not isinstance(error, _NETWORK):
+                raise
+            return AnswerLostError(f"the request left, and no answer came back ({cause})")
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
     try:
-        body = await response.read()
-    except (aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        body = await _whole_body(response)
+    except _NETWORK:
         if not response.ok:
             raise
-        body = b""  # a 2xx is Kombo's word that the link was written, with or without its body
+        body = None
     return Answer.of(response.status, response.headers, body)
+
+
+async def _whole_body(response: aiohttp.ClientResponse) -> bytes | None:
+    """Read a body, or return None for one that is larger than any of Kombo's."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _LONGEST_BODY_BYTES:
+            response.close()
+            return None
+    return bytes(body)
 
 
 class _Body(aiohttp.Payload):
@@ -107,10 +155,11 @@ class _Body(aiohttp.Payload):
     `TraceConfig` would tell as well, and costs half as much again as the request.)
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, may_leave: Callable[[], bool]) -> None:
         super().__init__(body, content_type="application/json")
         self._body = body
         self._size = len(body)
+        self._may_leave = may_leave
         self.was_asked_for = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -125,6 +174,8 @@ class _Body(aiohttp.Payload):
     async def write(self, writer: AbstractStreamWriter) -> None:
         if self.was_asked_for:  # an aiohttp that does not ask
             raise aiohttp.ClientConnectionError("The request left once, and does not leave again.")
+        if not self._may_leave():
+            raise aiohttp.ClientConnectionError("The run may not send any more.")
         self.was_asked_for = True
         await writer.write(self._body)
 
@@ -197,20 +248,16 @@ class KomboHook(HttpAsyncHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Kombo whether it knows the key, as Airflow's *Test* does."""
-        try:
-            outcome = asyncio.run(self._check_api_key())
-        except ConfigurationError as error:
-            return False, str(error)
-        if isinstance(outcome, TransportError):
-            return False, f"Kombo could not be asked: {outcome}"
-        if outcome.http_status == 200 and outcome.from_kombo:  # noqa: PLR2004 - OK
-            return True, "Kombo knows the key."
-        code = outcome.error_code or "no error code"
-        return False, f"HTTP {outcome.http_status}, {code}: {outcome.error_message}"
 
-    async def _check_api_key(self) -> Answer | TransportError:
-        async with self.client() as client:
-            return await client.check_api_key()
+        async def check() -> None:
+            async with self.client() as client:
+                await check_api(client, tries=1)
+
+        try:
+            asyncio.run(check())
+        except KomboError as error:
+            return False, str(error)
+        return True, "Kombo knows the key."
 
 
 def _safe(name: str, value: object) -> str:

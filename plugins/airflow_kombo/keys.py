@@ -9,11 +9,15 @@ from hashlib import sha256
 from typing import Any, Final
 from uuid import UUID
 
-from airflow_kombo.errors import RowError
+from airflow_kombo.errors import DUPLICATE_RESULT_ID, RowError
 from airflow_kombo.models import RESULT_LINKS, LinkKey, Write
 from airflow_kombo.values import Unreadable, UnwritableError, is_missing, plain
 
 Row = Mapping[str, Any]
+
+OTHER_TARGET: Final = " other_target"
+"""What a row holds beside its columns if another row has its result and another target; no column
+has that name."""
 
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
@@ -60,6 +64,9 @@ def key_of(
     wrong = next(
         (error for name, text in named if (error := _wrong_id(row, name, text, write))), None
     )
+    if wrong is None and (other := row.get(OTHER_TARGET)):
+        reason = f"another row has the same one, for {other}: give each result one target"
+        wrong = RowError(DUPLICATE_RESULT_ID, "result_id", reason)
     if wrong and isinstance(row.get("result_id"), Unreadable):
         result_id = ""  # what stands for it would be the same for two rows
     key = LinkKey(

@@ -12,7 +12,7 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -29,7 +29,7 @@ from airflow_kombo.errors import (
     Verdict,
     verdict_of,
 )
-from airflow_kombo.keys import Row, assessment_date_of, key_of
+from airflow_kombo.keys import Row
 from airflow_kombo.metrics import BLOCKED, GIVEN_UP, Meter
 from airflow_kombo.models import Answer, Delivery, LinkKey
 from airflow_kombo.outcomes import (
@@ -44,6 +44,7 @@ from airflow_kombo.outcomes import (
 from airflow_kombo.pacing import Pace
 from airflow_kombo.rate import RateLimit
 from airflow_kombo.source import PAGE_ROWS
+from airflow_kombo.unreached import reason_of, unreached
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,18 @@ class Lane:
         if self._bug:
             raise self._bug
 
+    @property
+    def waits_for(self) -> str | None:
+        """Return what the rows of this integration wait for now, or None if for nothing."""
+        now = monotonic()
+        if self._breaker.pause(now):
+            return "a pause after failures"
+        if self._unsent and (self._pace.pause(now) or self._rate.pause(now)):
+            return "Kombo's limits"
+        if self._calls:
+            return "answers"
+        return "the time to try rows again" if self._retries else None
+
     # What is to be sent -------------------------------------------------------------------------
 
     @property
@@ -123,7 +136,7 @@ class Lane:
         while not self._is_over:
             self._changed.clear()
             if not self._has_room:
-                await self._change()
+                await self._changed.wait()  # also a retry that is due needs room
             elif batch := self._due() or await self._new():
                 yield batch
             elif self._calls or self._groups or self._unsent or self._retries:
@@ -132,7 +145,7 @@ class Lane:
                 return
 
     async def _change(self) -> None:
-        """Return when there is room for another batch, the run stops, or a retry is due."""
+        """Return when something has ended, the run stops, or a retry is due."""
         due = None
         if self._retries:
             wait = max(0.0, self._retries[0][0] - monotonic())
@@ -181,7 +194,7 @@ class Lane:
 
     async def _claim(self, batch: Sequence[Delivery]) -> None:
         claims = (await self._shared.claimer.join(batch)).of(batch)
-        self._count(SKIPPED, len(claims.skipped))
+        self._count(SKIPPED, len(claims.skipped) + len(claims.moved))
         self._unsent.extend(claims.won)
         self._pump()
         await self._note([duplicate(delivery, owner) for delivery, owner in claims.duplicates])
@@ -219,7 +232,7 @@ class Lane:
         began = monotonic()
         outcome: Answer | TransportError
         try:
-            outcome = await self._shared.client.send(claim.delivery)
+            outcome = await self._shared.client.send(claim.delivery, self._shared.may_leave)
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
             outcome = AnswerLostError("the run was stopped before the answer came")
         now, answer = monotonic(), outcome if isinstance(outcome, Answer) else None
@@ -237,7 +250,7 @@ class Lane:
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
         self._record(_Answered(claim, verdict, fate), round((now - began) * 1000))
         for warning in fate.warnings:
-            log.warning("Result %s: Kombo warns: %s", claim.delivery.key.result_id, warning)
+            self._shared.warnings.hear(warning, claim.delivery)
 
     def _record(self, answered: _Answered, milliseconds: int) -> None:
         recorded = Recorded(answered.claim, answered.fate, milliseconds)
@@ -298,6 +311,8 @@ class Lane:
             what = outcome.error_code or f"HTTP {outcome.http_status}"
             error = ConfigurationError(f"Kombo refuses this key or this address: {what}.")
             self._shared.stop.now(error)
+        if isinstance(outcome, Answer) and (wrong := self._shared.misdirection.hear(outcome)):
+            self._shared.stop.now(wrong)
 
     def _tries_left(self, claim: Claim, verdict: Verdict) -> bool:
         key = claim.delivery.key
@@ -336,17 +351,18 @@ class Lane:
         claims, self._unsent = list(self._unsent), deque()
         if not claims:
             return
-        reason = self._reason()
+        reason, shared = self._reason(), self._shared
         log.info("%s: %d claimed rows go back unsent", self.integration_id, len(claims))
-        shared = self._shared
         try:
             await shared.recorder.insist(
                 lambda: shared.in_thread(shared.ledger.release, claims, reason)
             )
         except LedgerError as error:
             shared.stop.now(error)
-            reason = replace(reason, status=Status.UNKNOWN)  # what the next run will make of them
-        self._count(reason.status, len(claims))
+            self._count(Status.UNKNOWN, len(claims))  # what the next run will make of them
+            return
+        for claim in claims:  # a row that had a status has it again
+            self._count(reason.status if claim.was_to_be_sent else SKIPPED, 1)
 
     async def _drain(self) -> None:
         """Wait for what is on the wire or being recorded, in a hurry for so long as there is."""
@@ -369,25 +385,16 @@ class Lane:
 
     async def _note_rest(self) -> None:
         """Write why the rows that were not reached were not sent."""
-        reason = self._reason()
+        reason, shared = self._reason(), self._shared
         try:
             await self._note([Unsent(one.key, one.assessment_date, reason) for one in self._mapped])
             async for rows in self._chunks:
-                default, write = self._shared.default_integration, self._shared.mapping.write
-                keys = [(key_of(row, default, write)[0], row) for row in rows]
-                await self._note(
-                    [Unsent(key, assessment_date_of(row), reason) for key, row in keys]
-                )
+                for unsent in unreached(
+                    rows, shared.default_integration, shared.mapping.write, reason
+                ):
+                    await self._note(unsent)
         except LedgerError as error:
-            self._shared.stop.now(error)
+            shared.stop.now(error)
 
     def _reason(self) -> Outcome:
-        if self._blocked:
-            # The text and the log are about the one row that was asked for.
-            return replace(self._blocked, error_message=None, log_url=None, http_status=None)
-        if self._failing:
-            message = f"Not sent, its integration kept failing, at last with {self._failing}"
-            return Outcome(Status.RETRYABLE, "integration_failing", error_message=message)
-        why = self._shared.stop.error or "an error in this program"
-        message = f"Not sent, the run ended before it: {why}"
-        return Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
+        return reason_of(self._blocked, self._failing, self._shared.stop.error)

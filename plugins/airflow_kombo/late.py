@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Table,
-    Update,
-    and_,
-    bindparam,
-    exists,
-    or_,
-    update,
-)
+from sqlalchemy import Connection, Update, and_, bindparam, select, update
 
 from airflow_kombo.database import utc_now
-from airflow_kombo.errors import FINAL, SENT_AGAIN, Status
-from airflow_kombo.outcomes import Outcome
+from airflow_kombo.errors import FINAL, Status
+from airflow_kombo.known import history
+from airflow_kombo.outcomes import Outcome, may_have_been_created, outcome_of_history
 from airflow_kombo.tables import KEY, Tables
 
 _OUTCOME: Final = tuple(Outcome(Status.SENDING).values)
@@ -28,64 +19,75 @@ _OUTCOME: Final = tuple(Outcome(Status.SENDING).values)
 def record_late(connection: Connection, tables: Tables, rows: Sequence[Mapping[str, Any]]) -> None:
     """Let answers have the last word about rows that were settled without them.
 
-    A link that exists is not sent again: its row becomes `success` where the next run would send
-    it. A person's decision about an attempt gives way to the attempt's own answer, unless the row
-    was sent again since, or its other attempts leave room for both to be right.
+    A link that exists is not sent again: its row becomes `success` whatever it was meanwhile, but
+    for a row that is on the wire, which looks at its history when it is answered. A person's
+    decision about an attempt gives way to the attempt's own answer, unless the row was sent again
+    since, or its other attempts leave room for both to be right.
+
+    The rows are locked, and the attempts have their answers already.
 
     :param rows: Answers: each its claim's key and attempt, and the outcome.
     """
-    said = [_bound(row) for row in rows if row["status"] != Status.UNKNOWN.value]
-    created = [row for row in said if row["status"] == Status.SUCCESS.value]
-    not_created = [row for row in said if row["status"] != Status.SUCCESS.value]
-    if created:
-        connection.execute(_keep_from_being_sent(tables), created)
-        connection.execute(_overrule(tables), created)
-    if not_created:
-        connection.execute(_overrule(tables).where(~_another_may_exist(tables)), not_created)
+    late = [row for row in rows if row["status"] != Status.UNKNOWN.value]
+    results = {row["result_id"] for row in late}
+    if not results:
+        return
+    attempts = history(connection, tables, results)
+    links = _links(connection, tables, results)
+    changed = []
+    for row in late:
+        link = _link_of(row, links)
+        outcome = link and _outcome_after(row, link, attempts[row["result_id"]])
+        if link and outcome:
+            changed.append({f"of_{name}": getattr(link, name) for name in KEY} | outcome)
+    if changed:
+        connection.execute(_write(tables), changed)
 
 
-def _bound(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"of_{name}": row[name] for name in (*KEY, "attempt")} | {
-        name: row[name] for name in _OUTCOME
-    }
+def _links(connection: Connection, tables: Tables, results: Iterable[str]) -> Sequence[Any]:
+    links = tables.links.c
+    names = (*KEY, "status", "attempts")
+    query = select(*(links[name] for name in names)).where(links.result_id.in_(sorted(results)))
+    return connection.execute(query).all()
 
 
-def _keep_from_being_sent(tables: Tables) -> Update:
+def _link_of(row: Mapping[str, Any], links: Iterable[Any]) -> Any | None:
+    """Find the status row of an attempt's result; it may be on another target by now."""
+    of_result = [link for link in links if link.result_id == row["result_id"]]
+    own = [link for link in of_result if all(getattr(link, name) == row[name] for name in KEY)]
+    return next(iter(own or of_result), None)
+
+
+def _outcome_after(
+    row: Mapping[str, Any], link: Any, attempts: Sequence[Any]
+) -> dict[str, Any] | None:
+    """Return what an answer makes of a row, or None if it leaves it as it is."""
+    if link.status == Status.SENDING.value:
+        return None
+    said = {name: row[name] for name in _OUTCOME}
+    own = [one for one in attempts if one.attempt == row["attempt"]]
+    others = [one for one in attempts if one.attempt != row["attempt"]]
+    is_newest = link.attempts == row["attempt"]
+    is_decided = is_newest and any(one.resolution is not None for one in own)
+    if link.status == Status.UNKNOWN.value:
+        return _outcome_of_doubt(said, attempts)
+    if row["status"] == Status.SUCCESS.value:
+        return said if is_decided or link.status != Status.SUCCESS.value else None
+    another_may_exist = any(one.status in FINAL for one in others)
+    return said if is_decided and not another_may_exist else None
+
+
+def _outcome_of_doubt(said: dict[str, Any], attempts: Sequence[Any]) -> dict[str, Any] | None:
+    """Return what an answer makes of a row that is `unknown` because of one of its attempts."""
+    if attempts and may_have_been_created(attempts[-1]):
+        return None
+    if said["status"] == Status.SUCCESS.value:
+        return said
+    return outcome_of_history(attempts).values if attempts else None
+
+
+def _write(tables: Tables) -> Update:
     links = tables.links
-    return _record(links).where(_is_of(links), _is_one_of(links, SENT_AGAIN))
-
-
-def _overrule(tables: Tables) -> Update:
-    links, attempts = tables.links, tables.attempts
-    decided = exists().where(
-        _is_of(attempts),
-        attempts.c.attempt == bindparam("of_attempt"),
-        attempts.c.resolution.is_not(None),
-    )
-    return _record(links).where(
-        _is_of(links),
-        links.c.attempts == bindparam("of_attempt"),
-        links.c.status != Status.SENDING.value,
-        decided,
-    )
-
-
-def _another_may_exist(tables: Tables) -> ColumnElement[bool]:
-    attempts = tables.attempts
-    may_exist = _is_one_of(attempts, FINAL)
-    another = attempts.c.attempt != bindparam("of_attempt")
-    return exists().where(_is_of(attempts), another, may_exist)
-
-
-def _record(links: Table) -> Update:
-    return update(links).values(
-        {name: bindparam(name) for name in _OUTCOME} | {"updated_at": utc_now()}
-    )
-
-
-def _is_one_of(table: Table, statuses: Collection[Status]) -> ColumnElement[bool]:
-    return or_(*(table.c.status == status.value for status in sorted(statuses)))  # no IN: many rows
-
-
-def _is_of(table: Table) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == bindparam(f"of_{name}") for name in KEY))
+    is_row = and_(*(links.c[name] == bindparam(f"of_{name}") for name in KEY))
+    outcome: dict[str, Any] = {name: bindparam(name) for name in _OUTCOME}
+    return update(links).where(is_row).values(**outcome, updated_at=utc_now())

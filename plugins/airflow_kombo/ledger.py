@@ -12,23 +12,30 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_kombo.database import RaceLostError, in_race, transaction
-from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.decisions import Decisions
+from airflow_kombo.errors import DUPLICATE_RESULT_ID, FINAL, LedgerError, Status
+from airflow_kombo.known import Known, history, lock
 from airflow_kombo.late import record_late
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
+    MOVED_PREFIX,
     Claim,
     Claims,
+    Moved,
     Outcome,
     Recorded,
     Seen,
     UnheardClaimError,
     Unsent,
     may_be_noted,
-    may_be_sent,
+    may_have_been_created,
+    moved_warning,
+    outcome_of_history,
+    with_history,
 )
 from airflow_kombo.runs import assert_alive
 from airflow_kombo.statements import Statements
-from airflow_kombo.tables import Tables
+from airflow_kombo.tables import KEY, Tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Insert
@@ -104,12 +111,16 @@ class Ledger:
         redeliver: Collection[str],
     ) -> Claims:
         assert_alive(connection, self.tables, run_id)
-        claims, seen = self._decide(connection, run_id, deliveries, redeliver)
-        won = {
-            claim.delivery.key: _claimed(claim, self.kept(claim.delivery.body))
-            for claim in claims.won
-        }
-        self._write(connection, won, seen, self._sql.insert_attempts)
+        known = self._look(connection, ((one.key, one.url_hash) for one in deliveries))
+        claims = self._decide(connection, known, run_id, deliveries, redeliver)
+        sql = self._sql
+        freed = [_as_seen(row) for claim in claims.won for row in known.losers(claim.delivery)]
+        sql.replaced.execute(connection, freed, sql.free_urls)
+        written = [
+            (_claimed(claim, self.kept(claim.delivery.body)), claim.before) for claim in claims.won
+        ]
+        self._write(connection, known, written, sql.insert_attempts)
+        sql.warned.execute(connection, _warned(claims.moved), sql.warn_links)
         return claims
 
     def foresee(
@@ -117,36 +128,45 @@ class Ledger:
         deliveries: Sequence[Delivery],
         redeliver: Collection[str] = (),
         others: Collection[LinkKey] = (),
-    ) -> tuple[Claims, Mapping[LinkKey, Seen]]:
-        """Give what `claim` would give now, and what is known of these rows and of others.
+        run_id: str = "",
+    ) -> tuple[Claims, Known]:
+        """Return what `claim` would return now, and what is known of these rows and of others.
 
         Nothing is written.
         """
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
-            claims, seen = self._decide(connection, "", deliveries, redeliver)
-            return claims, {**seen, **self._look(connection, ((key, None) for key in others))[0]}
+            asked = [(one.key, one.url_hash) for one in deliveries]
+            known = self._look(connection, [*asked, *((key, None) for key in others)])
+            return self._decide(connection, known, run_id, deliveries, redeliver), known
 
     def _decide(
         self,
         connection: Connection,
+        known: Known,
         run_id: str,
         deliveries: Sequence[Delivery],
         redeliver: Collection[str],
-    ) -> tuple[Claims, dict[LinkKey, Seen]]:
-        seen, owners = self._look(connection, ((one.key, one.url_hash) for one in deliveries))
-        won: dict[LinkKey, Claim] = {}
-        duplicates, skipped = [], []
+    ) -> Claims:
+        sent = self._sent_already(connection, known, run_id, deliveries) if redeliver else ()
+        decided = Decisions(known)
         for delivery in _in_lock_order(deliveries):
-            key, known = delivery.key, seen.get(delivery.key)
-            if key in won or not may_be_sent(known, delivery, redeliver):
-                skipped.append(delivery)
-                continue
-            owner = owners.setdefault(_link_of(delivery), key.result_id)
-            if owner != key.result_id:
-                duplicates.append((delivery, owner))
-            else:
-                won[key] = Claim(delivery, run_id, known.attempts + 1 if known else 1)
-        return Claims(tuple(won.values()), tuple(duplicates), tuple(skipped)), seen
+            asked = () if delivery.key.result_id in sent else redeliver
+            decided.decide(delivery, asked, run_id)
+        return decided.claims
+
+    def _sent_already(
+        self,
+        connection: Connection,
+        known: Known,
+        run_id: str,
+        deliveries: Sequence[Delivery],
+    ) -> Collection[str]:
+        """Return the results that this dag run has sent: `redeliver` is once for each."""
+        ids = {one.key.result_id for one in deliveries if known.of(one.key.result_id)}
+        if not ids:
+            return ()
+        given = {"run_id": run_id, "result_ids": sorted(ids)}
+        return {row.result_id for row in connection.execute(self._sql.sent_in_dag_run, given)}
 
     def note(self, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
         """Write the fate of rows that are not sent; give those that were left as they are.
@@ -162,16 +182,21 @@ class Ledger:
 
     def _note(self, connection: Connection, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
         assert_alive(connection, self.tables, run_id)
-        seen, _ = self._look(connection, ((row.key, None) for row in rows))
-        noted: dict[LinkKey, dict[str, Any]] = {}
-        left = []
+        known = self._look(connection, ((row.key, None) for row in rows))
+        noted: dict[LinkKey, tuple[dict[str, Any], Seen | None]] = {}
+        left, results = [], set()
         for row in _in_lock_order(rows):
-            known = seen.get(row.key)
-            if row.key in noted or not may_be_noted(known, row.outcome):
+            # Rows that name one result twice stand side by side; of others, a result has one.
+            side_by_side = row.outcome.error_code == DUPLICATE_RESULT_ID
+            before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
+            is_taken = row.key in noted or (row.key.result_id in results and not side_by_side)
+            if is_taken or not may_be_noted(before, row.outcome):
                 left.append(row.key)
             else:
-                noted[row.key] = _unsent(row, run_id, known.attempts if known else 0)
-        self._write(connection, noted, seen)
+                results.add(row.key.result_id)
+                attempts = before.attempts if before else 0
+                noted[row.key] = (_unsent(row, run_id, attempts), before)
+        self._write(connection, known, noted.values())
         return left
 
     def record(self, recorded: Sequence[Recorded]) -> None:
@@ -186,69 +211,160 @@ class Ledger:
             {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
             for one in sorted(recorded, key=lambda one: one.claim.delivery.key)
         ]
+        again = [one for one in recorded if _needs_history(one)]
 
         def work(connection: Connection) -> None:
             sql = self._sql
-            in_time, _ = sql.answered.execute(
-                connection, rows, sql.record_links, sql.record_attempts
-            )
+            statuses = self._with_history(connection, rows, again) if again else rows
+            (in_time,) = sql.answered.execute(connection, statuses, sql.record_links)
+            if in_time != len(rows):
+                lock(connection, self.tables, [row["result_id"] for row in rows])
+            sql.answered.execute(connection, rows, sql.record_attempts)
             if in_time != len(rows):
                 record_late(connection, self.tables, rows)
 
         if rows:
             in_race(self.engine, "record outcomes", work)
 
+    def _with_history(
+        self,
+        connection: Connection,
+        rows: Sequence[Mapping[str, Any]],
+        again: Sequence[Recorded],
+    ) -> list[Mapping[str, Any]]:
+        """Return what to write of rows in the status table, where some were sent before."""
+        results = [one.claim.delivery.key.result_id for one in again]
+        lock(connection, self.tables, results)
+        attempts = history(connection, self.tables, results)
+        changed = {}
+        for one in again:
+            key, attempt = one.claim.delivery.key, one.claim.attempt
+            others = [other for other in attempts[key.result_id] if not _is_of(other, one.claim)]
+            changed[key, attempt] = with_history(one.outcome, attempt, others).values
+        return [{**row, **changed.get((_key_in(row), row["attempt"]), {})} for row in rows]
+
     def release(self, claims: Sequence[Claim], outcome: Outcome) -> None:
         """Give back claims that were surely not sent: their attempt never was.
 
+        A result gets back the status that it had; one that had none gets the outcome.
+
         :raises LedgerError: if nothing was given back.
         """
-        rows = [
-            {**_attempt(claim), **outcome.values}
-            for claim in sorted(claims, key=lambda claim: claim.delivery.key)
-        ]
+        in_order = sorted(claims, key=lambda claim: claim.delivery.key)
 
         def work(connection: Connection) -> None:
             sql = self._sql
-            sql.answered.execute(connection, rows, sql.release_links, sql.forget_attempts)
+            rows = [_released(claim, outcome) for claim in in_order]
+            self._settle_doubt(connection, in_order, rows)
+            sql.released.execute(connection, rows, sql.release_links, sql.forget_attempts)
 
-        if rows:
+        if claims:
             in_race(self.engine, "give rows back", work)
 
-    def _look(
-        self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
-    ) -> tuple[dict[LinkKey, Seen], dict[tuple[str, ...], str]]:
-        """Give what is known of rows by key, and which result has each link of their targets."""
-        rows = self._sql.known.read(connection, asked)
-        owners: dict[tuple[str, ...], str] = {
-            (*row[:3], row.url_hash): row.result_id for row in rows if row.url_hash
-        }
-        return {LinkKey(*row[:4]): row for row in rows}, owners
+    def _settle_doubt(
+        self, connection: Connection, claims: Sequence[Claim], rows: list[dict[str, Any]]
+    ) -> None:
+        """Let an answer count that came for an `unknown` row while it was claimed once more."""
+        unknown = Status.UNKNOWN.value
+        doubtful = [row["result_id"] for row in rows if row["status"] == unknown]
+        if not doubtful:
+            return
+        lock(connection, self.tables, doubtful)
+        attempts = history(connection, self.tables, doubtful)
+        for claim, row in zip(claims, rows, strict=True):
+            result = attempts.get(claim.delivery.key.result_id, [])
+            others = [one for one in result if not _is_of(one, claim)]
+            if row["status"] == unknown and others and not any(map(may_have_been_created, others)):
+                row.update(outcome_of_history(others).values)
+
+    def _look(self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]) -> Known:
+        """Return what is known of rows by result, and of the links on their targets."""
+        return Known(self._sql.known.read(connection, asked))
 
     def _write(
         self,
         connection: Connection,
-        rows: Mapping[LinkKey, dict[str, Any]],
-        seen: Mapping[LinkKey, Seen],
+        known: Known,
+        rows: Iterable[tuple[dict[str, Any], Seen | None]],
         *also: Insert,
     ) -> None:
         """Insert what is new, and change what is still as it was seen."""
-        new = [row for key, row in rows.items() if key not in seen]
-        known = [
-            {**row, "seen_status": seen[key].status, "seen_attempts": seen[key].attempts}
-            for key, row in rows.items()
-            if key in seen
-        ]
         sql = self._sql
+        rows = list(rows)
+        stale = [_as_seen(one) for row, before in rows for one in known.replaced_by(row, before)]
+        sql.replaced.execute(connection, stale, sql.delete_links)
+        new = [row for row, before in rows if before is None]
         sql.written.execute(connection, new, sql.insert_links, *also)
-        changed, *_ = sql.written.execute(connection, known, sql.change_links, *also)
-        if changed != len(known):
+        seen = [{**row, **_before(before)} for row, before in rows if before is not None]
+        changed, *_ = sql.written.execute(connection, seen, sql.change_links, *also)
+        if changed != len(seen):
             raise RaceLostError
 
 
 def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
     """Sort by key: two runs that lock the same rows in the same order cannot deadlock."""
     return sorted(rows, key=lambda row: row.key)
+
+
+def _as_seen(row: Seen) -> dict[str, Any]:
+    key = LinkKey(*row[:4]).columns
+    return {**key, "status": row.status, "attempts": row.attempts}
+
+
+def _before(row: Seen) -> dict[str, Any]:
+    key = LinkKey(*row[:4]).columns
+    return {
+        **{f"before_{name}": value for name, value in key.items()},
+        "seen_status": row.status,
+        "seen_attempts": row.attempts,
+    }
+
+
+def _warned(moved: Iterable[Moved]) -> list[dict[str, Any]]:
+    """Return the warnings of delivered rows whose source names another target, where new."""
+    rows = []
+    for one in moved:
+        if one.bound is None or one.bound.status == Status.SENDING.value:
+            continue
+        before = list(one.bound.warnings or ())
+        others = [text for text in before if not str(text).startswith(MOVED_PREFIX)]
+        warnings = [*others, moved_warning(one.delivery)]
+        if warnings != before:
+            rows.append({**_as_seen(one.bound), "warnings": warnings})
+    return rows
+
+
+def _needs_history(one: Recorded) -> bool:
+    return one.claim.attempt > 1 and one.outcome.status not in FINAL
+
+
+def _is_of(attempt: Any, claim: Claim) -> bool:
+    is_key = LinkKey(*attempt[:4]) == claim.delivery.key
+    return is_key and bool(attempt.attempt == claim.attempt)
+
+
+def _key_in(row: Mapping[str, Any]) -> LinkKey:
+    return LinkKey(*(row[name] for name in KEY))
+
+
+def _released(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+    """Return a claim's row with what the status table gets back."""
+    delivery, before = claim.delivery, claim.before
+    if before is None:
+        was = {
+            **outcome.values,
+            "attempts": claim.attempt - 1,
+            "request_hash": delivery.request_hash,
+            "url_hash": delivery.url_hash,
+            "assessment_date": delivery.assessment_date,
+        }
+        key, run_id = delivery.key, claim.run_id
+    else:
+        names = (*Outcome(Status.SENDING).values, "attempts", "request_hash", "url_hash")
+        was = {name: getattr(before, name) for name in (*names, "assessment_date")}
+        key, run_id = LinkKey(*before[:4]), before.run_id
+    back = {f"before_{name}": value for name, value in key.columns.items()}
+    return {**_attempt(claim), **was, **back, "before_run_id": run_id}
 
 
 def _claimed(claim: Claim, request: str | None) -> dict[str, Any]:
@@ -273,12 +389,6 @@ def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
         "attempts": attempts,
         "run_id": run_id,
     }
-
-
-def _link_of(delivery: Delivery) -> tuple[str, ...]:
-    """Give what no two rows may put on one target; of a write that may repeat, it is the row's."""
-    key, url_hash = delivery.key, delivery.url_hash
-    return (key.integration_id, key.target_type, key.target_id, url_hash or f"of {key.result_id}")
 
 
 def _attempt(claim: Claim) -> dict[str, Any]:

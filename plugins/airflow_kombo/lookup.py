@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -33,6 +33,7 @@ class Lookup:
 
     :param columns: What is given of each row, after its key and its `url_hash`.
     :param where: What else a row has to be.
+    :param anywhere: Whether a result is also found on another target than it is asked for.
     """
 
     def __init__(
@@ -41,13 +42,17 @@ class Lookup:
         table: Table,
         columns: Iterable[Column[Any]] = (),
         where: Iterable[ColumnElement[bool]] = (),
+        *,
+        anywhere: bool = False,
     ) -> None:
         found = select(*(table.c[name] for name in (*KEY, _LINK)), *columns).where(*where)
         self._asked = Bulk(engine, [table.c[name] for name in (*KEY, _LINK)])
         if self._asked.rows is not None:
-            self._query = found.join_from(self._asked.rows, table, _is_one(table, self._asked))
+            self._query = found.join_from(
+                self._asked.rows, table, _is_one(table, self._asked, anywhere=anywhere)
+            )
         else:
-            self._query = found.where(_is_among(table))
+            self._query = found.where(_is_among(table, anywhere=anywhere))
 
     def read(
         self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
@@ -65,12 +70,20 @@ class Lookup:
         return connection.execute(self._query, lists).all()
 
 
-def _is_one(table: Table, asked: Bulk) -> ColumnElement[bool]:
-    record = [table.c[name] == asked.c[name] for name in KEY[:-1]]
-    return and_(*record, or_(*(table.c[name] == asked.c[name] for name in (KEY[-1], _LINK))))
+def _is_one(table: Table, asked: Bulk, *, anywhere: bool) -> ColumnElement[bool]:
+    return _is_found({name: table.c[name] == asked.c[name] for name in (*KEY, _LINK)}, anywhere)
 
 
-def _is_among(table: Table) -> ColumnElement[bool]:
-    one_of = {name: table.c[name].in_(bindparam(name, expanding=True)) for name in (*KEY, _LINK)}
-    record = [one_of[name] for name in KEY[:-1]]
-    return and_(*record, or_(one_of[KEY[-1]], one_of[_LINK]))
+def _is_among(table: Table, *, anywhere: bool) -> ColumnElement[bool]:
+    names = (*KEY, _LINK)
+    return _is_found(
+        {name: table.c[name].in_(bindparam(name, expanding=True)) for name in names}, anywhere
+    )
+
+
+def _is_found(same: Mapping[str, ColumnElement[bool]], anywhere: bool) -> ColumnElement[bool]:  # noqa: FBT001 - private
+    """Build the condition from what is the same in the row and in what is asked for."""
+    target, result = [same[name] for name in KEY[:-1]], same[KEY[-1]]
+    if anywhere:
+        return or_(result, and_(*target, same[_LINK]))
+    return and_(*target, or_(result, same[_LINK]))

@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_kombo.days import day_of
-from airflow_kombo.errors import Status, TooManyRefusedError
+from airflow_kombo.errors import RunStoppedError, Status, TooManyRefusedError
 from airflow_kombo.link import RowsLink
 from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy, not_tried_again
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from airflow_kombo.parameters import RunParameters
     from airflow_kombo.runs import Run, Runs
     from airflow_kombo.tables import Tables
+
+
+class _ToldToEndError(KeyboardInterrupt):
+    """Interrupts what waits in the main thread; database drivers know what to do with it."""
 
 
 class KomboResultLinkOperator(BaseOperator):
@@ -158,6 +162,7 @@ class KomboResultLinkOperator(BaseOperator):
         self.store_request = store_request
         self.masked_fields = masked_fields
         self._delivery: Delivery | None = None
+        self._is_starting = False
 
     @not_tried_again()
     def execute(self, context: Context) -> dict[str, int]:
@@ -171,6 +176,15 @@ class KomboResultLinkOperator(BaseOperator):
         :raises LedgerError: if the ledger failed.
         :raises RunStoppedError: if the task was told to end.
         """
+        self._is_starting = True
+        try:
+            return self._run_task(context)
+        except _ToldToEndError as error:
+            raise RunStoppedError(str(error)) from None
+        finally:
+            self._is_starting = False
+
+    def _run_task(self, context: Context) -> dict[str, int]:
         from airflow_kombo.mapping import mapping_of  # noqa: PLC0415 - see above
         from airflow_kombo.parameters import RunParameters  # noqa: PLC0415
         from airflow_kombo.tables import Tables  # noqa: PLC0415
@@ -310,9 +324,14 @@ class KomboResultLinkOperator(BaseOperator):
         return report.numbers
 
     def on_kill(self) -> None:
-        """Let what is on the wire end, and give the rest back."""
+        """Let what is on the wire end, and give the rest back.
+
+        Before anything can have been sent, what the main thread waits for is interrupted.
+        """
         if self._delivery:
             self._delivery.stop("The task was told to end.")
+        elif self._is_starting:
+            raise _ToldToEndError("The task was told to end before it had sent anything.")
 
     def get_openlineage_facets_on_complete(
         self,

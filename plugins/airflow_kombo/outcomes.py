@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 from airflow_kombo.errors import (
+    BINDING,
     CHANGED,
+    FINAL,
     SENT_AGAIN,
     STATUS_OF,
     AnswerLostError,
+    Decision,
     LedgerError,
     Status,
     TransportError,
@@ -52,11 +55,21 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Claim:
-    """A row that this run alone may send now, once."""
+    """A row that this run alone may send now, once.
+
+    :param before: The result's status row as it was before, which a release puts back; None if
+        there was none.
+    """
 
     delivery: Delivery
     run_id: str
     attempt: int
+    before: Seen | None = None
+
+    @property
+    def was_to_be_sent(self) -> bool:
+        """Return whether the next run sends the row by itself if the claim is given back."""
+        return self.before is None or self.before.status in SENT_AGAIN
 
 
 class UnheardClaimError(LedgerError):
@@ -89,6 +102,22 @@ class Unsent:
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A row whose result is bound to another target: sent there, or being sent.
+
+    :param bound: The result's status row; None if it is being claimed together with this one.
+    """
+
+    delivery: Delivery
+    bound: Seen | None
+
+    @property
+    def status(self) -> str:
+        """Return the result's status."""
+        return self.bound.status if self.bound else Status.SENDING.value
+
+
+@dataclass(frozen=True)
 class Claims:
     """What became of the rows that were to be claimed."""
 
@@ -97,6 +126,8 @@ class Claims:
     """Rows whose link another row has already, each with that row's result id."""
     skipped: tuple[Delivery, ...]
     """Rows that are done, in another run's hands, or unchanged since they were refused."""
+    moved: tuple[Moved, ...] = ()
+    """Rows whose result was sent to another target than they name now."""
 
     def of(self, deliveries: Iterable[Delivery]) -> Claims:
         """Give what became of these very rows: another lane may hold a row of the same key."""
@@ -105,6 +136,7 @@ class Claims:
             tuple(claim for claim in self.won if id(claim.delivery) in these),
             tuple(one for one in self.duplicates if id(one[0]) in these),
             tuple(one for one in self.skipped if id(one) in these),
+            tuple(one for one in self.moved if id(one.delivery) in these),
         )
 
 
@@ -117,16 +149,100 @@ def may_be_sent(known: Seen | None, delivery: Delivery, redeliver: Collection[st
     return bool(known.status == Status.INVALID)  # it has become a request: so it has changed
 
 
+def may_follow(bound: Seen | None, redeliver: Collection[str]) -> bool:
+    """Return whether a result may go to another target than the one that its row is on."""
+    if bound is None or bound.status not in BINDING:
+        return True
+    return bound.status != Status.SENDING.value and bool({CHANGED, bound.status} & set(redeliver))
+
+
 def may_be_noted(known: Seen | None, outcome: Outcome) -> bool:
     """Say whether a fate without a request may take the place of what the ledger holds."""
     if known is None or known.status in SENT_AGAIN:
         return True
-    if outcome.status != Status.INVALID:
+    if known.status in BINDING or outcome.status != Status.INVALID:
         return False
     if known.status == Status.INVALID:
         reason = (outcome.error_code, outcome.error_message)
         return (known.error_code, known.error_message) != reason
     return bool(known.status == Status.FAILED)
+
+
+def with_history(outcome: Outcome, attempt: int, earlier: Sequence[Any]) -> Outcome:
+    """Return what a row becomes when an attempt ended so, and earlier ones ended as they did.
+
+    A row that has a link, or may have one, is not sent again by itself, whatever became of a later
+    attempt: it keeps the status that says so.
+
+    :param attempt: The number of the attempt that ended.
+    :param earlier: The result's other attempts, oldest first.
+    """
+    if outcome.status in FINAL:
+        return outcome
+    why = outcome.error_code or (f"HTTP {outcome.http_status}" if outcome.http_status else "no try")
+    if made := [one for one in earlier if _was_created(one)]:
+        told = f"Attempt {attempt} made no link ({why}); the one of attempt {made[-1].attempt} is"
+        return _of_attempt(made[-1], Status.SUCCESS, warnings=(f"{told} there.",))
+    if doubtful := [one for one in earlier if may_have_been_created(one)]:
+        told = f"Attempt {attempt} made no link ({why}); attempt {doubtful[-1].attempt} may have."
+        return _of_attempt(doubtful[-1], Status.UNKNOWN, error_message=told)
+    return outcome
+
+
+def outcome_of_history(attempts: Sequence[Any]) -> Outcome:
+    """Return what a row that was `unknown` is by its attempts, oldest first."""
+    *earlier, newest = attempts
+    if _was_created(newest):
+        status = Status.SUCCESS
+    elif may_have_been_created(newest):
+        status = Status.UNKNOWN
+    else:  # of one that is still `unknown`, a person has decided that it made no link
+        known = Status(newest.status)
+        status = Status.RETRYABLE if known is Status.UNKNOWN else known
+    return with_history(_of_attempt(newest, status), newest.attempt, earlier)
+
+
+def may_have_been_created(attempt: Any) -> bool:
+    """Return whether nobody knows of an attempt, nor has decided, whether it made a link."""
+    return attempt.status in {None, Status.UNKNOWN.value} and attempt.resolution is None
+
+
+def _was_created(attempt: Any) -> bool:
+    in_doubt = attempt.status == Status.UNKNOWN.value
+    decided = in_doubt and attempt.resolution == Decision.CREATED.value
+    return decided or bool(attempt.status == Status.SUCCESS.value)
+
+
+def _of_attempt(
+    attempt: Any,
+    status: Status,
+    *,
+    warnings: tuple[str, ...] = (),
+    error_message: str | None = None,
+) -> Outcome:
+    """Return the outcome of an attempt in the history, with something more to say."""
+    is_made = status is Status.SUCCESS
+    return Outcome(
+        status,
+        error_code=None if is_made else attempt.error_code,
+        error_title=None if is_made else attempt.error_title,
+        error_message=None if is_made else error_message or attempt.error_message,
+        log_url=attempt.log_url,
+        http_status=attempt.http_status,
+        warnings=(*(attempt.warnings or ()), *warnings),
+    )
+
+
+def moved_warning(delivery: Delivery) -> str:
+    """Return what a delivered row says once the source names another target for its result."""
+    key = delivery.key
+    return (
+        f"{MOVED_PREFIX} {key.target_type} {key.target_id} of {key.integration_id}. It was not sent"
+        " there: redeliver with changed does so, as a second link."
+    )
+
+
+MOVED_PREFIX: Final = "The source names another target now:"
 
 
 def outcome_of(verdict: Verdict, outcome: Answer | TransportError) -> Outcome:

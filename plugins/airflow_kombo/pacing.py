@@ -73,7 +73,7 @@ class Pace:
             self._follow(int(limit), now, may_rise=may_rise)
         elif knows_better and not self._knows_limit:
             self._try(now, answer)
-        if pause := _pause_of(answer):
+        if pause := pause_of(answer):
             self._paused_until = max(self._paused_until, now + pause)
 
     def pause(self, now: float) -> float:
@@ -108,11 +108,13 @@ class Pace:
         self._slots, self._was_full, self._proven = slots, False, 0
 
 
-def _pause_of(answer: Answer) -> float:
+def pause_of(answer: Answer) -> float:
     """Return the seconds that an answer asks to wait before the next request."""
+    asked = retry_after_in(answer.headers)
+    if answer.verdict is Verdict.RETRY:  # a load balancer's 503 may name a time as well
+        return asked or 0.0
     if answer.verdict is not Verdict.WAIT:
         return 0.0
     is_spent = number_in(answer.headers, "ratelimit-remaining") == 0
     reset = seconds_in(answer.headers, "ratelimit-reset") if is_spent else None
-    asked = retry_after_in(answer.headers) or reset
-    return asked or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
+    return asked or reset or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter

@@ -28,6 +28,8 @@ from sqlalchemy import (
 
 from airflow_kombo.database import RaceLostError, beyond, in_race, in_utc, transaction, utc_now
 from airflow_kombo.errors import DECIDED, Decision, LedgerError, Status
+from airflow_kombo.known import history
+from airflow_kombo.outcomes import Outcome, may_have_been_created, with_history
 from airflow_kombo.tables import KEY, Tables
 
 _BOUND: Final = tuple(f"of_{name}" for name in (*KEY, "attempt"))
@@ -49,6 +51,9 @@ _FATES: Final[Mapping[Decision, Mapping[str, Any]]] = {
     },
 }
 """What a decided row says of itself. What Kombo said, if it said anything, stays in the others."""
+
+
+_NOT_MADE: Final = Outcome(Status.RETRYABLE, "decided_not_created")
 
 
 @dataclass(frozen=True)
@@ -165,18 +170,19 @@ class Resolution:
         locked = connection.execute(query.order_by(*self._key).with_for_update()).all()
         if not locked:
             return 0
-        rows = [dict(zip(_BOUND, row, strict=True)) for row in locked]
-        changed = connection.execute(
-            update(links)
-            .where(*_is_bound(links, "attempts"))
-            .where(links.c.status == Status.UNKNOWN.value)
-            .values(status=DECIDED[judgement.decision].value, **_FATES[judgement.decision])
-            .values(error_title=None, updated_at=utc_now()),
-            rows,
-        )
+        known = history(connection, self.tables, [row.result_id for row in locked])
+        made, doubtful = _by_history(known, locked, attempts.fullname)
+        decided = update(links).where(*_is_bound(links, "attempts"))
+        decided = decided.where(links.c.status == Status.UNKNOWN.value)
+        decided = decided.values(error_title=None, updated_at=utc_now())
+        fate = {"status": DECIDED[judgement.decision].value, **_FATES[judgement.decision]}
+        rows = [_bound(row) for row in locked]
+        changed = connection.execute(decided.values(**fate), rows)
         if changed.rowcount != len(rows):  # on a database that knows no FOR UPDATE
             raise RaceLostError
-        told = connection.execute(
+        if judgement.decision is Decision.NOT_CREATED and made:
+            _keep_made(connection, links, made)
+        connection.execute(
             update(attempts)
             .where(*_is_bound(attempts, "attempt"))
             .values(
@@ -185,13 +191,8 @@ class Resolution:
                 resolved_at=utc_now(),
                 resolution_reason=judgement.reason,
             ),
-            rows,
+            [_bound((*one[:4], one.attempt)) for one in doubtful],
         )
-        if told.rowcount != len(rows):
-            raise LedgerError(
-                f"{len(rows) - told.rowcount} rows have lost their attempt in {attempts.fullname},"
-                " where the decision would be kept: their batch was not decided."
-            )
         return len(rows)
 
     def _pages(self, part: Choice) -> Iterator[Sequence[Any]]:
@@ -233,6 +234,45 @@ class Resolution:
             *(links[name].in_(wanted) for name, wanted in lists.items() if wanted),
             *(links[name] == wanted for name, wanted in values.items() if wanted is not None),
         )
+
+
+def _by_history(
+    attempts: Mapping[str, Sequence[Any]], locked: Sequence[Any], table: str
+) -> tuple[list[tuple[Any, Outcome]], list[Any]]:
+    """Return the rows that have a link from another attempt, and the attempts that are in doubt.
+
+    :raises LedgerError: if a row has no attempt in doubt, where the decision would be kept.
+    """
+    made, doubtful, lost = [], [], 0
+    for row in locked:
+        of_row = attempts[row.result_id]
+        in_doubt = [one for one in of_row if may_have_been_created(one)]
+        lost += not in_doubt
+        doubtful += in_doubt
+        others = [one for one in of_row if one not in in_doubt]
+        kept = with_history(_NOT_MADE, row.attempt, others)
+        if kept.status is Status.SUCCESS:
+            made.append((row, kept))
+    if lost:
+        raise LedgerError(
+            f"{lost} rows have lost their attempt in {table}, where the decision would be kept:"
+            " their batch was not decided."
+        )
+    return made, doubtful
+
+
+def _keep_made(connection: Connection, links: Table, made: Sequence[tuple[Any, Outcome]]) -> None:
+    """Have rows say `success` that have a link from another attempt than those in doubt."""
+    names = tuple(_NOT_MADE.values)
+    rows = [
+        _bound(row) | {f"new_{name}": kept.values[name] for name in names} for row, kept in made
+    ]
+    values = {name: bindparam(f"new_{name}", type_=links.c[name].type) for name in names}
+    connection.execute(update(links).where(*_is_bound(links, "attempts")).values(values), rows)
+
+
+def _bound(row: Sequence[Any]) -> dict[str, Any]:
+    return dict(zip(_BOUND, row, strict=True))
 
 
 def _parts(choice: Choice) -> Iterator[Choice]:

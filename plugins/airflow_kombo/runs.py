@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from airflow_kombo.bulk import Bulk
 from airflow_kombo.database import RaceLostError, in_race, in_utc, transaction, utc_now
-from airflow_kombo.errors import LedgerError, Status
+from airflow_kombo.errors import DeclaredDeadError, Status
 from airflow_kombo.tables import COUNTED, KEY, Tables
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,8 @@ class Runs:
         """Renew a run's heartbeat.
 
         :param counts: How far it has come, once that is known.
-        :raises LedgerError: if it cannot be written, or if the run has been declared dead.
+        :raises LedgerError: if it cannot be written.
+        :raises DeclaredDeadError: if others have declared the run dead.
         """
         runs = self.tables.runs
         with transaction(self.engine, "renew the run's heartbeat") as connection:
@@ -110,7 +111,7 @@ class Runs:
                 .values(heartbeat_at=utc_now(), **(counts or {}))
             )
         if renewed.rowcount != 1:
-            raise LedgerError(_declared_dead(run_id))
+            raise DeclaredDeadError(_declared_dead(run_id))
 
     def finish(self, run_id: str, counts: Mapping[str, int], error: str | None = None) -> None:
         """Write what a run did; if it has been declared dead meanwhile, that stands."""
@@ -256,10 +257,10 @@ def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
 
     The lock is shared: the lanes of one run do not wait for each other, nor for its heartbeat.
 
-    :raises LedgerError: if the run has been declared dead.
+    :raises DeclaredDeadError: if the run has been declared dead.
     """
     if connection.execute(_living(tables), {"run_id": run_id}).first() is None:
-        raise LedgerError(_declared_dead(run_id))
+        raise DeclaredDeadError(_declared_dead(run_id))
 
 
 @lru_cache  # to build it would cost more than to run it

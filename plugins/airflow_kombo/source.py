@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from threading import Event
 from typing import Any, Final, Protocol
 
 import sqlparse
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Connection,
     Date,
     Engine,
     Select,
@@ -38,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database import cause_of, is_passing, transaction
+from airflow_kombo.database import cancel_statement, cause_of, is_passing, transaction
 from airflow_kombo.drivers import Reading
 from airflow_kombo.errors import (
     CHANGED,
@@ -46,18 +48,23 @@ from airflow_kombo.errors import (
     SENT_WHEN_CHANGED,
     ConfigurationError,
     LedgerError,
+    RunStoppedError,
     Status,
 )
-from airflow_kombo.keys import Row, id_of, integration_of
+from airflow_kombo.keys import OTHER_TARGET, Row, id_of, integration_of
 from airflow_kombo.mapping import did_you_mean
 from airflow_kombo.models import RESULT_LINKS, Write
 from airflow_kombo.spool import Spool, Values
 from airflow_kombo.tables import Tables
+from airflow_kombo.twins import with_other_targets
 
 PAGE_ROWS: Final = 64
 """Rows of one integration that are in memory at once; mapping fewer together takes longer."""
 _FETCHED: Final = 1_000
 """Rows that the database sends at once."""
+_CANCELS: Final = 20
+_CANCEL_SECONDS: Final = 0.1
+"""How often, and how long each time, the database is told to end the query."""
 _IDS_IN_SQL: Final = 1_000
 """Ids in one statement: SQLite takes so many parameters and not more."""
 _BLANKS: Final = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
@@ -146,6 +153,9 @@ class Source(Protocol):
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
         """Give an integration's rows, at most so many."""
 
+    def cancel(self) -> None:
+        """End what reads rows now, from any thread: it raises there."""
+
 
 class QuerySource:
     """The rows of a query that the ledger does not hold as done.
@@ -179,8 +189,12 @@ class QuerySource:
         self.write = write
         self.uses: frozenset[str] = frozenset()
         """Which of the parameters the query has."""
+        self._reading: Connection | None = None
+        self._has_read = Event()
+        self._has_read.set()
+        self._cancelled = False
         self._rows = self._subquery(sql, parameters)
-        self._spool = Spool(self._rows.c.keys())
+        self._spool = self._empty_spool()
         selection.check(self.columns())
 
     def columns(self) -> Collection[str]:
@@ -192,12 +206,12 @@ class QuerySource:
 
         :raises ConfigurationError: if there is no room for them.
         """
-        self._spool, counts = Spool(self._rows.c.keys()), Counter[str]()
+        self._spool, counts = self._empty_spool(), Counter[str]()
         self.unmatched = Unmatched(self.selection)
         open_pages: dict[str, list[Values]] = {}
         names = list(self._rows.c.keys())
         place, result = names.index("integration_id"), names.index("result_id")
-        for row in self._read():
+        for row, other in self._rows_with_other_targets():
             integration_id = integration_of(
                 {"integration_id": row[place]}, self.default_integration
             )
@@ -205,7 +219,7 @@ class QuerySource:
                 continue
             counts[integration_id] += 1
             page = open_pages.setdefault(integration_id, [])
-            page.append(row)
+            page.append((*row, other) if other else row)
             if len(page) == self.page_rows:
                 self._put(integration_id, open_pages.pop(integration_id))
         for integration_id, page in open_pages.items():
@@ -214,23 +228,55 @@ class QuerySource:
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
         """Give an integration's planned rows, a page at a time, in the order of their keys."""
-        names = list(self._rows.c.keys())
+        names = self._spool.columns
         for page in self._spool.pages(integration_id):
-            yield [dict(zip(names, values, strict=True)) for values in page[:rows]]
+            yield [dict(zip(names, values, strict=False)) for values in page[:rows]]
             rows -= len(page)
             if rows <= 0:
                 return
 
+    def _empty_spool(self) -> Spool:
+        """Return a spool for rows; only those with another target have the last column."""
+        return Spool([*self._rows.c.keys(), OTHER_TARGET])
+
+    def _rows_with_other_targets(self) -> Iterator[tuple[Values, str | None]]:
+        names = list(self._rows.c.keys())
+        place = names.index("result_id")
+        return with_other_targets(
+            self._read(),
+            result_of=lambda row: id_of(row[place]),
+            row_of=lambda row: dict(zip(names, row, strict=True)),
+            default_integration=self.default_integration,
+            write=self.write,
+        )
+
+    def cancel(self) -> None:
+        """End the query, if it runs, and return when it has ended; from any thread."""
+        self._cancelled = True
+        for _ in range(_CANCELS):  # a statement that has not begun yet does not hear the first one
+            if reading := self._reading:
+                cancel_statement(reading)
+            if self._has_read.wait(_CANCEL_SECONDS):
+                return
+
     def _read(self) -> Iterator[Values]:
-        order = [func.coalesce(self._text(name), "") for name in self._order]
+        order = [func.coalesce(self._id(name), "") for name in self._order]
         query = self._open(select(*self._rows.c)).order_by(*order)
         with transaction(self.engine, "read the rows", reads_only=True) as connection:
             # A cursor at the server, where there are such: else all rows would be in memory.
-            reading = Reading(connection, self._types)
-            with reading.prepared():
-                result = connection.execution_options(yield_per=_FETCHED).execute(query)
-                for chunk in result.partitions():
-                    yield from reading.rows(chunk)
+            self._has_read.clear()
+            self._reading = connection
+            try:
+                reading = Reading(connection, self._types)
+                with reading.prepared():
+                    result = connection.execution_options(yield_per=_FETCHED).execute(query)
+                    for chunk in result.partitions():
+                        if self._cancelled:
+                            raise RunStoppedError("The run was told to stop while it read rows.")
+                        yield from reading.rows(chunk)
+            finally:
+                self._reading = None
+                self._has_read.set()
 
     def _put(self, integration_id: str, page: list[Values]) -> None:
         try:

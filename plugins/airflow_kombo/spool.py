@@ -31,7 +31,7 @@ class Spool:
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = columns
+        self.columns = columns
         self._file = SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - see finalize
         self._pages: dict[str, list[tuple[int, int]]] = {}
         self._turn = Lock()
@@ -42,7 +42,7 @@ class Spool:
         try:
             page = _pickled(rows)
         except _UNKEEPABLE:
-            page = _pickled([tuple(map(_keepable, self._columns, row)) for row in rows])
+            page = _pickled([tuple(map(_keepable, self.columns, row)) for row in rows])
         with self._turn:
             self._file.seek(0, io.SEEK_END)
             start = self._file.tell()

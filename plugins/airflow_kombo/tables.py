@@ -241,6 +241,7 @@ def _link_indexes(name: str) -> list[Index]:
         Index(f"{name}_url", "integration_id", "target_type", "target_id", "url_hash", unique=True),
         _partial(f"{name}_sending", "status = 'sending'", "run_id"),
         _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
+        Index(f"{name}_result", "result_id"),  # a result on whichever target
         Index(f"{name}_day", "assessment_date", "status"),  # what people ask for
         # What the page asks for: a result or a page of the list, and the few rows that matter.
         Index(f"{name}_listed", "assessment_date", "result_id", "integration_id"),
@@ -270,6 +271,7 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("resolved_at", _MOMENT),
         Column("resolution_reason", Text),
         _partial(f"{name}_open", "status IS NULL", "run_id"),
+        Index(f"{name}_result", "result_id"),
     ]
 
 

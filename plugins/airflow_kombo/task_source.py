@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from airflow_kombo.errors import ConfigurationError
-from airflow_kombo.keys import Row, assessment_date_of, integration_of
+from airflow_kombo.keys import OTHER_TARGET, Row, assessment_date_of, id_of, integration_of
+from airflow_kombo.models import RESULT_LINKS, Write
 from airflow_kombo.source import Selection, Unmatched
+from airflow_kombo.twins import with_other_targets
 
 
 class TaskSource:
@@ -17,7 +19,11 @@ class TaskSource:
     """
 
     def __init__(
-        self, rows: Any, selection: Selection, default_integration: str | None = None
+        self,
+        rows: Any,
+        selection: Selection,
+        default_integration: str | None = None,
+        write: Write = RESULT_LINKS,
     ) -> None:
         self.unmatched = Unmatched(selection)
         records = _records(rows)
@@ -25,7 +31,15 @@ class TaskSource:
         self._lanes: dict[str, list[Row]] = {}
         if records:
             selection.check(self._columns)
-        for row in records:
+        twins = with_other_targets(
+            sorted(enumerate(records), key=_result_of),
+            result_of=_result_of,
+            row_of=lambda numbered: numbered[1],
+            default_integration=default_integration,
+            write=write,
+        )
+        for (_, record), other in sorted(twins, key=lambda twin: twin[0][0]):
+            row = {**record, OTHER_TARGET: other} if other else record
             integration_id = integration_of(row, default_integration)
             if not _is_too_old(row, selection) and self.unmatched.admit(
                 integration_id, row.get("result_id")
@@ -43,6 +57,13 @@ class TaskSource:
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
         """Give an integration's rows in one page: they are in memory anyway."""
         yield self._lanes.get(integration_id, [])[:rows]
+
+    def cancel(self) -> None:
+        """Do nothing: the rows are in memory."""
+
+
+def _result_of(numbered: tuple[int, Row]) -> str:
+    return id_of(numbered[1].get("result_id"))
 
 
 def _records(rows: Any) -> list[Row]:
