@@ -21,16 +21,16 @@ from airflow_kombo.pacing import pause_of
 log = logging.getLogger(__name__)
 
 TRIES: Final = 3
-"""How often Kombo is asked when the cause may pass by itself; then Airflow tries the task again."""
+"""Questions at most when the cause may pass by itself; then Airflow tries the task again."""
 PATIENCE_SECONDS: Final = 900.0
-"""How long limits may be met before the run gives up."""
+"""Seconds in which limits may be met before the run gives up."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _MAY_PASS: Final = frozenset({408, 499})
 """A middlebox gave up; so may any 5xx."""
 
 
 class Client(Protocol):
-    """What the check needs of a client."""
+    """A client, as far as the check needs it."""
 
     @property
     def host(self) -> str:

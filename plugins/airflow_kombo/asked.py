@@ -1,4 +1,4 @@
-"""What a run is asked for: which rows it selects, and where they come from."""
+"""Build what a run's parameters ask for: the selection of rows, and their source."""
 
 from __future__ import annotations
 

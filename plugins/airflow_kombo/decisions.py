@@ -10,7 +10,7 @@ from airflow_kombo.outcomes import Claim, Claims, Moved, Seen, may_be_sent, may_
 
 
 class Decisions:
-    """What becomes of rows that are to be claimed together, one after the other.
+    """Decide about rows that are to be claimed together, one after the other.
 
     :param known: What the ledger holds of them.
     """
@@ -60,6 +60,6 @@ def _has_moved(before: Seen | None, key: LinkKey) -> bool:
 
 
 def _link_of(delivery: Delivery) -> tuple[str, ...]:
-    """Give what no two rows may put on one target; of a write that may repeat, it is the row's."""
+    """Return what one target may have once; of a write that may repeat, it is the row's own."""
     key, url_hash = delivery.key, delivery.url_hash
     return (key.integration_id, key.target_type, key.target_id, url_hash or f"of {key.result_id}")
