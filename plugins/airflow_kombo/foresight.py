@@ -29,6 +29,8 @@ _LIMITED: Final = frozenset({Prospect.SEND, Prospect.DUPLICATE})
 """What counts for a limit: also a duplicate, which is sent if the other one is not reached."""
 _LOOKED_UP: Final = 1_000
 """Rows that are looked up in the ledger at once: SQLite takes so many parameters and not more."""
+_FIRST_ROWS: Final = 64
+"""Rows that are looked up at once where the first that would be sent ends the search."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,16 @@ class Foresight:
     run_id: str = ""
     """The run that would send: what its dag run has sent on purpose, it does not send again."""
 
-    def rows(self) -> Iterator[tuple[str, list[Foreseen]]]:
+    def rows(self, at_once: int | None = None) -> Iterator[tuple[str, list[Foreseen]]]:
         """Give each integration's rows, a page at a time, up to the limit; reads only.
 
         Of two rows with the same link on different pages, both are foreseen to be sent.
+
+        :param at_once: The rows of a page; by default as many as can be looked up at once.
         """
         left = self.selection.limit
         for integration_id, planned in sorted(self._planned.items()):
-            for page in self._pages(integration_id, planned):
+            for page in self._pages(integration_id, planned, at_once):
                 rows = self._foresee(page)
                 if left is not None:
                     rows, left = _cut(rows, left)
@@ -78,9 +82,9 @@ class Foresight:
                 if left == 0:
                     return
 
-    def _pages(self, integration_id: str, planned: int) -> Iterator[list[Row]]:
+    def _pages(self, integration_id: str, planned: int, at_once: int | None) -> Iterator[list[Row]]:
         rows = chain.from_iterable(self.source.pages(integration_id, planned))
-        while page := list(islice(rows, _LOOKED_UP)):
+        while page := list(islice(rows, at_once or _LOOKED_UP)):
             yield page
 
     def plan(self) -> dict[str, int]:
@@ -97,7 +101,9 @@ class Foresight:
 
     def sends_any(self) -> bool:
         """Return whether a run would send a row; looks no further than at the first of them."""
-        return any(row.prospect == Prospect.SEND for _, rows in self.rows() for row in rows)
+        return any(
+            row.prospect == Prospect.SEND for _, rows in self.rows(_FIRST_ROWS) for row in rows
+        )
 
     def sent(self) -> int:
         """Count the rows that a run would send."""

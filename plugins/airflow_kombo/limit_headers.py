@@ -19,8 +19,10 @@ Kombo's windows are of about a minute, so this is twice as long. Then the server
 
 def number_in(headers: Mapping[str, str], name: str) -> float | None:
     """Read a header that is a number, or None where it is absent, a date or nonsense."""
+    if (value := headers.get(name)) is None:
+        return None
     try:
-        number = float(headers.get(name, ""))
+        number = float(value)
     except ValueError:
         return None
     return number if 0 <= number < inf else None
@@ -37,6 +39,8 @@ def retry_after_in(headers: Mapping[str, str]) -> float | None:
 
     A date counts from the answer's own `Date`, so that it does not matter how our clock goes.
     """
+    if "Retry-After" not in headers:
+        return None
     seconds = seconds_in(headers, "Retry-After")
     if seconds is not None or (until := _date_in(headers, "Retry-After")) is None:
         return seconds

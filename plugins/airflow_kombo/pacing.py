@@ -22,6 +22,8 @@ _DOCUMENTED_LIMIT: Final = 30
 """Kombo's documented limit: how far slots grow while no answer tells one."""
 _MOST_SLOTS: Final = 100
 """How many slots a header may give, unless the user allows more: three times what is documented."""
+_MAY_NAME_A_TIME: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
+"""Verdicts whose answer may say when to come back; RETRY is a load balancer's 503, for example."""
 _LIMIT_PAUSE_SECONDS: Final = 1.0
 """Before sending again after a 429 that names no time."""
 
@@ -110,11 +112,11 @@ class Pace:
 
 def pause_of(answer: Answer) -> float:
     """Return the seconds that an answer asks to wait before the next request."""
-    asked = retry_after_in(answer.headers)
-    if answer.verdict is Verdict.RETRY:  # a load balancer's 503 may name a time as well
-        return asked or 0.0
-    if answer.verdict is not Verdict.WAIT:
+    if answer.verdict not in _MAY_NAME_A_TIME:
         return 0.0
+    asked = retry_after_in(answer.headers)
+    if answer.verdict is Verdict.RETRY:
+        return asked or 0.0
     is_spent = number_in(answer.headers, "ratelimit-remaining") == 0
     reset = seconds_in(answer.headers, "ratelimit-reset") if is_spent else None
     return asked or reset or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter

@@ -40,7 +40,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database import cancel_statement, cause_of, is_passing, transaction
+from airflow_kombo.database import begin, cancel_statement, cause_of, is_passing, transaction
 from airflow_kombo.drivers import Reading
 from airflow_kombo.errors import (
     CHANGED,
@@ -315,7 +315,7 @@ class QuerySource:
     def _describe(self, query: Select[Any]) -> dict[str, object]:
         """Give the query's columns, each with the database driver's word for its type."""
         try:
-            with self.engine.execution_options(reads_only=True).connect() as connection:
+            with begin(self.engine, reads_only=True) as connection:
                 result = connection.execute(query.where(false()))
                 names = list(result.keys())
                 types = [described[1] for described in result.cursor.description]

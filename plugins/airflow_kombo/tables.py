@@ -27,7 +27,7 @@ from sqlalchemy import (
     text,
 )
 
-from airflow_kombo.database import cause_of, is_passing, transaction
+from airflow_kombo.database import begin, cause_of, is_passing, transaction
 from airflow_kombo.errors import ConfigurationError, LedgerError
 from airflow_kombo.unique_keys import unique_keys
 
@@ -93,7 +93,8 @@ class Tables:
     def _create(self, engine: Engine, tables: list[Table]) -> None:
         for look in range(_MAKERS):
             try:
-                self.links.metadata.create_all(engine, tables)
+                with begin(engine) as connection:
+                    self.links.metadata.create_all(connection, tables)
                 self._migrate(engine, tables)
                 self._index(engine, tables)
                 break
@@ -134,7 +135,7 @@ class Tables:
 
         for table, columns in lost.items():
             for column in columns:
-                with engine.begin() as connection:
+                with begin(engine) as connection:
                     operations = Operations(MigrationContext.configure(connection))
                     operations.add_column(table.name, column, schema=table.schema)
 
@@ -151,7 +152,8 @@ class Tables:
                 if index.name in have or (index.unique and _holds(engine, table, index.columns)):
                     continue
                 try:
-                    index.create(engine, checkfirst=True)
+                    with begin(engine) as connection:
+                        index.create(connection, checkfirst=True)
                 except exc.DBAPIError as error:
                     log.warning("There is no index %s: %s", index.name, cause_of(error))
 
@@ -167,7 +169,7 @@ class Tables:
 
 
 def _holds(engine: Engine, table: Table, key: Iterable[ColumnElement[Any]]) -> bool:
-    with engine.connect() as connection:
+    with begin(engine, reads_only=True) as connection:
         return frozenset(column.name for column in key) in unique_keys(connection, table)
 
 
