@@ -10,10 +10,10 @@ import sys
 from contextlib import contextmanager
 
 import httpx
+from airflow_commands import DAG, airflow
 from harness import KEY, ROOT
 from sqlalchemy import create_engine, update
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-from test_dag import DAG, airflow
 
 from demo.rows import DAYS, DEFAULT_INTEGRATION, RESULTS, fill
 from kombo_standin import client

@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from airflow_site import serving
+from browser import CHROMIUM, follow, logged_in
 from harness import ROOT
 from playwright.sync_api import sync_playwright
-from test_report_airflow import CHROMIUM, follow, logged_in
 
 from demo.rows import DAYS
 

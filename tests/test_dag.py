@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow_commands import DAG, airflow
 from harness import KEY, ROOT, all_of, by_result, fill, make_source_table, row, statuses
 from sqlalchemy import create_engine, text, update
 
 from airflow_kombo.errors import Status
 from airflow_kombo.tables import Tables
 
-DAG = "kombo_result_links"
 CANARY = "canary5e1f"
 
 
@@ -34,28 +34,6 @@ def engine(tmp_path):
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     yield engine
     engine.dispose()
-
-
-def airflow(home, *arguments, kombo=None, check=True, **environment):
-    """Run one of Airflow's commands over this checkout."""
-    done = subprocess.run(  # noqa: S603 - no word comes from outside
-        [sys.executable, "-m", "airflow", *arguments],
-        env={
-            **os.environ,
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW_CONN_KOMBO_DEFAULT": json.dumps(kombo or {"conn_type": "http"}),
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done
 
 
 def run_dag(home, engine, standin, *arguments, check=True, key=KEY):

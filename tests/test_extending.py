@@ -8,9 +8,9 @@ from itertools import count
 
 import pytest
 import yaml
+from airflow_commands import airflow
 from harness import DAY, KEY, ROOT, all_of, by_result, row
 from sqlalchemy import create_engine, make_url, text
-from test_dag import airflow
 
 from airflow_kombo.mapping import ResultLinkMapping
 from airflow_kombo.tables import Tables

@@ -7,9 +7,9 @@ import tracemalloc
 from datetime import timedelta
 
 import pytest
+from airflow_commands import airflow
 from harness import DAY, KEY, MAPPING, SQL, all_of, fill, make_source_table, row, run_day, statuses
 from sqlalchemy import create_engine, event
-from test_dag import airflow
 
 from airflow_kombo.errors import ConfigurationError
 from airflow_kombo.foresight import Foresight

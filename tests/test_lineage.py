@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from airflow_commands import DAG, airflow
 from harness import KEY, SQL, fill, make_source_table, row
 from sqlalchemy import create_engine, make_url
-from test_dag import DAG, airflow
 
 from airflow_kombo.lineage import lineage
 

@@ -6,9 +6,9 @@ import json
 import re
 from collections import Counter
 
+from airflow_commands import airflow
 from harness import KEY, all_of, by_result, fill, make_source_table, row, statuses
 from sqlalchemy import create_engine, text
-from test_dag import airflow
 
 from airflow_kombo.tables import Tables
 

@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import re
-import shutil
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import jwt
 import pytest
 from airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
+from browser import CHROMIUM, follow, logged_in
 
 PATHS = ["", "rows", "rows.csv", "row", "static/page.css", "static/page.js"]
 
@@ -87,7 +87,6 @@ def test_a_task_links_to_its_rows(site):
 
 # In a browser -----------------------------------------------------------------------------------
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WIDTHS = {"desktop": 1280, "phone": 390}
 VIEWS = ["", "rows", "rows?status=failed", "rows?q=nobody"]
 
@@ -102,20 +101,6 @@ def chromium():
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-def logged_in(browser, site):
-    """Give what a browser keeps after somebody has logged in through Airflow's form."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{site}/")
-    page.get_by_label("Username").fill("admin")
-    page.get_by_label("Password").fill("admin")
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{site}/")
-    state = context.storage_state()
-    context.close()
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -158,12 +143,6 @@ def opened(chromium, login, site):
 def ids_of(page):
     """Give the results that a list of rows shows."""
     return page.get_by_role("region", name="Rows").get_by_role("rowheader").all_inner_texts()
-
-
-def follow(link):
-    """Click what leads to another page, and wait until that is there."""
-    with link.page.expect_navigation():
-        link.click()
 
 
 def test_nobody_sees_the_page_without_a_login(chromium, site):

@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from airflow_commands import airflow
 from harness import ROOT, all_of, by_result, delivery, statuses
 from sqlalchemy import create_engine, text
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
-from test_dag import airflow
 
 from airflow_kombo.database import prepare
 from airflow_kombo.errors import Status

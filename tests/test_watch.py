@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, datetime, timedelta, timezone
 
 import pytest
+from airflow_stage import Stage as _Stage
 from harness import KEY, ROOT, fill, make_source_table, row
 from sqlalchemy import create_engine
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
-from test_days import Stage as _Stage
 
 from demo.airflow import DAG, Airflow
 from kombo_standin import client
