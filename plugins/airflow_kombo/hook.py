@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -55,23 +55,34 @@ handshake. So idle ones are dropped before any usual server does it (Node.js aft
 
 
 @dataclass(frozen=True)
-class _Session:
+class Access:
+    """Where Kombo is, and how it is reached.
+
+    :param base_url: The API's base, without a slash at its end.
+    :param headers: What every request carries, the API key among it.
+    :param proxy: The proxy's address, if there is one.
+    :param tls: What the server's certificate is checked with; False for not at all.
+    :param timeout: Seconds that a call may take.
+    """
+
     base_url: str
     headers: Mapping[str, str]
-    options: Mapping[str, Any]
+    proxy: str | None = None
+    tls: ssl.SSLContext | bool = True
+    timeout: float = TIMEOUT_SECONDS
 
 
 class KomboClient:
     """One session for many calls; made by `KomboHook.client`."""
 
-    def __init__(self, http: aiohttp.ClientSession, session: _Session) -> None:
+    def __init__(self, http: aiohttp.ClientSession, access: Access) -> None:
         self._http = http
-        self._session = session
+        self._access = access
 
     @property
     def host(self) -> str:
         """Return the API's host, to name it in a message."""
-        return urlsplit(self._session.base_url).hostname or self._session.base_url
+        return urlsplit(self._access.base_url).hostname or self._access.base_url
 
     async def send(
         self, delivery: Delivery, may_leave: Callable[[], bool] = lambda: True
@@ -84,7 +95,7 @@ class KomboClient:
             in a header.
         """
         integration_id = _safe("X-Integration-Id", delivery.key.integration_id)
-        headers = {**self._session.headers, "X-Integration-Id": integration_id}
+        headers = {**self._access.headers, "X-Integration-Id": integration_id}
         body = _Body(delivery.body, may_leave)
         return await self._call(delivery.write.method, delivery.path, headers, body)
 
@@ -92,7 +103,7 @@ class KomboClient:
         """Ask Kombo whether it knows the key, for so many seconds at most."""
         longest = min(seconds, self._http.timeout.total or seconds)
         timeout = aiohttp.ClientTimeout(total=longest, sock_connect=longest)
-        headers = self._session.headers
+        headers = self._access.headers
         return await self._call("GET", "/check-api-key", headers, None, timeout=timeout)
 
     async def _call(
@@ -105,14 +116,14 @@ class KomboClient:
     ) -> Answer | TransportError:
         try:
             # The path is escaped already; yarl would unescape it and resolve its dots.
-            url = URL(self._session.base_url + path, encoded=True)
+            url = URL(self._access.base_url + path, encoded=True)
             async with self._http.request(
                 method,
                 url,
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-                **self._session.options,
+                proxy=self._access.proxy,
                 **options,
             ) as response:
                 return await _answer(response)
@@ -124,6 +135,25 @@ class KomboClient:
             if not isinstance(error, _NETWORK):
                 raise
             return AnswerLostError(f"the request left, and no answer came back ({cause})")
+
+
+@asynccontextmanager
+async def open_client(access: Access) -> AsyncIterator[KomboClient]:
+    """Open one session for many calls, and close it with the block.
+
+    :raises ConfigurationError: if a header cannot be sent.
+    """
+    headers = {name: _safe(name, value) for name, value in access.headers.items()}
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0,  # how many calls are in flight is the delivery's decision
+            ssl=access.tls,
+            keepalive_timeout=_KEEPALIVE_SECONDS,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=access.timeout, sock_connect=_CONNECT_SECONDS),
+    ) as http:
+        yield KomboClient(http, replace(access, headers=headers))
 
 
 async def _answer(response: aiohttp.ClientResponse) -> Answer:
@@ -232,19 +262,15 @@ class KomboHook(HttpAsyncHook):
         config = await self.config()
         extra = config.extra_options or {}
         base_url = config.base_url.rstrip("/")
-        headers = {name: _safe(name, value) for name, value in (config.headers or {}).items()}
-        session = _Session(base_url, headers, {"proxy": _proxy(base_url, extra)})
-        seconds = float(extra.get("timeout") or TIMEOUT_SECONDS)
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,  # how many calls are in flight is the delivery's decision
-                ssl=_tls(extra),
-                keepalive_timeout=_KEEPALIVE_SECONDS,
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_SECONDS),
-        ) as http:
-            yield KomboClient(http, session)
+        access = Access(
+            base_url,
+            config.headers or {},
+            proxy=_proxy(base_url, extra),
+            tls=_tls(extra),
+            timeout=float(extra.get("timeout") or TIMEOUT_SECONDS),
+        )
+        async with open_client(access) as client:
+            yield client
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask Kombo whether it knows the key, as Airflow's *Test* does."""

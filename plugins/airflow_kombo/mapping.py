@@ -42,7 +42,7 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Self
 
-_EMPTY: Final = "is empty: fill the column or change the mapping"
+EMPTY: Final = "is empty: fill the column or change the mapping"
 _TOOLS: Final = "tools"
 _TOOL: Final = re.compile(r"[^\s:A-Z]+")
 
@@ -188,7 +188,7 @@ class RowMapping(Declared):
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
             if first["type"] == "missing" and len(first["loc"]) == 1:
-                raise RowError("missing_field", field, _EMPTY) from None
+                raise RowError("missing_field", field, EMPTY) from None
             reason = first["msg"].removeprefix("Value error, ")
             raise RowError("invalid_field", field, reason) from None
 
@@ -234,7 +234,7 @@ class ResultLinkMapping(RowMapping):
         for field in ("label", "url"):
             content[field] = self._text(field, row)
             if is_missing(content[field]):
-                raise RowError("missing_field", field, _EMPTY)
+                raise RowError("missing_field", field, EMPTY)
         if attributes := self._attributes(row):
             prefix = self._text("custom_field_name_prefix", row) or ""
             content["details"] = {"custom_field_name_prefix": prefix, "attributes": attributes}

@@ -193,7 +193,7 @@ def overview(connection: Connection, tables: Tables) -> Overview:
     warnings, warned = _warnings(connection, tables, last)
     return Overview(
         now=now,
-        progress=_progress(connection, tables, now),
+        progress=progress_of(connection, tables, now),
         last_day=last,
         days=_days(connection, tables, last) if last else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
@@ -216,7 +216,8 @@ def _last_day(connection: Connection, tables: Tables, now: datetime) -> date | N
     return connection.execute(select(func.max(day)).where(day <= tomorrow)).scalar()
 
 
-def _progress(connection: Connection, tables: Tables, now: datetime) -> Progress | None:
+def progress_of(connection: Connection, tables: Tables, now: datetime) -> Progress | None:
+    """Read how far the newest run has come, or return None if there was none."""
     runs = tables.runs
     newest = connection.execute(
         select(runs.c.dag_id, runs.c.dag_run_id, runs.c.run_id)
