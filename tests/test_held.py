@@ -73,8 +73,8 @@ def hold(somebody, tables, result_id, table="links"):
     somebody.execute(select(held).where(held.c.result_id == result_id).with_for_update())
 
 
-def insert_open(somebody, tables, key):
-    values = {"status": "retryable", "attempts": 0, "run_id": "a stranger's"}
+def insert_open(somebody, tables, key, url_hash=None):
+    values = {"status": "retryable", "attempts": 0, "run_id": "x", "url_hash": url_hash}
     somebody.execute(insert(tables.links).values(**key.columns, **values, updated_at=utc_now()))
 
 
@@ -325,6 +325,23 @@ def test_an_attempt_that_is_held_too_is_told_as_before(tables, somebody, ledger)
         ledger.record([Recorded(claim, Outcome(Status.SUCCESS)) for claim in claims])
 
 
+def insert_the_link(somebody, tables, one):
+    """Have somebody insert another result with the same link, which no look at the rows shows."""
+    other = delivery("another", target_id=one.key.target_id).key
+    insert_open(somebody, tables, other, one.url_hash)
+
+
+def test_a_lock_that_cannot_be_seen_costs_that_row(warehouse, tables, somebody, ledger):
+    """Of rows that wait for another result's open INSERT, the one is found by halves."""
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
+    insert_the_link(somebody, tables, deliveries[5])
+    assert ledger.claim("run", deliveries).held == (deliveries[5],)
+    assert statuses(warehouse, tables) == {"sending": 9}
+    somebody.commit()
+    (duplicate,) = ledger.claim("run", [deliveries[5]], are_held=True).duplicates
+    assert duplicate == (deliveries[5], "another")
+
+
 def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, somebody, ledger):
     """When the search for a held row meets another failure, what was claimed can be given back."""
     with warehouse.begin() as owner:
@@ -339,7 +356,7 @@ def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, 
             )
         )
     deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
-    insert_open(somebody, tables, deliveries[5].key)
+    insert_the_link(somebody, tables, deliveries[5])
     with pytest.raises(UnheardClaimError, match="RaiseException") as failed:
         ledger.claim("run", deliveries)
     assert statuses(warehouse, tables)["sending"] >= 5

@@ -242,7 +242,7 @@ def _as_ledger_error(doing: str) -> Iterator[None]:
     try:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
-        kind = RowsHeldError if _state_of(error) == _HELD else LedgerError
+        kind = RowsHeldError if is_held(error) else LedgerError
         raise kind(f"The warehouse could not {doing}: {cause_of(error)}") from None
 
 
@@ -266,6 +266,11 @@ def is_passing(error: exc.SQLAlchemyError) -> bool:
         or (state or "")[:2] in _PASSING
         or (is_unreachable and not isinstance(error.orig, sqlite3.Error))
     )
+
+
+def is_held(error: exc.SQLAlchemyError) -> bool:
+    """Return whether a lock was not had within the time set for it."""
+    return _state_of(error) == _HELD
 
 
 def cause_of(error: exc.SQLAlchemyError) -> str:

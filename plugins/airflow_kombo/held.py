@@ -1,8 +1,8 @@
 """Write to the ledger without the rows that somebody else's open transaction holds.
 
 A write is one transaction, as long as it meets no such row. One that has waited for a lock in vain
-goes again without the rows that are seen to be held. What nobody can see, an uncommitted INSERT of
-the same key, is found by halves. Each part is a transaction of its own.
+goes again without the rows that are found to be held. If it still waits for a lock, the held row is
+found by halves. Each part is a transaction of its own.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, TypeVar
 
-from sqlalchemy import Connection, delete, false, select
-
-from airflow_kombo.database import transaction, waiting_briefly
+from airflow_kombo.database import waiting_briefly
 from airflow_kombo.errors import LedgerError, RowsHeldError
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import Claim, Claims, Outcome, Recorded, UnheardClaimError, Unsent
-from airflow_kombo.runs import assert_alive
+from airflow_kombo.probe import find_held
 
 Item = TypeVar("Item", Delivery, Unsent, Recorded, Claim)
 
@@ -143,9 +141,10 @@ class AroundHeld:
         write: Callable[[Ledger, Sequence[Item]], None],
         run_id: str | None = None,
     ) -> list[Item]:
-        seen = self._seen_held({_result_of(one) for one in items}, run_id)
-        held = [one for one in items if _result_of(one) in seen]
-        parts = [[one for one in items if _result_of(one) not in seen]]
+        ledger = self._ledger
+        seen = find_held(ledger.engine, ledger.tables, map(_key_of, items), run_id)
+        held = [one for one in items if _key_of(one).result_id in seen]
+        parts = [[one for one in items if _key_of(one).result_id not in seen]]
         until = monotonic() + _SEARCH_SECONDS
         while parts:
             part = parts.pop()
@@ -160,29 +159,8 @@ class AroundHeld:
                     held += part
         return held
 
-    def _seen_held(self, result_ids: Collection[str], run_id: str | None) -> set[str]:
-        """Return the results of which somebody else's transaction holds a status row.
 
-        :raises RowsHeldError: if a lock on a table, or on the run's row, is what was waited for.
-        """
-        with transaction(self._ledger.engine, "look for rows that others hold") as connection:
-            if run_id is not None:
-                assert_alive(connection, self._ledger.tables, run_id)
-            return self._locked_by_others(connection, result_ids)
-
-    def _locked_by_others(self, connection: Connection, result_ids: Collection[str]) -> set[str]:
-        links, attempts = self._ledger.tables.links, self._ledger.tables.attempts
-        for table in (links, attempts):  # waits for whoever has locked the whole table
-            connection.execute(delete(table).where(false()))
-        rows = select(*links.primary_key).where(links.c.result_id.in_(sorted(result_ids)))
-        rows = rows.order_by(*links.primary_key)
-        # As an UPDATE locks them: who only keeps a row's key from changing is not in its way.
-        unlocked = rows.with_for_update(skip_locked=True, key_share=True)
-        free = set(connection.execute(unlocked))
-        return {row.result_id for row in connection.execute(rows) if row not in free}
-
-
-def _result_of(item: Delivery | Unsent | Recorded | Claim) -> str:
+def _key_of(item: Delivery | Unsent | Recorded | Claim) -> LinkKey:
     if isinstance(item, Recorded):
         item = item.claim
-    return (item.delivery if isinstance(item, Claim) else item).key.result_id
+    return (item.delivery if isinstance(item, Claim) else item).key
