@@ -59,7 +59,9 @@ def test_a_float_is_a_share_and_an_int_a_number(fail_on, counts, tried, red):
 @pytest.mark.parametrize("status", ["success", "sending", "skipped", "nonsense"])
 def test_a_policy_names_statuses_that_are_not_delivered(status):
     """A limit of successes, or of what is no status, is a mistake, and says what may be named."""
-    with pytest.raises(ConfigurationError, match="blocked, failed, invalid, retryable, unknown"):
+    with pytest.raises(
+        ConfigurationError, match="blocked, failed, held, invalid, retryable, unknown"
+    ):
         Policy({status: 0.5})
 
 

@@ -145,6 +145,35 @@ def test_an_attempt_whose_row_has_moved_on_is_settled_by_itself(runs):
     assert told(runs)["r1"] == ("retryable", "unknown")
 
 
+@pytest.mark.parametrize(
+    ("earlier", "answer", "status"),
+    [
+        ([], "success", "success"),
+        ([], "failed", "failed"),
+        ([], "retryable", "retryable"),
+        ([], "unknown", "unknown"),
+        (["retryable"], "success", "success"),
+        (["success"], "retryable", "success"),
+        (["unknown"], "retryable", "unknown"),
+    ],
+)
+def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, answer, status):
+    """What its run wrote to the attempt and not to the row counts, with the attempts before."""
+    ledger = Ledger(runs.engine, runs.tables)
+    for before in earlier:
+        (claim,) = ledger.claim("new", [delivery()], {"success", "unknown"}).won
+        ledger.record([Recorded(claim, Outcome(Status(before)))])
+    claims = ledger.claim("old", [delivery(), delivery("r2")], {"success", "unknown"}).won
+    ledger.record_attempts([Recorded(claims[0], Outcome(Status(answer), "CODE"))])
+    runs.finish("old", {"planned": 2})
+    assert runs.settle(["old"]) == 1
+    links = by_result(runs.engine, runs.tables)
+    assert (links["r1"].status, links["r2"].status) == (status, "unknown")
+    assert links["r2"].error_code == "run_died"
+    assert links["r1"].error_code != "run_died"
+    assert runs.silent("new") == {}
+
+
 def test_a_run_without_rows_in_doubt_is_nobodys_business(runs):
     """A run that has nothing `sending` is not looked at, dead or alive."""
     assert runs.silent("new") == {}

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from airflow_kombo.breaker import COOL_DOWN_SECONDS
 from airflow_kombo.errors import KomboError
 from airflow_kombo.group_commit import GroupCommit
+from airflow_kombo.held import AroundHeld
+from airflow_kombo.held_outcomes import HeldOutcomes
 from airflow_kombo.hook import KomboClient
-from airflow_kombo.ledger import Ledger
 from airflow_kombo.mapping import RowMapping
 from airflow_kombo.misdirection import Misdirection
 from airflow_kombo.models import Delivery
@@ -33,6 +34,8 @@ class Settings:
     :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
     :param first_retry: The longest wait before the second try; it doubles with each.
     :param longest_retry: The longest wait before any try.
+    :param held_pause: How long a row that somebody's open transaction holds is left alone.
+    :param held_patience: How long it is tried again before it is left to the next run.
     :param heartbeat: How often a run says that it lives.
     :param cool_down: How long an integration that keeps failing is left alone before it is asked
         once more; if it fails again, it is given up for this run.
@@ -44,6 +47,8 @@ class Settings:
     max_tries: int = 4
     first_retry: float = 2.0
     longest_retry: float = 60.0
+    held_pause: float = 3.0
+    held_patience: float = 30.0
     cool_down: float = COOL_DOWN_SECONDS
     heartbeat: float = HEARTBEAT_SECONDS
     drain: float = 45.0
@@ -95,11 +100,14 @@ class Shared:
     mapping: RowMapping
     selection: Selection
     default_integration: str | None
-    ledger: Ledger
+    ledger: AroundHeld
     client: KomboClient
     claimer: GroupCommit[Delivery, Claims]
     """Claims rows for all lanes at once."""
+    claimer_of_held: GroupCommit[Delivery, Claims]
+    """Claims rows that were held: nobody else waits for them."""
     recorder: Recorder
+    held_outcomes: HeldOutcomes
     settings: Settings
     stop: Stop
     in_thread: Threads

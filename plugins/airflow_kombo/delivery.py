@@ -28,6 +28,8 @@ from airflow_kombo.errors import (
 from airflow_kombo.foresight import Foresight
 from airflow_kombo.group_commit import GroupCommit
 from airflow_kombo.guard import Guard
+from airflow_kombo.held import AroundHeld
+from airflow_kombo.held_outcomes import HeldOutcomes
 from airflow_kombo.hook import KomboClient, KomboHook
 from airflow_kombo.lane import Lane
 from airflow_kombo.ledger import Ledger
@@ -39,6 +41,7 @@ from airflow_kombo.recorder import Recorder
 from airflow_kombo.runs import Run, Runs
 from airflow_kombo.source import Selection, Source
 from airflow_kombo.tables import COUNTED
+from airflow_kombo.waits import happened
 from airflow_kombo.warning_log import WarningLog
 
 log = logging.getLogger(__name__)
@@ -204,9 +207,9 @@ class Delivery:
             raise ConfigurationError(reason)
 
     def _shared(self, client: KomboClient, lanes: int) -> Shared:
-        recorder = Recorder(
-            lambda batch: self._in_thread(self._ledger.record, batch), self._stop.now
-        )
+        ledger, settings = AroundHeld(self._ledger), self._settings
+        recorder = Recorder(lambda batch: self._in_thread(ledger.record, batch), self._stop.now)
+        claim = partial(self._claim, recorder, ledger)
         return Shared(
             run_id=self._run.run_id,
             lanes=lanes,
@@ -214,11 +217,18 @@ class Delivery:
             mapping=self._mapping,
             selection=self._selection,
             default_integration=self._hook.default_integration,
-            ledger=self._ledger,
+            ledger=ledger,
             client=client,
-            claimer=GroupCommit(partial(self._claim, recorder)),
+            claimer=GroupCommit(claim),
+            claimer_of_held=GroupCommit(partial(claim, are_held=True)),
             recorder=recorder,
-            settings=self._settings,
+            held_outcomes=HeldOutcomes(
+                lambda rows: self._in_thread(ledger.record_again, rows),
+                pause=settings.held_pause,
+                patience=settings.held_patience,
+                hurried=self._stop.hurried,
+            ),
+            settings=settings,
             stop=self._stop,
             in_thread=self._in_thread,
             is_alive=self._is_alive,
@@ -226,15 +236,22 @@ class Delivery:
             misdirection=Misdirection(client.host),
         )
 
-    async def _claim(self, recorder: Recorder, deliveries: list[models.Delivery]) -> Claims:
+    async def _claim(
+        self,
+        recorder: Recorder,
+        ledger: AroundHeld,
+        deliveries: list[models.Delivery],
+        *,
+        are_held: bool = False,
+    ) -> Claims:
         """Claim rows; if the ledger fails, nothing was sent, so nothing may stay claimed.
 
         Its COMMIT may have been done and only its answer lost.
         """
-        ledger = self._ledger
+        claim = partial(ledger.claim, are_held=are_held)
         try:
             claims: Claims = await self._in_thread(
-                ledger.claim, self._run.run_id, deliveries, self._selection.redeliver
+                claim, self._run.run_id, deliveries, self._selection.redeliver
             )
         except UnheardClaimError as error:
             failed, unheard = LedgerError(str(error)), error.claims
@@ -292,7 +309,7 @@ class Delivery:
             left = self._runs.dead_after - min(waiting.values())
             log.info("Waiting up to %.0f s for %d runs to speak, or be dead", left, len(waiting))
             before = silent
-            await _happened(self._stop.hurried, min(left, self._settings.heartbeat / 5))
+            await happened(self._stop.hurried, min(left, self._settings.heartbeat / 5))
         if settled:
             log.warning("%d rows of runs that died are unknown now", settled)
         return settled
@@ -310,15 +327,6 @@ def _fewer_to_search() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-async def _happened(event: asyncio.Event, within: float) -> bool:
-    """Wait for an event, and say whether it came."""
-    try:
-        await asyncio.wait_for(event.wait(), within)
-    except asyncio.TimeoutError:
-        return False
-    return True
 
 
 async def _tell(lanes: Sequence[Lane], planned: int, metrics: Metrics) -> None:

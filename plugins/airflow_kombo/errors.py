@@ -102,6 +102,9 @@ OWNERS: Final = BINDING | SENT_AGAIN
 DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
 """The error code of rows that name one result and different targets."""
 
+HELD: Final = "held"
+"""Counts a row that somebody's open transaction holds. It is no status: the row keeps its own."""
+
 CHANGED: Final = Prospect.CHANGED.value
 """What `redeliver` calls the successful rows that would give another request now."""
 

@@ -7,19 +7,17 @@ the process is killed, the rows in doubt are those on the wire and less than two
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from itertools import count
 from time import monotonic
 from typing import Final
 
 from airflow_kombo.breaker import Breaker
 from airflow_kombo.context import Shared
 from airflow_kombo.errors import (
+    HELD,
     AnswerLostError,
     ConfigurationError,
     LedgerError,
@@ -29,6 +27,7 @@ from airflow_kombo.errors import (
     Verdict,
     verdict_of,
 )
+from airflow_kombo.held_rows import ANSWERED, UNRELEASED, UNSENT, HeldRows
 from airflow_kombo.keys import Row
 from airflow_kombo.metrics import BLOCKED, GIVEN_UP, Meter
 from airflow_kombo.models import Answer, Delivery, LinkKey
@@ -43,6 +42,8 @@ from airflow_kombo.outcomes import (
 )
 from airflow_kombo.pacing import Pace
 from airflow_kombo.rate import RateLimit
+from airflow_kombo.recording import Answered, Ends, Recording
+from airflow_kombo.retries import Retries
 from airflow_kombo.source import PAGE_ROWS
 from airflow_kombo.unreached import reason_of, unreached
 
@@ -56,13 +57,6 @@ MOST_RETRIES: Final = 1_000
 """Rows that may wait to be sent again before new ones are read."""
 SKIPPED: Final = "skipped"
 """What counts a row that is left as it is: done, refused and unchanged, or another run's."""
-
-
-@dataclass(frozen=True)
-class _Answered:
-    claim: Claim
-    verdict: Verdict
-    fate: Outcome
 
 
 class Lane:
@@ -84,12 +78,12 @@ class Lane:
         self._mapped: deque[Delivery] = deque()
         self._unsent: deque[Claim] = deque()
         self._calls: set[asyncio.Task[None]] = set()
-        self._groups: dict[asyncio.Task[None], list[_Answered]] = {}
-        """What is being recorded, by the group of rows that it is in."""
-        self._unrecorded = 0
+        ends = Ends(self._settle, self._leave, self._fail, self._go_on)
+        self._recording = Recording(shared.recorder, shared.held_outcomes, ends)
         self._tries: Counter[LinkKey] = Counter()
-        self._retries: list[tuple[float, int, Delivery]] = []
-        self._tie = count()
+        self._retries = Retries()
+        settings = shared.settings
+        self._held = HeldRows(integration_id, settings.held_pause, settings.held_patience)
         self._blocked: Outcome | None = None
         self._failing: str | None = None
         self._bug: BaseException | None = None
@@ -120,6 +114,8 @@ class Lane:
             return "Kombo's limits"
         if self._calls:
             return "answers"
+        if self._held:
+            return "rows that other transactions hold"
         return "the time to try rows again" if self._retries else None
 
     # What is to be sent -------------------------------------------------------------------------
@@ -130,7 +126,7 @@ class Lane:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._unsent) + self._unrecorded < BATCH_ROWS
+        return len(self._unsent) + self._recording.unrecorded < BATCH_ROWS
 
     async def _batches(self) -> AsyncIterator[list[Delivery]]:
         while not self._is_over:
@@ -139,7 +135,9 @@ class Lane:
                 await self._changed.wait()  # also a retry that is due needs room
             elif batch := self._due() or await self._new():
                 yield batch
-            elif self._calls or self._groups or self._unsent or self._retries:
+            elif any(
+                (self._calls, self._recording.groups, self._unsent, self._retries, self._held)
+            ):
                 await self._change()
             else:
                 return
@@ -147,18 +145,17 @@ class Lane:
     async def _change(self) -> None:
         """Return when something has ended, the run stops, or a retry is due."""
         due = None
-        if self._retries:
-            wait = max(0.0, self._retries[0][0] - monotonic())
-            due = asyncio.get_running_loop().call_later(wait, self._changed.set)
+        if self._retries or self._held:
+            wait = min(self._retries.next_due, self._held.next_due) - monotonic()
+            due = asyncio.get_running_loop().call_later(max(0.0, wait), self._changed.set)
         await self._changed.wait()
         if due:
             due.cancel()
 
     def _due(self) -> list[Delivery]:
-        due: list[Delivery] = []
-        while self._retries and self._retries[0][0] <= monotonic() and len(due) < BATCH_ROWS:
-            due.append(heapq.heappop(self._retries)[2])
-        return due
+        rows = (self._held, self._retries)
+        due = (one.take_due(monotonic(), BATCH_ROWS) for one in rows if one)
+        return next(filter(None, due), [])
 
     async def _new(self) -> list[Delivery]:
         """Give rows that were not tried yet; none if there are no more, or too many wait."""
@@ -182,9 +179,11 @@ class Lane:
     async def _note(self, rows: Sequence[Unsent]) -> None:
         if rows:
             shared = self._shared
-            left = await shared.in_thread(shared.ledger.note, shared.run_id, rows)
-            self._count(rows[0].outcome.status, len(rows) - len(left))
-            self._count(SKIPPED, len(left))
+            noted = await shared.in_thread(shared.ledger.note, shared.run_id, rows)
+            left, held = len(noted.left), self._held.leave(UNSENT, noted.held)
+            self._count(rows[0].outcome.status, len(rows) - left - held)
+            self._count(SKIPPED, left)
+            self._count(HELD, held)
 
     def _count(self, status: str, rows: int) -> None:
         if rows:
@@ -193,7 +192,10 @@ class Lane:
     # Claim, send, record ------------------------------------------------------------------------
 
     async def _claim(self, batch: Sequence[Delivery]) -> None:
-        claims = (await self._shared.claimer.join(batch)).of(batch)
+        were_held, shared = self._held.were_held(batch), self._shared
+        claimer = shared.claimer_of_held if were_held else shared.claimer
+        claims = (await claimer.join(batch)).of(batch)
+        self._count(HELD, self._held.update(batch, claims.held, monotonic()))
         self._count(SKIPPED, len(claims.skipped) + len(claims.moved))
         self._unsent.extend(claims.won)
         self._pump()
@@ -210,7 +212,7 @@ class Lane:
             gates = (self._pace, self._breaker, self._rate)
             pause = max(gate.pause(monotonic()) for gate in gates)
             # A gate may have opened since it said no: then nobody else would wake us.
-            if pause or not (self._calls or self._groups):
+            if pause or not (self._calls or self._recording.groups):
                 wait = max(pause, _SHORTEST_PAUSE_SECONDS)
                 self._timer = asyncio.get_running_loop().call_later(wait, self._on_time)
 
@@ -223,7 +225,7 @@ class Lane:
             self._shared.stop.now(LedgerError("The run's heartbeat could not be renewed."))
         return (
             not self._is_over
-            and self._unrecorded < BATCH_ROWS
+            and self._recording.unrecorded < BATCH_ROWS
             and self._breaker.allows(monotonic())
             and not self._rate.pause(monotonic())
         )
@@ -248,39 +250,26 @@ class Lane:
             log.warning("Integration %s is given up for this run", self.integration_id)
             self.meter.ended_by = GIVEN_UP
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
-        self._record(_Answered(claim, verdict, fate), round((now - began) * 1000))
+        recorded = Recorded(claim, fate, round((now - began) * 1000))
+        self._recording.record(Answered(recorded, verdict))
         for warning in fate.warnings:
             self._shared.warnings.hear(warning, claim.delivery)
 
-    def _record(self, answered: _Answered, milliseconds: int) -> None:
-        recorded = Recorded(answered.claim, answered.fate, milliseconds)
-        group = self._shared.recorder.record(recorded)
-        if group not in self._groups:
-            self._groups[group] = []
-            group.add_done_callback(self._recorded)
-        self._groups[group].append(answered)
-        self._unrecorded += 1
+    def _leave(self, rows: Sequence[Answered]) -> None:
+        """Count answered rows that others hold: the next run writes their outcome."""
+        self._count(HELD, self._held.leave(ANSWERED, [row.key for row in rows]))
 
-    def _recorded(self, group: asyncio.Task[None]) -> None:
-        """Go on with rows whose outcome is durable."""
-        rows = self._groups.pop(group, [])  # none if nobody waits for it any more
-        self._unrecorded -= len(rows)
-        if group.cancelled():
-            return
-        if error := group.exception():
-            self._count(Status.UNKNOWN, len(rows))  # what the next run finds: they are `sending`
-            self._end_by(error)
-        else:
-            for row in rows:
-                self._settle(row)
-        self._go_on()
+    def _fail(self, rows: Sequence[Answered], error: BaseException) -> None:
+        self._count(Status.UNKNOWN, len(rows))  # what the next run finds: they are `sending`
+        self._end_by(error)
 
-    def _settle(self, row: _Answered) -> None:
-        if row.verdict in _TRIED_AGAIN and self._tries_left(row.claim, row.verdict):
-            self._retry(row.claim, row.verdict)
+    def _settle(self, row: Answered) -> None:
+        claim = row.recorded.claim
+        if row.verdict in _TRIED_AGAIN and self._tries_left(claim, row.verdict):
+            self._retry(claim, row.verdict)
         else:
-            self._tries.pop(row.claim.delivery.key, None)
-            self._count(row.fate.status, 1)
+            self._tries.pop(row.key, None)
+            self._count(row.recorded.outcome.status, 1)
 
     def _called(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -326,7 +315,7 @@ class Lane:
         if verdict is Verdict.RETRY:
             longest = settings.first_retry * 2 ** (self._tries[claim.delivery.key] - 1)
             wait += random.uniform(0, min(longest, settings.longest_retry))  # noqa: S311 - jitter
-        heapq.heappush(self._retries, (monotonic() + wait, next(self._tie), claim.delivery))
+        self._retries.put(claim.delivery, monotonic() + wait)
 
     # The end ------------------------------------------------------------------------------------
 
@@ -336,11 +325,13 @@ class Lane:
         await self._drain()
         await self._release()  # a call that ended meanwhile has sent nothing: it is over
         self._count(Status.RETRYABLE, len(self._retries))
+        self._count(HELD, self._held.give_up())
         if self._is_over and self._can_note_rest():
             await self._note_rest()
         rest = self.planned - sum(self.counts.values())
         # A row that was counted and is not there any more has nothing to be sent.
         self._count(Status.RETRYABLE if self._is_over else SKIPPED, rest)
+        self._held.tell()
 
     def _can_note_rest(self) -> bool:
         """Whether there is a ledger, and time, to write why rows were not reached."""
@@ -354,20 +345,23 @@ class Lane:
         reason, shared = self._reason(), self._shared
         log.info("%s: %d claimed rows go back unsent", self.integration_id, len(claims))
         try:
-            await shared.recorder.insist(
+            held = await shared.recorder.insist(
                 lambda: shared.in_thread(shared.ledger.release, claims, reason)
             )
         except LedgerError as error:
             shared.stop.now(error)
             self._count(Status.UNKNOWN, len(claims))  # what the next run will make of them
             return
+        keys = {claim.delivery.key for claim in held}
+        self._count(HELD, self._held.leave(UNRELEASED, sorted(keys)))
         for claim in claims:  # a row that had a status has it again
-            self._count(reason.status if claim.was_to_be_sent else SKIPPED, 1)
+            if claim.delivery.key not in keys:
+                self._count(reason.status if claim.was_to_be_sent else SKIPPED, 1)
 
     async def _drain(self) -> None:
         """Wait for what is on the wire or being recorded, in a hurry for so long as there is."""
         hurried = asyncio.create_task(self._shared.stop.hurried.wait())
-        while (pending := {*self._calls, *self._groups}) and not hurried.done():
+        while (pending := {*self._calls, *self._recording.groups}) and not hurried.done():
             await asyncio.wait({*pending, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         if self._calls:
@@ -377,11 +371,10 @@ class Lane:
             call.cancel()
         if self._calls:
             await asyncio.wait(self._calls)
-        if self._groups:
-            await asyncio.wait(self._groups, timeout=self._shared.settings.drain)
-        for rows in self._groups.values():
-            self._count(Status.UNKNOWN, len(rows))
-        self._groups.clear()
+        until = monotonic() + self._shared.settings.drain
+        while self._recording.groups and (left := until - monotonic()) > 0:
+            await asyncio.wait(self._recording.groups, timeout=left)
+        self._count(Status.UNKNOWN, self._recording.abandon())
 
     async def _note_rest(self) -> None:
         """Write why the rows that were not reached were not sent."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Update, and_, bindparam, select, update
 from airflow_kombo.database import utc_now
 from airflow_kombo.errors import FINAL, Status
 from airflow_kombo.known import history
+from airflow_kombo.models import LinkKey
 from airflow_kombo.outcomes import Outcome, may_have_been_created, outcome_of_history
 from airflow_kombo.tables import KEY, Tables
 
@@ -39,9 +40,23 @@ def record_late(connection: Connection, tables: Tables, rows: Sequence[Mapping[s
         link = _link_of(row, links)
         outcome = link and _outcome_after(row, link, attempts[row["result_id"]])
         if link and outcome:
-            changed.append({f"of_{name}": getattr(link, name) for name in KEY} | outcome)
-    if changed:
-        connection.execute(_write(tables), changed)
+            changed.append((LinkKey(*(getattr(link, name) for name in KEY)), outcome))
+    write_outcomes(connection, tables, changed)
+
+
+def write_outcomes(
+    connection: Connection, tables: Tables, outcomes: Sequence[tuple[LinkKey, Mapping[str, Any]]]
+) -> None:
+    """Write outcomes to status rows by their keys, whatever the rows are.
+
+    :param outcomes: Each row's key, and its outcome's columns.
+    """
+    rows = [
+        {f"of_{name}": value for name, value in key.columns.items()} | dict(outcome)
+        for key, outcome in outcomes
+    ]
+    if rows:
+        connection.execute(_write(tables), rows)
 
 
 def _links(connection: Connection, tables: Tables, results: Iterable[str]) -> Sequence[Any]:

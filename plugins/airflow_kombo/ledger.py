@@ -13,15 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kombo.database import RaceLostError, in_race, transaction
 from airflow_kombo.decisions import Decisions
-from airflow_kombo.errors import DUPLICATE_RESULT_ID, FINAL, LedgerError, Status
+from airflow_kombo.errors import (
+    DUPLICATE_RESULT_ID,
+    FINAL,
+    LedgerError,
+    RowsHeldError,
+    Status,
+)
 from airflow_kombo.known import Known, history, lock
 from airflow_kombo.late import record_late
+from airflow_kombo.ledger_rows import (
+    answered,
+    as_before,
+    as_seen,
+    claimed,
+    released,
+    unsent,
+    warned,
+)
 from airflow_kombo.models import Delivery, LinkKey
 from airflow_kombo.outcomes import (
-    MOVED_PREFIX,
     Claim,
     Claims,
-    Moved,
     Outcome,
     Recorded,
     Seen,
@@ -29,7 +42,6 @@ from airflow_kombo.outcomes import (
     Unsent,
     may_be_noted,
     may_have_been_created,
-    moved_warning,
     outcome_of_history,
     with_history,
 )
@@ -86,6 +98,7 @@ class Ledger:
         """Claim a few dozen rows for sending, all in one transaction, durable on return.
 
         :param redeliver: Statuses that are sent again though they are final, or unchanged.
+        :raises RowsHeldError: if somebody else's transaction holds a lock; nothing was claimed.
         :raises UnheardClaimError: if the database failed or the run is dead; what it holds may be
             claimed all the same, and has to be released.
         """
@@ -100,6 +113,8 @@ class Ledger:
 
         try:
             return in_race(self.engine, "claim rows", work)
+        except RowsHeldError:
+            raise
         except LedgerError as error:
             raise UnheardClaimError(str(error), decided) from None
 
@@ -114,13 +129,13 @@ class Ledger:
         known = self._look(connection, ((one.key, one.url_hash) for one in deliveries))
         claims = self._decide(connection, known, run_id, deliveries, redeliver)
         sql = self._sql
-        freed = [_as_seen(row) for claim in claims.won for row in known.losers(claim.delivery)]
+        freed = [as_seen(row) for claim in claims.won for row in known.losers(claim.delivery)]
         sql.replaced.execute(connection, freed, sql.free_urls)
         written = [
-            (_claimed(claim, self.kept(claim.delivery.body)), claim.before) for claim in claims.won
+            (claimed(claim, self.kept(claim.delivery.body)), claim.before) for claim in claims.won
         ]
         self._write(connection, known, written, sql.insert_attempts)
-        sql.warned.execute(connection, _warned(claims.moved), sql.warn_links)
+        sql.warned.execute(connection, warned(claims.moved), sql.warn_links)
         return claims
 
     def foresee(
@@ -195,7 +210,7 @@ class Ledger:
             else:
                 results.add(row.key.result_id)
                 attempts = before.attempts if before else 0
-                noted[row.key] = (_unsent(row, run_id, attempts), before)
+                noted[row.key] = (unsent(row, run_id, attempts), before)
         self._write(connection, known, noted.values())
         return left
 
@@ -207,10 +222,7 @@ class Ledger:
 
         :raises LedgerError: if nothing was written.
         """
-        rows = [
-            {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
-            for one in sorted(recorded, key=lambda one: one.claim.delivery.key)
-        ]
+        rows = answered(recorded)
         again = [one for one in recorded if _needs_history(one)]
 
         def work(connection: Connection) -> None:
@@ -225,6 +237,20 @@ class Ledger:
 
         if rows:
             in_race(self.engine, "record outcomes", work)
+
+    def record_attempts(self, recorded: Sequence[Recorded]) -> None:
+        """Write what became of attempts into their history alone, durable on return.
+
+        Their status rows are left as they are: the next run settles them by their attempts.
+
+        :raises LedgerError: if nothing was written.
+        """
+        rows, sql = answered(recorded), self._sql
+        in_race(
+            self.engine,
+            "record attempts",
+            lambda connection: sql.answered.execute(connection, rows, sql.record_attempts),
+        )
 
     def _with_history(
         self,
@@ -254,7 +280,7 @@ class Ledger:
 
         def work(connection: Connection) -> None:
             sql = self._sql
-            rows = [_released(claim, outcome) for claim in in_order]
+            rows = [released(claim, outcome) for claim in in_order]
             self._settle_doubt(connection, in_order, rows)
             sql.released.execute(connection, rows, sql.release_links, sql.forget_attempts)
 
@@ -291,11 +317,11 @@ class Ledger:
         """Insert what is new, and change what is still as it was seen."""
         sql = self._sql
         rows = list(rows)
-        stale = [_as_seen(one) for row, before in rows for one in known.replaced_by(row, before)]
+        stale = [as_seen(one) for row, before in rows for one in known.replaced_by(row, before)]
         sql.replaced.execute(connection, stale, sql.delete_links)
         new = [row for row, before in rows if before is None]
         sql.written.execute(connection, new, sql.insert_links, *also)
-        seen = [{**row, **_before(before)} for row, before in rows if before is not None]
+        seen = [{**row, **as_before(before)} for row, before in rows if before is not None]
         changed, *_ = sql.written.execute(connection, seen, sql.change_links, *also)
         if changed != len(seen):
             raise RaceLostError
@@ -304,34 +330,6 @@ class Ledger:
 def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
     """Sort by key: two runs that lock the same rows in the same order cannot deadlock."""
     return sorted(rows, key=lambda row: row.key)
-
-
-def _as_seen(row: Seen) -> dict[str, Any]:
-    key = LinkKey(*row[:4]).columns
-    return {**key, "status": row.status, "attempts": row.attempts}
-
-
-def _before(row: Seen) -> dict[str, Any]:
-    key = LinkKey(*row[:4]).columns
-    return {
-        **{f"before_{name}": value for name, value in key.items()},
-        "seen_status": row.status,
-        "seen_attempts": row.attempts,
-    }
-
-
-def _warned(moved: Iterable[Moved]) -> list[dict[str, Any]]:
-    """Return the warnings of delivered rows whose source names another target, where new."""
-    rows = []
-    for one in moved:
-        if one.bound is None or one.bound.status == Status.SENDING.value:
-            continue
-        before = list(one.bound.warnings or ())
-        others = [text for text in before if not str(text).startswith(MOVED_PREFIX)]
-        warnings = [*others, moved_warning(one.delivery)]
-        if warnings != before:
-            rows.append({**_as_seen(one.bound), "warnings": warnings})
-    return rows
 
 
 def _needs_history(one: Recorded) -> bool:
@@ -345,51 +343,3 @@ def _is_of(attempt: Any, claim: Claim) -> bool:
 
 def _key_in(row: Mapping[str, Any]) -> LinkKey:
     return LinkKey(*(row[name] for name in KEY))
-
-
-def _released(claim: Claim, outcome: Outcome) -> dict[str, Any]:
-    """Return a claim's row with what the status table gets back."""
-    delivery, before = claim.delivery, claim.before
-    if before is None:
-        was = {
-            **outcome.values,
-            "attempts": claim.attempt - 1,
-            "request_hash": delivery.request_hash,
-            "url_hash": delivery.url_hash,
-            "assessment_date": delivery.assessment_date,
-        }
-        key, run_id = delivery.key, claim.run_id
-    else:
-        names = (*Outcome(Status.SENDING).values, "attempts", "request_hash", "url_hash")
-        was = {name: getattr(before, name) for name in (*names, "assessment_date")}
-        key, run_id = LinkKey(*before[:4]), before.run_id
-    back = {f"before_{name}": value for name, value in key.columns.items()}
-    return {**_attempt(claim), **was, **back, "before_run_id": run_id}
-
-
-def _claimed(claim: Claim, request: str | None) -> dict[str, Any]:
-    delivery = claim.delivery
-    return {
-        **delivery.key.columns,
-        "status": Status.SENDING.value,
-        "assessment_date": delivery.assessment_date,
-        "attempts": claim.attempt,
-        "request_hash": delivery.request_hash,
-        "url_hash": delivery.url_hash,
-        "run_id": claim.run_id,
-        "request": request,
-    }
-
-
-def _unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
-    return {
-        **row.key.columns,
-        **row.outcome.values,
-        "assessment_date": row.assessment_date,
-        "attempts": attempts,
-        "run_id": run_id,
-    }
-
-
-def _attempt(claim: Claim) -> dict[str, Any]:
-    return {**claim.delivery.key.columns, "run_id": claim.run_id, "attempt": claim.attempt}

@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_kombo.days import day_of
-from airflow_kombo.errors import RunStoppedError, Status, TooManyRefusedError
+from airflow_kombo.errors import HELD, RunStoppedError, Status, TooManyRefusedError
 from airflow_kombo.link import RowsLink
 from airflow_kombo.outlets import tell_of_the_day
 from airflow_kombo.policy import FAIL_ON, NOT_DELIVERED, Policy, not_tried_again
@@ -354,7 +354,8 @@ class KomboResultLinkOperator(BaseOperator):
         """Warn of what a person should look at, and raise for more than the policy allows."""
         counts, where = report.counts, f"{self.status_table}, run_id {run_id}"
         for status in NOT_DELIVERED:
-            if counts[status] and status != Status.INVALID:
+            # Rows that others hold are named in the log already, and are not this run's.
+            if counts[status] and status not in {Status.INVALID, HELD}:
                 self.log.warning("%d rows are %s; see %s", counts[status], status, where)
         over = Policy(self.fail_on).exceeded(counts, report.planned - counts["skipped"])
         if over:

@@ -128,6 +128,22 @@ class Claims:
     """Rows that are done, in another run's hands, or unchanged since they were refused."""
     moved: tuple[Moved, ...] = ()
     """Rows whose result was sent to another target than they name now."""
+    held: tuple[Delivery, ...] = ()
+    """Rows that somebody else's open transaction holds: nothing was written of them."""
+
+    @classmethod
+    def together(cls, parts: Sequence[Claims], held: Iterable[Delivery] = ()) -> Claims:
+        """Return what became of rows that were claimed in parts.
+
+        :param held: Rows that were in none of them.
+        """
+        return cls(
+            tuple(one for part in parts for one in part.won),
+            tuple(one for part in parts for one in part.duplicates),
+            tuple(one for part in parts for one in part.skipped),
+            tuple(one for part in parts for one in part.moved),
+            tuple(held),
+        )
 
     def of(self, deliveries: Iterable[Delivery]) -> Claims:
         """Give what became of these very rows: another lane may hold a row of the same key."""
@@ -137,6 +153,7 @@ class Claims:
             tuple(one for one in self.duplicates if id(one[0]) in these),
             tuple(one for one in self.skipped if id(one) in these),
             tuple(one for one in self.moved if id(one.delivery) in these),
+            tuple(one for one in self.held if id(one) in these),
         )
 
 

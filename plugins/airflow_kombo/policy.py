@@ -10,19 +10,20 @@ from typing import Final
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_kombo.errors import ConfigurationError, Status, TooManyRefusedError
+from airflow_kombo.errors import HELD, ConfigurationError, Status, TooManyRefusedError
 
 FAIL_ON: Final[Mapping[str, float]] = MappingProxyType({Status.FAILED.value: 0.05})
 """The default: at most one row in twenty may be refused."""
 
-NOT_DELIVERED: Final = (
+NOT_DELIVERED: Final[tuple[str, ...]] = (
     Status.UNKNOWN,
     Status.BLOCKED,
     Status.RETRYABLE,
+    HELD,
     Status.FAILED,
     Status.INVALID,
 )
-"""Statuses that a policy may name."""
+"""Counts that a policy may name: statuses, and the rows that others hold."""
 
 _FOR_A_PERSON: Final = (ConfigurationError, TooManyRefusedError)
 """What another try would meet again: a person has to change, or to decide, something first."""

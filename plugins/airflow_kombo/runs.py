@@ -32,6 +32,8 @@ from sqlalchemy import (
 from airflow_kombo.bulk import Bulk
 from airflow_kombo.database import RaceLostError, in_race, in_utc, transaction, utc_now
 from airflow_kombo.errors import DeclaredDeadError, Status
+from airflow_kombo.models import LinkKey
+from airflow_kombo.proven import settle_by_attempts
 from airflow_kombo.tables import COUNTED, KEY, Tables
 
 log = logging.getLogger(__name__)
@@ -165,8 +167,9 @@ class Runs:
     def settle(self, run_ids: Collection[str]) -> int:
         """Make the `sending` rows of dead runs `unknown` and give their number.
 
-        A run that has renewed its heartbeat in the meantime is left alone. So is a row that
-        somebody's open transaction holds: the next run settles it.
+        A row whose attempt has an outcome gets what its attempts prove, and is not counted. A run
+        that has renewed its heartbeat in the meantime is left alone. So is a row that somebody's
+        open transaction holds: the next run settles it.
         """
         return sum(
             in_race(self.engine, "settle a dead run", partial(self._settle, run_id))
@@ -209,9 +212,13 @@ class Runs:
         if held:
             log.warning("%d rows of the dead run %s are left: others hold them", len(held), run_id)
         settled = [row for row in locked_links if row not in held]
-        sending.make_unknown(connection, settled, updated_at=utc_now())
+        proven = settle_by_attempts(connection, self.tables, run_id, settled)
+        if proven:
+            log.info("%d rows of the run %s get what their attempts prove", len(proven), run_id)
+        unheard = [row for row in settled if LinkKey(*row[: len(KEY)]) not in proven]
+        sending.make_unknown(connection, unheard, updated_at=utc_now())
         unanswered.make_unknown(connection, [row for row in locked_attempts if row not in held])
-        return len(settled)
+        return len(unheard)
 
 
 class _InDoubt:

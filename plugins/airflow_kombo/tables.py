@@ -36,7 +36,16 @@ log = logging.getLogger(__name__)
 STATUS_TABLE: Final = "kombo_result_links"
 KEY: Final = ("integration_id", "target_type", "target_id", "result_id")
 """What a delivery is known by, in both tables that hold it."""
-COUNTED: Final = ("success", "failed", "invalid", "blocked", "retryable", "unknown", "skipped")
+COUNTED: Final = (
+    "success",
+    "failed",
+    "invalid",
+    "blocked",
+    "retryable",
+    "unknown",
+    "skipped",
+    "held",
+)
 """The columns of a run that add up to `planned`."""
 
 _MAKERS: Final = 8

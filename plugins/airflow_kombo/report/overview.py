@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, se
 
 from airflow_kombo.database import in_utc, utc_now
 from airflow_kombo.errors import SENT_AGAIN, Status
-from airflow_kombo.report.rows import distinct_of
+from airflow_kombo.report.rows import columns_of, distinct_of
 from airflow_kombo.tables import COUNTED, KEY, Tables
 
 DAYS: Final = 30
@@ -228,7 +228,8 @@ def progress_of(connection: Connection, tables: Tables, now: datetime) -> Progre
         return None
     same = and_(runs.c.dag_id == newest.dag_id, runs.c.dag_run_id == newest.dag_run_id)
     found = connection.execute(
-        select(runs)
+        select(*columns_of(connection, runs))
+        .select_from(runs)
         .where(same if newest.dag_run_id else runs.c.run_id == newest.run_id)
         .order_by(runs.c.started_at)
     ).all()

@@ -214,20 +214,21 @@ class Rows:
         attempts, runs = self._tables.attempts, self._tables.runs
         told = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
         query: Select[Any] = (
-            select(*self._there(attempts), *(runs.c[name] for name in told))
+            select(*columns_of(self._connection, attempts), *(runs.c[name] for name in told))
             .select_from(attempts.outerjoin(runs, runs.c.run_id == attempts.c.run_id))
             .where(*(attempts.c[name] == value for name, value in key.columns.items()))
             .order_by(attempts.c.attempt.desc())
         )
         return self._connection.execute(query).all()
 
-    def _there(self, table: Table) -> list[ColumnElement[Any]]:
-        """Give a table's columns, empty where an older version made it without them."""
-        known = inspect(self._connection).get_columns(table.name, table.schema)
-        have = {column["name"] for column in known}
-        return [
-            column if column.name in have else null().label(column.name) for column in table.columns
-        ]
+
+def columns_of(connection: Connection, table: Table) -> list[ColumnElement[Any]]:
+    """Return a table's columns, empty where an older version made it without them."""
+    known = inspect(connection).get_columns(table.name, table.schema)
+    have = {column["name"] for column in known}
+    return [
+        column if column.name in have else null().label(column.name) for column in table.columns
+    ]
 
 
 def distinct_of(connection: Connection, column: Column[Any]) -> list[Any]:
