@@ -34,6 +34,7 @@ from airflow_kombo.held_outcomes import HeldOutcomes
 from airflow_kombo.held_rows import MOST_WAITING, UNSENT, HeldRows
 from airflow_kombo.ledger import Ledger
 from airflow_kombo.outcomes import Claim, Outcome, Recorded, UnheardClaimError, Unsent
+from airflow_kombo.probe import find_held
 from airflow_kombo.runs import Run, Runs
 
 pytestmark = pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
@@ -404,3 +405,15 @@ def test_many_held_outcomes_are_left_at_once(tables):
         return await outcomes.record([one] * (MOST_OUTCOMES + 1))
 
     assert len(asyncio.run(record())) == MOST_OUTCOMES + 1
+
+
+def test_held_rows_are_found_without_a_long_wait(ours, tables, somebody, ledger):
+    """Locked rows and rows that are being inserted are found, and nothing stays written."""
+    claims = claimed(ledger, 3)
+    deliveries = [*(claim.delivery for claim in claims), *(delivery(f"n{n}") for n in range(3))]
+    hold(somebody, tables, "r1")
+    insert_open(somebody, tables, delivery("n0").key)
+    insert_open(somebody, tables, delivery("n2").key)
+    found = find_held(ours, tables, [one.key for one in deliveries], "run")
+    assert found == {"r1", "n0", "n2"}
+    assert statuses(ours, tables) == {"sending": 3}

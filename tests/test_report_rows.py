@@ -10,11 +10,12 @@ from harness import DAY, delivery
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from report_rows import FAILED, RUN, add_rows, fill_ledger, record
-from sqlalchemy import MetaData, Table, func, insert, inspect, select
+from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
 
 from airflow_kombo.errors import LedgerError
 from airflow_kombo.report import reading
 from airflow_kombo.report.export import as_csv
+from airflow_kombo.report.overview import overview
 from airflow_kombo.report.places import NoPlaceError
 from airflow_kombo.report.reading import NoTablesError, Warehouse, read_only
 from airflow_kombo.report.rows import Asked, Rows
@@ -143,6 +144,16 @@ def test_an_older_versions_history_is_shown(warehouse):
         connection.execute(insert(old).values(values))
         (attempt,) = Rows(connection, tables).history(key)
     assert (attempt.attempt, attempt.resolution, attempt.resolved_at) == (1, None, None)
+
+
+def test_a_run_of_an_older_version_is_shown(warehouse, tables):
+    """A runs table that lacks the count of a later version is shown, as if nothing was counted."""
+    Runs(warehouse, tables).start(RUN)
+    Runs(warehouse, tables).finish(RUN.run_id, {"planned": 6, "success": 6})
+    with warehouse.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {tables.runs.name} DROP COLUMN held"))
+        progress = overview(connection, tables).progress
+    assert (progress.counts["success"], progress.counts["held"]) == (6, 0)
 
 
 def test_an_export_has_every_row_and_no_formula(warehouse, tables):

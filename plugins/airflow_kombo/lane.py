@@ -84,6 +84,7 @@ class Lane:
         self._retries = Retries()
         settings = shared.settings
         self._held = HeldRows(integration_id, settings.held_pause, settings.held_patience)
+        self._held_first = False
         self._blocked: Outcome | None = None
         self._failing: str | None = None
         self._bug: BaseException | None = None
@@ -133,7 +134,7 @@ class Lane:
             self._changed.clear()
             if not self._has_room:
                 await self._changed.wait()  # also a retry that is due needs room
-            elif batch := self._due() or await self._new():
+            elif batch := await self._next():
                 yield batch
             elif any(
                 (self._calls, self._recording.groups, self._unsent, self._retries, self._held)
@@ -152,10 +153,13 @@ class Lane:
         if due:
             due.cancel()
 
-    def _due(self) -> list[Delivery]:
-        rows = (self._held, self._retries)
-        due = (one.take_due(monotonic(), BATCH_ROWS) for one in rows if one)
-        return next(filter(None, due), [])
+    async def _next(self) -> list[Delivery]:
+        """Return rows to claim; held ones every other time, so that they hold up no others."""
+        self._held_first = bool(self._held) and not self._held_first
+        if self._held_first and (due := self._held.take_due(monotonic(), BATCH_ROWS)):
+            return due
+        due = self._retries.take_due(monotonic(), BATCH_ROWS)
+        return due or await self._new() or self._held.take_due(monotonic(), BATCH_ROWS)
 
     async def _new(self) -> list[Delivery]:
         """Give rows that were not tried yet; none if there are no more, or too many wait."""

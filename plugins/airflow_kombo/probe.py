@@ -13,7 +13,7 @@ from airflow_kombo.models import LinkKey
 from airflow_kombo.runs import assert_alive
 from airflow_kombo.tables import Tables
 
-_INSERT_TIMEOUT: Final = "20ms"
+_INSERT_TIMEOUT: Final = "5ms"
 """How long each key that has no row is waited for."""
 
 
