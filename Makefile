@@ -22,11 +22,11 @@ help: ## List the targets
 
 .PHONY: demo
 demo: .venv/runtime ## Deliver one day of believable results to a stand-in for Kombo, and show every row's fate
-	@$(BIN)/python -m demo $(DAY)
+	@$(BIN)/python -m tools.demo $(DAY)
 
 .PHONY: up
 up: .venv/runtime ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
-	@$(BIN)/python -m demo up $(if $(PORT),--port $(PORT))
+	@$(BIN)/python -m tools.demo up $(if $(PORT),--port $(PORT))
 
 .PHONY: test
 test: .venv/dev ## Lint, types and tests
@@ -37,11 +37,11 @@ test: .venv/dev ## Lint, types and tests
 
 .PHONY: bench
 bench: .venv/dev ## Measure speed, pace and memory, or compare two commits: COMPARE=main (docs/performance.md)
-	@$(BIN)/python -m bench $(if $(SIZE),--$(SIZE)) $(if $(COMPARE),--compare="$(COMPARE)") $(if $(ROUNDS),--rounds=$(ROUNDS)) $(ONLY)
+	@$(BIN)/python -m tools.bench $(if $(SIZE),--$(SIZE)) $(if $(COMPARE),--compare="$(COMPARE)") $(if $(ROUNDS),--rounds=$(ROUNDS)) $(ONLY)
 
 .PHONY: screenshots
 screenshots: .venv/dev ## Take the pictures in docs/img anew (needs chromium)
-	@AIRFLOW_HOME=$$(mktemp -d) PYTHONPATH=.:plugins:tests $(BIN)/python tests/screenshots.py
+	@AIRFLOW_HOME=$$(mktemp -d) PYTHONPATH=.:plugins:tests $(BIN)/python tests/support/screenshots.py
 
 .PHONY: format
 format: .venv/dev ## Let ruff format the code and mend what it can

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from airflow.sdk import DAG, Param
 
-from airflow_kombo.errors import Decision
-from airflow_kombo.resolve_operator import KomboResolveUnknownOperator
+from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
+from airflow_kombo.statuses import Decision
 
 DOC = """
 A row is **unknown** when its request left and no answer was heard: its link may exist or not, so

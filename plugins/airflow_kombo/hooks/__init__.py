@@ -1,0 +1,1 @@
+"""Airflow's hook for Kombo's API."""

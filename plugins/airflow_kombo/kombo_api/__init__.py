@@ -1,0 +1,1 @@
+"""Kombo's API on the wire: requests, responses, verdicts and the client."""

@@ -1,0 +1,139 @@
+"""Read what came back for a call, leniently, whoever answered."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+
+from airflow_kombo.kombo_api.verdicts import Verdict, verdict_of
+
+_LONGEST_MESSAGE: Final = 2_000
+"""Characters of an error message or warning that are kept."""
+
+
+def clean(text: str, longest: int = _LONGEST_MESSAGE) -> str:
+    """Make foreign text fit for a database's text: no NUL, no half surrogate, not endless."""
+    return text[:longest].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def _text_or_none(value: object) -> str | None:
+    return clean(value) if isinstance(value, str) else None
+
+
+def _list_or_empty(value: object) -> object:
+    return value if isinstance(value, list) else []
+
+
+def _dict_or_empty(value: object) -> object:
+    return value if isinstance(value, dict) else {}
+
+
+def _message_of(warning: object) -> object:
+    return warning.get("message") if isinstance(warning, dict) else warning
+
+
+_Lenient = Annotated[str | None, BeforeValidator(_text_or_none)]
+
+
+class _Error(BaseModel):
+    code: _Lenient = None
+    title: _Lenient = None
+    message: _Lenient = None
+    log_url: _Lenient = None
+
+
+class _Body(BaseModel):
+    status: Literal["success", "error"]
+    error: Annotated[_Error, BeforeValidator(_dict_or_empty)] = Field(default_factory=_Error)
+    warnings: Annotated[
+        list[Annotated[_Lenient, BeforeValidator(_message_of)]], BeforeValidator(_list_or_empty)
+    ] = Field(default_factory=list)
+
+
+_LIMIT_HEADERS: Final = ("Concurrency-Limit", "ratelimit-limit")
+"""Headers that are on each of Kombo's answers to an action, and on nobody else's."""
+_LOST_ON_THE_WAY: Final = re.compile(rb"reset|terminat|disconnect|prematurely", re.IGNORECASE)
+"""What a proxy's page says of a request that it had passed on, such as Envoy's."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one call, whoever answered: Kombo, a load balancer or a proxy.
+
+    :param from_kombo: Whether Kombo answered: by its body or, where a 2xx has lost its body, by its
+        headers.
+    :param succeeded: Whether Kombo says that the link was written.
+    :param may_have_arrived: Whether somebody else says that it lost a request which it had passed
+        on.
+    """
+
+    http_status: int
+    headers: Mapping[str, str]
+    from_kombo: bool = False
+    succeeded: bool = False
+    may_have_arrived: bool = False
+    error_code: str | None = None
+    error_title: str | None = None
+    error_message: str | None = None
+    log_url: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, http_status: int, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Read an answer; a body that is not Kombo's leaves only the status to go by.
+
+        :param body: The body, or None if it did not arrive whole.
+        """
+        try:
+            # The standard library's parser: pydantic's refuses half a surrogate, which would cost
+            # us the error code of an answer whose message quotes a broken emoji.
+            parsed = _Body.model_validate(json.loads((body or b"").decode("utf-8", "replace")))
+        except (ValueError, RecursionError):  # ValueError: no JSON, or (pydantic's) not Kombo's
+            return cls._without_word(http_status, headers, body)
+        succeeded = parsed.status == "success"
+        error = _Error() if succeeded else parsed.error
+        return cls(
+            http_status,
+            headers,
+            from_kombo=True,
+            succeeded=succeeded,
+            error_code=error.code or None,
+            error_title=error.title,
+            error_message=error.message,
+            log_url=error.log_url,
+            warnings=tuple(text for text in parsed.warnings if text),
+        )
+
+    @classmethod
+    def _without_word(
+        cls, http_status: int, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        """Read an answer without a body of Kombo's; its headers vouch for a 2xx that lost it."""
+        if 200 <= http_status < 300 and not body and any(map(headers.get, _LIMIT_HEADERS)):  # noqa: PLR2004 - the 2xx class
+            return cls(http_status, headers, from_kombo=True, succeeded=True)
+        return cls(
+            http_status,
+            headers,
+            may_have_arrived=bool(_LOST_ON_THE_WAY.search(body or b"")),
+            error_message=_foreign(http_status, headers, body),
+        )
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What this answer proves about the link."""
+        return verdict_of(self)
+
+
+def _foreign(http_status: int, headers: Mapping[str, str], body: bytes | None) -> str:
+    if 300 <= http_status < 400:  # noqa: PLR2004 - redirects
+        return f"HTTP {http_status}: a redirect, which is never followed"
+    kind = clean(headers.get("Content-Type", ""), 60) or "no content type"
+    if http_status < 300 and not body:  # noqa: PLR2004 - a 2xx
+        return f"HTTP {http_status} with no body, and no header of Kombo's"
+    return f"HTTP {http_status} with a body that is not Kombo's ({kind})"

@@ -1,0 +1,63 @@
+"""The table at the end of a task's log: what became of the rows, by integration and status."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from airflow_kombo.statuses import NOT_DELIVERED, Status
+
+MOST_LINES: Final = 25
+"""Integrations that have a line of their own; a log is to be read."""
+_LONGEST_NAME: Final = 48
+
+
+def table(lanes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Give the table's lines: those integrations first that have the most to look at.
+
+    :param lanes: Rows by integration and status.
+    """
+    counted = {name: Counter({s: n for s, n in rows.items() if n}) for name, rows in lanes.items()}
+    in_order = sorted(
+        counted, key=lambda name: (-_bad(counted[name]), -counted[name].total(), name)
+    )
+    shown, rest = in_order[:MOST_LINES], in_order[MOST_LINES:]
+    total = _sum(counted.values())
+    lines = [(_short(name), counted[name]) for name in shown]
+    if rest:
+        lines.append((f"({len(rest)} others)", _sum(counted[name] for name in rest)))
+    if len(lines) > 1:
+        lines.append(("all", total))
+    statuses = sorted(total, key=_place)
+    return _aligned(statuses, lines) if lines else ["no rows"]
+
+
+def _aligned(statuses: list[str], lines: list[tuple[str, Counter[str]]]) -> list[str]:
+    heads = ["integration", *statuses, "rows"]
+    cells = [
+        [name, *(f"{rows[status]:,}" for status in statuses), f"{rows.total():,}"]
+        for name, rows in lines
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+        for row in (heads, *cells)
+    ]
+
+
+def _bad(rows: Counter[str]) -> int:
+    return sum(rows[status] for status in NOT_DELIVERED)
+
+
+def _place(status: str) -> tuple[bool, bool, str]:
+    return status in NOT_DELIVERED, status != Status.SUCCESS, status
+
+
+def _sum(lanes: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(lanes, Counter[str]())
+
+
+def _short(name: str) -> str:
+    name = "".join(char if char.isprintable() else "?" for char in name) or "(no integration)"
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,0 +1,1 @@
+"""Airflow's operators, and what only they need."""

@@ -1,0 +1,1 @@
+"""What a run would do: planner, dry run, estimate, row limit."""

@@ -1,0 +1,79 @@
+"""Rows that wait on the worker's disk until their integration has room for them."""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from collections.abc import Iterator, Sequence
+from tempfile import SpooledTemporaryFile
+from threading import Lock
+from typing import Any, Final
+from weakref import finalize
+
+from airflow_kombo.database.unreadable import Unreadable
+
+_IN_MEMORY_BYTES: Final = 16 * 1024 * 1024
+"""What need not go to the disk: a day of some 50,000 rows."""
+
+_UNKEEPABLE: Final = (TypeError, AttributeError, RecursionError, pickle.PicklingError)
+"""What pickling raises for a handle of the driver's, or for JSON that is nested too deep."""
+
+Values = tuple[Any, ...]
+
+
+class Spool:
+    """Keeps pages of rows, each for one integration; any thread may read them.
+
+    Its file has no name, so that it is gone with the process, whatever ends it.
+
+    :param columns: The rows' columns.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - see finalize
+        self._pages: dict[str, list[tuple[int, int]]] = {}
+        self._turn = Lock()
+        finalize(self, self._file.close)
+
+    def put(self, integration_id: str, rows: Sequence[Values]) -> None:
+        """Add a page; a value that cannot be kept is `Unreadable` when it comes back."""
+        try:
+            page = _pickled(rows)
+        except _UNKEEPABLE:
+            page = _pickled([tuple(map(_keepable, self.columns, row)) for row in rows])
+        with self._turn:
+            self._file.seek(0, io.SEEK_END)
+            start = self._file.tell()
+            self._file.write(page)
+        self._pages.setdefault(integration_id, []).append((start, len(page)))
+
+    def pages(self, integration_id: str) -> Iterator[list[Values]]:
+        """Give an integration's pages in the order in which they came."""
+        for start, size in self._pages.get(integration_id, ()):
+            with self._turn:
+                self._file.seek(start)
+                page = self._file.read(size)
+            yield pickle.loads(page)  # noqa: S301 - nobody else can write to it
+
+
+class _Pickler(pickle.Pickler):
+    # As psycopg2 gives a binary column, which few mappings read, but many tables have.
+    dispatch_table = copyreg.dispatch_table | {memoryview: lambda view: (bytes, (view.tobytes(),))}
+
+
+def _keepable(column: str, value: Any) -> Any:
+    try:
+        _pickled([(value,)])  # as deep as on its page
+    except RecursionError as error:
+        return Unreadable.because(error).of(column)
+    except _UNKEEPABLE:
+        return Unreadable("cannot be kept until it is sent", column)
+    return value
+
+
+def _pickled(rows: Any) -> bytes:
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(rows)
+    return buffer.getvalue()

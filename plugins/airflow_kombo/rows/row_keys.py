@@ -1,0 +1,147 @@
+"""What of a row says where its link goes: the delivery's key, with or without all of its ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
+
+from airflow_kombo.database.unreadable import Unreadable
+from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.exceptions import RowError
+from airflow_kombo.kombo_api.result_link import RESULT_LINKS
+from airflow_kombo.kombo_api.writes import Write
+from airflow_kombo.rows.formats import UnwritableError, is_missing, plain
+from airflow_kombo.statuses import DUPLICATE_RESULT_ID
+
+Row = Mapping[str, Any]
+
+OTHER_TARGET: Final = " other_target"
+"""What a row holds beside its columns if another row has its result and another target; no column
+has that name."""
+
+_IDS: Final = (str, int, Decimal, UUID)
+_UNPRINTABLE: Final = "\x00"
+"""Before what is no id: it makes the row `invalid`, and its key still its own."""
+_LONGEST_ID: Final = 255
+"""Bytes of an id. Four of them stay below PostgreSQL's limit for an index entry, 2,704 bytes."""
+
+
+def assessment_date_of(row: Row) -> date | None:
+    """Give the row's assessment day, or None where it has none that can be read."""
+    value = row.get("assessment_date")
+    if is_missing(value):
+        return None
+    if isinstance(value, datetime):
+        return value.date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError:
+        return None
+
+
+def integration_of(row: Row, default: str | None) -> str:
+    """Give the integration that a row belongs to, its own or the default; blank without one."""
+    return id_of(row.get("integration_id")) or (default or "").strip()
+
+
+def key_of(
+    row: Row, default_integration: str | None, write: Write = RESULT_LINKS
+) -> tuple[LinkKey, RowError | None]:
+    """Give a row's key, and what is wrong with it where it cannot be sent to.
+
+    There is always a key, so that a row without ids has a status too: what is missing is blank in
+    it, but for the result id, for which a digest of the row stands in: it tells such rows apart.
+    """
+    integration_id = integration_of(row, default_integration)
+    target_type = column = target_id = ""
+    for target_type, column in write.targets.items():  # noqa: B007 - the last one, if none has an id
+        if target_id := id_of(row.get(column)):
+            break
+    result_id = id_of(row.get("result_id"))
+    named = (("integration_id", integration_id), (column, target_id), ("result_id", result_id))
+    wrong = next(
+        (error for name, text in named if (error := _wrong_id(row, name, text, write))), None
+    )
+    if wrong is None and (other := row.get(OTHER_TARGET)):
+        reason = f"another row has the same one, for {other}: give each result one target"
+        wrong = RowError(DUPLICATE_RESULT_ID, "result_id", reason)
+    if wrong and isinstance(row.get("result_id"), Unreadable):
+        result_id = ""  # what stands for it would be the same for two rows
+    key = LinkKey(
+        _storable(integration_id),
+        target_type,
+        _storable(target_id),
+        _storable(result_id or f"missing:{_digest(row)}"),
+    )
+    return key, wrong
+
+
+def id_of(value: object) -> str:
+    """Write an id as the ledger has it: `95` for 95.0, without blanks around; blank without one."""
+    if type(value) is str:  # as nearly every id is
+        return value.strip()
+    if is_missing(value):
+        return ""
+    try:
+        value = plain(value)
+    except UnwritableError:
+        return _no_id(value)
+    return _text_of(value).strip() if isinstance(value, _IDS) else _no_id(value)
+
+
+def _no_id(value: object) -> str:
+    try:
+        return _UNPRINTABLE + repr(value)
+    except (ValueError, RecursionError):  # as below
+        return _UNPRINTABLE
+
+
+def _text_of(value: object) -> str:
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # more digits, or more brackets, than Python writes
+        return _UNPRINTABLE
+
+
+def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
+    if not text:
+        others = [column for column in write.targets.values() if column != name]
+        if name == "integration_id":
+            reason = "is empty: fill the column, or the connection's default"
+        elif name != "result_id" and others:
+            reason = f"is empty, and so is {', '.join(others)}: fill one of them"
+        else:
+            reason = "is empty: fill it"
+        return RowError("missing_field", name, reason)
+    if text in {".", ".."}:
+        return RowError(
+            "invalid_field", name, "must not be a dot segment, it would change the path"
+        )
+    if not text.isprintable() or len(text.encode("utf-8", "replace")) > _LONGEST_ID:
+        reason = f"must be printable text of at most {_LONGEST_ID} bytes"
+        if isinstance(value := row.get(name), Unreadable):
+            reason = str(value)
+        return RowError("invalid_field", name, reason)
+    if name == "integration_id" and not text.isascii():
+        return RowError("invalid_field", name, "must be ASCII, it travels in a header")
+    return None
+
+
+def _storable(text: str) -> str:
+    """Keep an id as it is, or make one that any database's text key can hold."""
+    data = text.encode("utf-8", "surrogatepass")
+    if text.isprintable() and len(data) <= _LONGEST_ID:
+        return text
+    kept = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return f"{kept[:40]}…{sha256(data).hexdigest()[:16]}"
+
+
+def _digest(row: Row) -> str:
+    content = repr(sorted((str(name), _text_of(value)) for name, value in row.items()))
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]

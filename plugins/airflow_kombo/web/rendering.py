@@ -1,0 +1,77 @@
+"""How the pages are written: Jinja's templates, everything from the warehouse escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from airflow_kombo.database.sql import in_utc
+from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.web.chart import BAR, HEIGHT
+
+
+def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Write a page."""
+    values.setdefault("here", "")
+    return HTMLResponse(_ENVIRONMENT.get_template(template).render(values), status_code=status)
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{in_utc(moment):%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
+
+
+def _number(number: int) -> str:
+    return f"{number:,}"
+
+
+def _web(address: object) -> str | None:
+    """Return an address that a browser may open, or None; an answer may hold anything."""
+    text = str(address or "")
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # such as an IPv6 address without its bracket
+        return None
+    return text if parts.scheme in {"http", "https"} and parts.netloc else None
+
+
+def _query(**asked: object) -> str:
+    given = {name: value for name, value in asked.items() if value not in {None, ""}}
+    return urlencode(given)
+
+
+def _row(row: Any) -> str:
+    """Give the address of a row's history."""
+    return f"row?{urlencode({name: getattr(row, name) for name in KEY})}"
+
+
+def _task(run: Any) -> str | None:
+    """Give the address of a task in Airflow's UI, from a page of ours."""
+    if not (run.dag_id and run.dag_run_id and run.task_id):
+        return None
+    path = ["dags", run.dag_id, "runs", run.dag_run_id, "tasks", run.task_id]
+    if run.map_index is not None and run.map_index >= 0:
+        path += ["mapped", str(run.map_index)]
+    address = "../" + "/".join(quote(part, safe="") for part in path)
+    return f"{address}?try_number={run.try_number}" if run.try_number else address
+
+
+def _dag(dag_id: str) -> str:
+    return f"../dags/{quote(dag_id, safe='')}"
+
+
+_ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters.update(moment=_moment, number=_number, web=_web)
+_ENVIRONMENT.globals.update(
+    query=_query, row_address=_row, task_address=_task, dag_address=_dag, BAR=BAR, HEIGHT=HEIGHT
+)

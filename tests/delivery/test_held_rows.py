@@ -1,0 +1,421 @@
+"""A row that somebody's open transaction holds costs that row only, and never stops a run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import create_engine, insert, select, text
+from support.another_server import CREATED, KNOWN, another_server, kombo_error
+from support.harness import (
+    DAY,
+    all_of,
+    by_result,
+    connect,
+    delivery,
+    fill,
+    make_run,
+    row,
+    run_day,
+    statuses,
+)
+
+from airflow_kombo.database.sql import utc_now
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.delivery.held_outcomes import MOST_WAITING as MOST_OUTCOMES
+from airflow_kombo.delivery.held_outcomes import HeldOutcomes
+from airflow_kombo.delivery.held_rows import MOST_WAITING, UNSENT, HeldRows
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.exceptions import LedgerError, RunStoppedError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.held_rows import AroundHeld
+from airflow_kombo.ledger.outcomes import Claim, Outcome, Recorded, UnheardClaimError, Unsent
+from airflow_kombo.ledger.row_locks import find_held
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.statuses import HELD, Status
+
+pytestmark = pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+
+SOON = Settings(first_retry=0.01, held_pause=0.02, held_patience=0.2)
+PATIENT = Settings(first_retry=0.01, held_pause=0.02, held_patience=300.0)
+RETRYABLE = Outcome(Status.RETRYABLE, "run_stopped", error_message="Not sent")
+
+
+@pytest.fixture
+def ours(warehouse):
+    """Give the warehouse by connections that wait for a lock for a moment only."""
+    with warehouse.connect() as connection:
+        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+    options = f"-c lock_timeout=100ms -c search_path={schema}"
+    engine = prepare(create_engine(warehouse.url, connect_args={"options": options}))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def somebody(warehouse):
+    """Give a stranger's connection, whose transaction stays open until it is rolled back."""
+    with warehouse.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+def ledger(ours, tables):
+    """Give the ledger of a run that has begun."""
+    Runs(ours, tables).start(Run("run"))
+    return AroundHeld(Ledger(ours, tables))
+
+
+def hold(somebody, tables, result_id, table="links"):
+    held = getattr(tables, table)
+    somebody.execute(select(held).where(held.c.result_id == result_id).with_for_update())
+
+
+def insert_open(somebody, tables, key, url_hash=None):
+    values = {"status": "retryable", "attempts": 0, "run_id": "x", "url_hash": url_hash}
+    somebody.execute(insert(tables.links).values(**key.columns, **values, updated_at=utc_now()))
+
+
+def make_retryable(engine, tables, *keys):
+    Runs(engine, tables).start(Run("before"))
+    Ledger(engine, tables).note("before", [Unsent(key, DAY, RETRYABLE) for key in keys])
+
+
+def rows_of(count):
+    return [row(f"r{n:03}", integration_id=f"workday:{n % 3}") for n in range(count)]
+
+
+def key_of(result_id):
+    number = int(result_id[1:])
+    target = f"candidate-{result_id}"
+    return delivery(result_id, integration_id=f"workday:{number % 3}", target_id=target).key
+
+
+def ended(engine, tables):
+    """Give the newest run's number of held rows, and what ended it."""
+    run = max(all_of(engine, tables.runs), key=lambda one: one.started_at)
+    return run.held, run.error
+
+
+def until(condition):
+    """Return when a condition holds."""
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit, "what was waited for did not happen"
+
+
+@contextmanager
+def beside(work):
+    """Run some work in a thread beside a block."""
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(work)
+        yield
+        working.result()
+
+
+def hold_existing(somebody, tables, key):
+    hold(somebody, tables, key.result_id)
+
+
+@pytest.mark.parametrize("way", [hold_existing, insert_open])
+def test_the_other_rows_are_sent_and_the_held_one_goes_with_the_next_run(
+    warehouse, ours, tables, source_table, standin, somebody, caplog, way
+):
+    """Of 300 rows 299 are sent, the held one is counted apart and named, and sent once later."""
+    key = key_of("r007")
+    if way is hold_existing:
+        make_retryable(warehouse, tables, key)
+    fill(warehouse, source_table, rows_of(300))
+    way(somebody, tables, key)
+    began = time.monotonic()
+    report = run_day(ours, tables, settings=SOON)
+    assert time.monotonic() - began < 60
+    assert report.counts == {"success": 299, HELD: 1}
+    assert report.lanes["workday:1"][HELD] == 1
+    assert ended(warehouse, tables) == (1, None)
+    (told,) = [one for one in caplog.messages if "another transaction holds them" in one]
+    assert "workday:1: 1 rows are left" in told
+    assert "'r007'" in told
+    somebody.rollback()
+    assert run_day(ours, tables, settings=SOON).counts["success"] == 1
+    assert statuses(warehouse, tables) == {"success": 300}
+    assert [link["count"] for link in standin.links()] == [1] * 300
+
+
+def test_a_row_that_is_free_again_before_the_end_goes_with_the_run(
+    warehouse, ours, tables, source_table, standin, somebody
+):
+    """A held row is tried again while the run goes on, which costs no try of Kombo's."""
+    make_retryable(warehouse, tables, key_of("r007"))
+    fill(warehouse, source_table, rows_of(60))
+    hold(somebody, tables, "r007")
+
+    def let_go():
+        until(lambda: statuses(warehouse, tables)["success"] == 59)
+        somebody.rollback()
+
+    with beside(let_go):
+        report = run_day(ours, tables, settings=PATIENT)
+    assert report.counts == {"success": 60}
+    assert [link["count"] for link in standin.links()] == [1] * 60
+
+
+class Taker:
+    """A server that has somebody take a row's lock when its request arrives, and answers it."""
+
+    def __init__(self, somebody, tables, *answers):
+        self.posts = Counter()
+        self._somebody = somebody
+        self._tables = tables
+        self._answers = answers or (CREATED,)
+
+    def __call__(self, _number, path):
+        result_id = re.search(r"candidate-(r\d+)", path)[1]
+        self.posts[result_id] += 1
+        if result_id != "r007":
+            return CREATED
+        if self.posts[result_id] == 1:
+            hold(self._somebody, self._tables, result_id)
+        return self._answers[min(self.posts[result_id], len(self._answers)) - 1]
+
+
+@pytest.mark.parametrize(
+    ("answers", "attempts"),
+    [((CREATED,), 1), ((kombo_error(503, "REMOTE.SERVICE_UNAVAILABLE"), CREATED), 2)],
+)
+def test_an_outcome_is_written_when_its_row_is_free_again(
+    warehouse, ours, tables, source_table, somebody, monkeypatch, answers, attempts
+):
+    """A row that is held when it is answered stops nobody, and goes on as answered afterwards."""
+    fill(warehouse, source_table, rows_of(60))
+    taker = Taker(somebody, tables, *answers)
+
+    def let_go():
+        until(lambda: statuses(warehouse, tables)["success"] == 59)
+        somebody.rollback()
+
+    with another_server(KNOWN, taker) as server, beside(let_go):
+        connect(monkeypatch, server.url)
+        report = run_day(ours, tables, settings=PATIENT)
+    assert report.counts == {"success": 60}
+    assert by_result(warehouse, tables)["r007"].attempts == attempts
+    assert taker.posts["r007"] == attempts
+
+
+def test_an_answered_row_that_stays_held_is_settled_by_its_attempt(
+    warehouse, ours, tables, source_table, somebody, monkeypatch, caplog
+):
+    """Its outcome is in the history at once, the next run writes its status, nobody posts again."""
+    fill(warehouse, source_table, rows_of(60))
+    taker = Taker(somebody, tables)
+    with another_server(KNOWN, taker) as server:
+        connect(monkeypatch, server.url)
+        report = run_day(ours, tables, settings=SOON)
+        assert report.counts == {"success": 59, HELD: 1}
+        assert ended(warehouse, tables) == (1, None)
+        assert statuses(warehouse, tables) == {"success": 59, "sending": 1}
+        attempts = {one.result_id: one.status for one in all_of(warehouse, tables.attempts)}
+        assert attempts["r007"] == "success"
+        assert "Their attempts have their outcome" in caplog.text
+        somebody.rollback()
+        later = run_day(ours, tables, settings=SOON)
+    assert later.settled == 0
+    assert statuses(warehouse, tables) == {"success": 60}
+    assert set(taker.posts.values()) == {1}
+
+
+def test_an_invalid_row_that_is_held_costs_that_row(
+    warehouse, ours, tables, source_table, standin, somebody
+):
+    """The other invalid rows get their reason; the held one keeps its status until the next run."""
+    make_retryable(warehouse, tables, key_of("r001"))
+    bad = {"result_url": "ftp://results.example"}
+    fill(warehouse, source_table, [one | bad for one in rows_of(6)])
+    hold(somebody, tables, "r001")
+    assert run_day(ours, tables, settings=SOON).counts == {"invalid": 5, HELD: 1}
+    somebody.rollback()
+    assert run_day(ours, tables, settings=SOON).counts["invalid"] >= 1
+    assert statuses(warehouse, tables) == {"invalid": 6}
+
+
+def claimed(ledger, count=6):
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(count)]
+    return ledger.claim("run", deliveries).won
+
+
+def test_a_claim_that_is_given_back_while_its_row_is_held(
+    warehouse, tables, source_table, somebody, ledger
+):
+    """The others go back; of the held row the attempt says so, and the next run settles it."""
+    claims = claimed(ledger)
+    hold(somebody, tables, "r3")
+    (held,) = ledger.release(claims, RETRYABLE)
+    assert held.delivery.key.result_id == "r3"
+    assert statuses(warehouse, tables) == {"retryable": 5, "sending": 1}
+    somebody.rollback()
+    runs = Runs(warehouse, tables)
+    runs.finish("run", {"planned": 6})
+    assert runs.settle(["run"]) == 0
+    link = by_result(warehouse, tables)["r3"]
+    assert (link.status, link.error_code) == ("retryable", "run_stopped")
+
+
+@pytest.mark.parametrize("where", ["claimed", "recorded", "released"])
+def test_a_run_that_is_told_to_stop_waits_for_no_held_row(
+    warehouse, ours, tables, source_table, somebody, monkeypatch, where
+):
+    """Whatever is held when a SIGTERM comes, the run ends, and its account is whole."""
+    fill(warehouse, source_table, [row(f"r{n:03}") for n in range(12)])
+    runs, taker = [], Taker(somebody, tables)
+    if where == "claimed":
+        make_retryable(warehouse, tables, delivery("r007", target_id="candidate-r007").key)
+        hold(somebody, tables, "r007")
+
+    def post(number, path):
+        if where == "recorded":
+            return taker(number, path)
+        if where == "released":
+            hold(somebody, tables, "r011")
+            runs[0].stop("The task was told to end.")
+        return CREATED
+
+    async def deliver():
+        settings = Settings(held_pause=300.0, held_patience=600.0, max_in_flight=1)
+        runs.append(await make_run(ours, tables, settings=settings)())
+        await runs[0].deliver()
+
+    def stop():
+        if where != "released":
+            until(lambda: statuses(warehouse, tables)["success"] == 11)
+            of_answered = {"success"} if where == "recorded" else set()
+            until(lambda: status_of_attempt(warehouse, tables, "r007") == of_answered)
+            runs[0].stop("The task was told to end.")
+
+    began = time.monotonic()
+    with another_server(KNOWN, post) as server:
+        connect(monkeypatch, server.url)
+        with beside(stop), pytest.raises(RunStoppedError):
+            asyncio.run(deliver())
+    assert time.monotonic() - began < 60
+    counts = runs[0].report.counts
+    assert (counts.total(), counts[HELD]) == (12, 1)
+
+
+def status_of_attempt(engine, tables, result_id):
+    return {one.status for one in all_of(engine, tables.attempts) if one.result_id == result_id}
+
+
+def test_a_locked_table_is_no_held_row(warehouse, ours, tables, source_table, standin, somebody):
+    """While somebody has locked the whole status table, the run ends with the reason, as before."""
+    fill(warehouse, source_table, rows_of(3))
+    somebody.execute(text(f"LOCK TABLE {tables.links.name} IN SHARE MODE"))
+    with pytest.raises(LedgerError, match="LockNotAvailable"):
+        run_day(ours, tables, settings=SOON)
+    assert standin.stats()["received"] == 0
+
+
+def test_an_attempt_that_is_held_too_is_told_as_before(tables, somebody, ledger):
+    """Where not even the history can be written, an outcome is not taken for recorded."""
+    claims = claimed(ledger, 2)
+    hold(somebody, tables, "r1")
+    hold(somebody, tables, "r1", "attempts")
+    with pytest.raises(LedgerError, match="could not record attempts"):
+        ledger.record([Recorded(claim, Outcome(Status.SUCCESS)) for claim in claims])
+
+
+def insert_the_link(somebody, tables, one):
+    """Have somebody insert another result with the same link, which no look at the rows shows."""
+    other = delivery("another", target_id=one.key.target_id).key
+    insert_open(somebody, tables, other, one.url_hash)
+
+
+def test_a_lock_that_cannot_be_seen_costs_that_row(warehouse, tables, somebody, ledger):
+    """Of rows that wait for another result's open INSERT, the one is found by halves."""
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
+    insert_the_link(somebody, tables, deliveries[5])
+    assert ledger.claim("run", deliveries).held == (deliveries[5],)
+    assert statuses(warehouse, tables) == {"sending": 9}
+    somebody.commit()
+    (duplicate,) = ledger.claim("run", [deliveries[5]], are_held=True).duplicates
+    assert duplicate == (deliveries[5], "another")
+
+
+def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, somebody, ledger):
+    """When the search for a held row meets another failure, what was claimed can be given back."""
+    with warehouse.begin() as owner:
+        owner.execute(
+            text(
+                f"""
+                CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+                CREATE TRIGGER refuse BEFORE INSERT ON {tables.links.name}
+                FOR EACH ROW WHEN (NEW.result_id = 'r9') EXECUTE FUNCTION refuse()
+                """
+            )
+        )
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
+    insert_the_link(somebody, tables, deliveries[5])
+    with pytest.raises(UnheardClaimError, match="RaiseException") as failed:
+        ledger.claim("run", deliveries)
+    assert statuses(warehouse, tables)["sending"] >= 5
+    claims = failed.value.claims
+    assert {claim.delivery.key.result_id for claim in claims} >= {f"r{n}" for n in range(5)}
+    assert ledger.release(claims, RETRYABLE) == []
+    assert statuses(warehouse, tables)["sending"] == 0
+    assert all_of(warehouse, tables.attempts) == []
+
+
+def test_many_held_rows_are_left_at_once(tables):
+    """No more of them wait than fit into memory: further ones are left to the next run."""
+    rows = HeldRows("workday:one", pause=0.0, patience=60.0)
+    batch = [delivery(f"r{n}") for n in range(MOST_WAITING + 40)]
+    assert rows.update(batch, batch, now=0.0) == 40
+    assert len(rows) == MOST_WAITING
+    due = rows.take_due(now=1.0, most=16)
+    assert rows.were_held(due)
+    assert rows.update(due, due[:1], now=1.0) == 0
+    assert not rows.were_held(due[1:])
+    due = rows.take_due(now=61.0, most=MOST_WAITING)
+    assert rows.update(due, due, now=61.0) == len(due)
+    assert len(rows) == rows.give_up() == 0
+
+
+def test_few_of_many_held_rows_are_named(tables, caplog):
+    """A line of the log names a few dozen results, and how many there are."""
+    rows = HeldRows("workday:one", pause=0.0, patience=60.0)
+    rows.leave(UNSENT, [delivery(f"r{n}").key for n in range(1_000)])
+    rows.tell()
+    (line,) = caplog.messages
+    assert line.startswith("workday:one: 1000 rows are left")
+    assert line.endswith("'r28', 'r29', and 970 more")
+
+
+def test_many_held_outcomes_are_left_at_once(tables):
+    """No more outcomes wait for their rows than fit into memory: their attempts have them."""
+
+    async def record():
+        async def write(held):
+            raise AssertionError(held)
+
+        outcomes = HeldOutcomes(write, pause=60.0, patience=60.0, hurried=asyncio.Event())
+        one = Recorded(Claim(delivery(), "run", 1), Outcome(Status.SUCCESS))
+        return await outcomes.record([one] * (MOST_OUTCOMES + 1))
+
+    assert len(asyncio.run(record())) == MOST_OUTCOMES + 1
+
+
+def test_held_rows_are_found_without_a_long_wait(ours, tables, somebody, ledger):
+    """Locked rows and rows that are being inserted are found, and nothing stays written."""
+    claims = claimed(ledger, 3)
+    deliveries = [*(claim.delivery for claim in claims), *(delivery(f"n{n}") for n in range(3))]
+    hold(somebody, tables, "r1")
+    insert_open(somebody, tables, delivery("n0").key)
+    insert_open(somebody, tables, delivery("n2").key)
+    found = find_held(ours, tables, [one.key for one in deliveries], "run")
+    assert found == {"r1", "n0", "n2"}
+    assert statuses(ours, tables) == {"sending": 3}

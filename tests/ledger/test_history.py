@@ -1,0 +1,229 @@
+"""What was sent before decides what becomes of a row: what may exist is not sent by itself."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from support.harness import all_of, but_for_its_time, by_result, delivery
+
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+from airflow_kombo.statuses import SENT_AGAIN, Decision, Status
+
+SUCCESS = Outcome(Status.SUCCESS, http_status=200, warnings=("The label was cut",))
+LOST = Outcome(Status.UNKNOWN, "answer_lost", error_message="the request left")
+REFUSED = Outcome(Status.FAILED, "ATS.JOB_CLOSED", http_status=422)
+LIMITED = Outcome(Status.RETRYABLE, "PLATFORM.RATE_LIMIT_EXCEEDED", http_status=429)
+BLOCKED = Outcome(Status.BLOCKED, "INTEGRATION.INACTIVE", http_status=403)
+INVALID = Outcome(Status.INVALID, "missing_field", error_message="url: is empty")
+STOPPED = Outcome(Status.RETRYABLE, "run_stopped", error_message="Not sent, the run ended")
+ALL = [status.value for status in Status if status is not Status.SENDING] + ["changed"]
+
+
+@pytest.fixture
+def ledger(warehouse, tables):
+    runs = Runs(warehouse, tables)
+    for number in range(5):
+        runs.start(Run(f"run{number}", "dag", f"dagrun{number}", "deliver", -1, 1))
+    return Ledger(warehouse, tables)
+
+
+def claim(ledger, number=0, redeliver=(), **changes):
+    """Claim the row in a dag run of its own."""
+    claims = ledger.claim(f"run{number}", [delivery(**changes)], redeliver)
+    return claims.won[0] if claims.won else None
+
+
+def send(ledger, outcome, number=0, redeliver=(), **changes):
+    claimed = claim(ledger, number, redeliver, **changes)
+    ledger.record([Recorded(claimed, outcome)])
+    return claimed
+
+
+def link(ledger):
+    (only,) = all_of(ledger.engine, ledger.tables.links)
+    return only
+
+
+@pytest.mark.parametrize("later", [REFUSED, LIMITED, BLOCKED], ids=lambda one: one.status.value)
+@pytest.mark.parametrize("first", [SUCCESS, LOST], ids=lambda one: one.status.value)
+def test_a_later_attempt_does_not_have_a_row_sent_again(ledger, first, later):
+    """A row with a link, or in doubt, keeps its status when a further attempt made no link."""
+    send(ledger, first)
+    send(ledger, later, 1, ALL)
+    row = link(ledger)
+    assert (row.status, row.attempts) == (first.status.value, 2)
+    assert str(later.error_code) in f"{row.warnings} {row.error_message}"
+    assert claim(ledger, 2) is None
+    assert claim(ledger, 2, body=b'{"label": "Mended"}') is None
+
+
+def test_a_row_without_a_link_is_what_its_last_attempt_says(ledger):
+    """Attempts that surely made nothing leave the last word to the newest."""
+    for number, outcome in enumerate([LIMITED, BLOCKED, LIMITED, REFUSED]):
+        send(ledger, outcome, number, ALL)
+    assert (link(ledger).status, link(ledger).error_code) == ("failed", "ATS.JOB_CLOSED")
+
+
+@pytest.mark.parametrize("later", [REFUSED, LIMITED, BLOCKED], ids=lambda one: one.status.value)
+@pytest.mark.parametrize(
+    ("decision", "after"), [(Decision.CREATED, "success"), (Decision.NOT_CREATED, None)]
+)
+def test_a_decision_counts_as_history(ledger, decision, after, later):
+    """An attempt of which a person said that it made a link, or none, is no doubt any more."""
+    send(ledger, LOST)
+    decide(ledger, decision)
+    send(ledger, later, 1, ALL)
+    assert link(ledger).status == after or (after is None and link(ledger).status == later.status)
+
+
+def decide(ledger, decision):
+    resolution = Resolution(ledger.engine, ledger.tables)
+    judgement = Judgement(decision, "looked it up", "alice")
+    return sum(resolution.decide(Choice(result_ids=("r1",)), judgement))
+
+
+def test_a_decision_about_a_row_that_has_a_link_does_not_send_it_again(ledger):
+    """Of a redelivery in doubt, `not created` leaves the link of before: the row is `success`."""
+    send(ledger, SUCCESS)
+    send(ledger, LOST, 1, ["success"])
+    assert link(ledger).status == "unknown"
+    assert decide(ledger, Decision.NOT_CREATED) == 1
+    assert link(ledger).status == "success"
+    assert claim(ledger, 2) is None
+
+
+def test_a_decision_is_about_all_attempts_in_doubt(ledger):
+    """A row with two attempts in doubt is decided as a whole, and then goes again."""
+    send(ledger, LOST)
+    send(ledger, LOST, 1, ["unknown"])
+    assert decide(ledger, Decision.NOT_CREATED) == 1
+    attempts = all_of(ledger.engine, ledger.tables.attempts)
+    assert [one.resolution for one in attempts] == ["not created"] * 2
+    assert claim(ledger, 2).attempt == 3
+
+
+STATES = {
+    "success": SUCCESS,
+    "unknown": LOST,
+    "failed": REFUSED,
+    "retryable": LIMITED,
+    "blocked": BLOCKED,
+}
+
+
+@pytest.mark.parametrize("before", STATES)
+def test_a_released_claim_gets_its_status_back(ledger, before):
+    """Stopping before a row is sent leaves the row as it was, to the last column but the time."""
+    send(ledger, STATES[before])
+    was = link(ledger)
+    again = claim(ledger, 1, ALL, body=b'{"label": "Mended"}', url="https://results.example/new")
+    assert link(ledger).status == "sending"
+    ledger.release([again], STOPPED)
+    now = link(ledger)
+    assert but_for_its_time(now) == but_for_its_time(was)
+    assert len(all_of(ledger.engine, ledger.tables.attempts)) == 1
+
+
+def test_a_released_invalid_row_is_invalid_again(ledger):
+    """A row that has become valid and is not sent after all says why it was invalid."""
+    ledger.note("run0", [Unsent(delivery().key, None, INVALID)])
+    ledger.release([claim(ledger, 1)], STOPPED)
+    assert (link(ledger).status, link(ledger).error_code) == ("invalid", "missing_field")
+
+
+def test_an_answer_of_before_counts_when_the_row_is_released(ledger):
+    """A late answer that came while the row was claimed anew is its status after the release."""
+    for outcome, status in [(SUCCESS, "success"), (REFUSED, "failed")]:
+        late = send(ledger, LOST, 0, ALL, result_id=status)
+        again = claim(ledger, 1, ["unknown"], result_id=status)
+        ledger.record([Recorded(late, outcome)])
+        ledger.release([again], STOPPED)
+        assert by_result(ledger.engine, ledger.tables)[status].status == status
+
+
+@pytest.mark.parametrize("second", STATES)
+def test_a_late_answer_is_heard_while_a_second_attempt_is_on_the_wire(ledger, second):
+    """A link that turns out to exist keeps its row from being sent, whatever comes next."""
+    late = send(ledger, LOST)
+    newer = claim(ledger, 1, ["unknown"])
+    ledger.record([Recorded(late, SUCCESS)])
+    assert link(ledger).status == "sending"
+    ledger.record([Recorded(newer, STATES[second])])
+    assert link(ledger).status == ("unknown" if second == "unknown" else "success")
+    assert claim(ledger, 2, body=b'{"label": "Mended"}') is None
+
+
+@pytest.mark.parametrize("meanwhile", ["failed", "retryable", "blocked", "invalid"])
+def test_a_late_answer_is_heard_whatever_the_row_is_by_then(ledger, meanwhile):
+    """A row that a person had sent again, and that was refused or is invalid, becomes `success`."""
+    late = send(ledger, LOST)
+    decide(ledger, Decision.NOT_CREATED)
+    if meanwhile == "invalid":
+        ledger.note("run1", [Unsent(delivery().key, None, REFUSED)])
+        send(ledger, REFUSED, 1)
+        ledger.note("run2", [Unsent(delivery().key, None, INVALID)])
+    else:
+        send(ledger, STATES[meanwhile], 1)
+    assert link(ledger).status == meanwhile
+    ledger.record([Recorded(late, SUCCESS)])
+    assert (link(ledger).status, link(ledger).warnings) == ("success", ["The label was cut"])
+
+
+def test_a_late_refusal_ends_the_doubt(ledger):
+    """When the attempt in doubt turns out to have made nothing, the newest attempt counts."""
+    late = send(ledger, LOST)
+    send(ledger, LIMITED, 1, ["unknown"])
+    assert link(ledger).status == "unknown"
+    ledger.record([Recorded(late, REFUSED)])
+    assert link(ledger).status == "retryable"
+
+
+@pytest.mark.parametrize("outcome", [SUCCESS, LOST, REFUSED], ids=lambda one: one.status.value)
+def test_redeliver_is_once_per_row_and_dag_run(ledger, warehouse, tables, outcome):
+    """A second try of a dag run, or clearing it, skips what an earlier try of it has sent."""
+    send(ledger, outcome)
+    send(ledger, outcome, 1, ALL)
+    Runs(warehouse, tables).start(Run("try2", "dag", "dagrun1", "deliver", -1, 2))
+    assert ledger.claim("run1", [delivery()], ALL).won == ()
+    assert ledger.claim("try2", [delivery()], ALL).won == ()
+    assert claim(ledger, 2, ALL).attempt == 3
+
+
+def test_a_redelivery_that_met_a_limit_goes_again_in_its_dag_run(ledger, warehouse, tables):
+    """What surely made no link was not sent: the same run tries it again, and so does its retry."""
+    send(ledger, SUCCESS)
+    send(ledger, LIMITED, 1, ["success"])
+    assert link(ledger).status == "success"
+    send(ledger, LIMITED, 1, ["success"])
+    Runs(warehouse, tables).start(Run("try2", "dag", "dagrun1", "deliver", -1, 2))
+    assert ledger.claim("try2", [delivery()], ["success"]).won[0].attempt == 4
+
+
+@pytest.mark.parametrize("owner", [REFUSED, SUCCESS, LOST, LIMITED, BLOCKED])
+def test_a_refused_row_does_not_own_its_link(ledger, owner):
+    """A second result may have the link of a refused one, and of no other."""
+    url = "https://results.example/same"
+    send(ledger, owner, url=url)
+    claims = ledger.claim("run1", [delivery("r2", url=url)])
+    assert bool(claims.won) is (owner is REFUSED)
+    assert [first for _, first in claims.duplicates] == ([] if owner is REFUSED else ["r1"])
+    if owner is REFUSED:
+        mended = delivery("r1", url=url, body=b'{"label": "Mended"}')
+        assert ledger.claim("run2", [mended]).duplicates == ((mended, "r2"),)
+
+
+def test_any_history_keeps_a_row_from_being_sent_that_may_exist(ledger):
+    """Over every order of three attempts and the answers to the first: what may exist stays."""
+    orders = itertools.product(STATES.values(), repeat=3)
+    for place, outcomes in enumerate(orders):
+        name = f"r{place}"
+        for number, outcome in enumerate(outcomes):
+            send(ledger, outcome, number, ALL, result_id=name)
+        row = by_result(ledger.engine, ledger.tables)[name]
+        may_exist = {"success", "unknown"} & {one.status.value for one in outcomes}
+        again = {status.value for status in SENT_AGAIN} | {"failed"}
+        assert (row.status in again) is not bool(may_exist), [one.status for one in outcomes]

@@ -1,0 +1,243 @@
+"""The ledger against a model: claims, outcomes, crashes and reruns in any order."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import create_engine
+from support.harness import all_of, by_result, delivery
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.exceptions import LedgerError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+from airflow_kombo.statuses import DECIDED, Decision, Status
+
+NAMES = [f"r{number}" for number in range(4)]
+REDELIVERED = st.sets(st.sampled_from(["success", "unknown", "failed"]))
+ANSWERS = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown"])
+
+
+class World(RuleBasedStateMachine):
+    """Runs that claim, are answered, die and are settled, and a person who decides.
+
+    The model knows of each row what the table must say, and of each attempt what its history must.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        path = Path(self.folder.name) / "warehouse.db"
+        self.engine = prepare(create_engine(f"sqlite:///{path}"))
+        self.tables = Tables.named()
+        self.tables.create(self.engine)
+        self.ledger = Ledger(self.engine, self.tables)
+        self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # who may be dead is our choice
+        self.living, self.dead = [], []
+        self.wire = []  # claims whose request may be at Kombo's
+        self.status = dict.fromkeys(NAMES)  # what the table must say
+        self.attempts = dict.fromkeys(NAMES, 0)
+        self.heard = {}  # by row and attempt: what the history must say
+        self.decided = {}  # by row and attempt: what a person decided
+        self.before = {}  # by row and attempt: the status that a release gives back
+        self.senders = {}  # by row and attempt: the run
+        self.started = 0
+
+    def teardown(self):
+        self.engine.dispose()
+        self.folder.cleanup()
+
+    @rule()
+    def start(self):
+        self.started += 1
+        self.living.append(f"run{self.started}")
+        self.runs.start(Run(self.living[-1]))
+
+    @precondition(lambda self: self.living)
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), again=REDELIVERED, data=st.data())
+    def claim(self, names, again, data):
+        run_id = data.draw(st.sampled_from(self.living))
+        claims = self.ledger.claim(run_id, [self.row(name) for name in names], again)
+        won = {claim.delivery.key.result_id for claim in claims.won}
+        assert won == {name for name in names if self.may_be_sent(name, run_id, again)}
+        for claim in claims.won:
+            name = claim.delivery.key.result_id
+            self.attempts[name] += 1
+            attempt = name, self.attempts[name]
+            self.before[attempt], self.senders[attempt] = self.status[name], run_id
+            self.status[name], self.heard[attempt] = "sending", None
+            self.wire.append(claim)
+
+    def may_be_sent(self, name, run_id, again):
+        """Return whether a row goes: if nothing was made, or on purpose, once by each run."""
+        if self.status[name] in {None, "retryable", "blocked"}:
+            return True
+        sent = any(
+            self.heard[attempt] not in {"retryable", "blocked"}
+            for attempt in self.attempts_of(name)
+            if self.senders[attempt] == run_id
+        )
+        return self.status[name] in again and not sent
+
+    def attempts_of(self, name):
+        return sorted(attempt for attempt in self.heard if attempt[0] == name)
+
+    def made(self, attempt):
+        decided = self.heard[attempt] == "unknown" and self.decided.get(attempt) == "created"
+        return decided or self.heard[attempt] == "success"
+
+    def in_doubt(self, attempt):
+        return self.heard[attempt] in {None, "unknown"} and attempt not in self.decided
+
+    def standing(self, status, others):
+        """Return what a row is when its newest attempt ended so, and these are its others."""
+        if status in {"success", "unknown"}:
+            return status
+        if any(map(self.made, others)):
+            return "success"
+        return "unknown" if any(map(self.in_doubt, others)) else status
+
+    def by_history(self, name):
+        *others, newest = self.attempts_of(name)
+        if self.made(newest):
+            return "success"
+        said = "unknown" if self.in_doubt(newest) else self.heard[newest]
+        decided = said == "unknown" and not self.in_doubt(newest)
+        return self.standing("retryable" if decided else said, others)
+
+    @precondition(lambda self: self.wire)
+    @rule(answer=ANSWERS, data=st.data())
+    def answer(self, answer, data):
+        claim = data.draw(st.sampled_from(self.wire))
+        self.wire.remove(claim)
+        self.ledger.record([Recorded(claim, Outcome(Status(answer)))])
+        name = claim.delivery.key.result_id
+        attempt = name, claim.attempt
+        others = [one for one in self.attempts_of(name) if one != attempt]
+        self.heard[attempt] = answer
+        is_newest = claim.attempt == self.attempts[name]
+        if is_newest and self.status[name] in {"sending", "unknown"}:
+            self.status[name] = self.standing(answer, others)
+        elif answer != "unknown" and self.status[name] != "sending":
+            self.hear_late(attempt, answer, others)
+
+    def hear_late(self, attempt, answer, others):
+        name, number = attempt
+        if self.status[name] == "unknown":
+            if not self.in_doubt((name, self.attempts[name])):
+                self.status[name] = "success" if answer == "success" else self.by_history(name)
+        elif answer == "success":
+            self.status[name] = answer  # the link exists, so it is not sent again
+        elif number == self.attempts[name] and attempt in self.decided:
+            alone = not {self.heard[one] for one in others} & {"success", "unknown"}
+            self.status[name] = answer if alone else self.status[name]
+
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
+    def decide(self, names, decision):
+        doubtful = {name for name in names if self.status[name] == "unknown"}
+        judgement = Judgement(decision, "looked it up", "somebody")
+        resolution = Resolution(self.engine, self.tables)
+        assert sum(resolution.decide(Choice(result_ids=tuple(names)), judgement)) == len(doubtful)
+        for name in doubtful:
+            attempts = self.attempts_of(name)
+            in_doubt = {one for one in attempts if self.in_doubt(one)}
+            made = any(map(self.made, attempts))
+            self.decided |= dict.fromkeys(in_doubt, decision.value)
+            kept = decision is Decision.CREATED or made
+            self.status[name] = "success" if kept else DECIDED[decision].value
+
+    @precondition(lambda self: self.wire and not self.dead)
+    @rule(data=st.data())
+    def release(self, data):
+        claim = data.draw(st.sampled_from(self.wire))
+        self.wire.remove(claim)
+        self.ledger.release([claim], Outcome(Status.RETRYABLE))
+        name = claim.delivery.key.result_id
+        attempt = name, claim.attempt
+        del self.heard[attempt]
+        self.attempts[name] -= 1
+        self.status[name] = self.before[attempt] or "retryable"
+        if self.status[name] == "unknown" and not any(map(self.in_doubt, self.attempts_of(name))):
+            self.status[name] = self.by_history(name)
+
+    @precondition(lambda self: self.living)
+    @rule(data=st.data())
+    def die(self, data):
+        """Lose a process; its late answers may still come, as if it had only been paused."""
+        run_id = data.draw(st.sampled_from(self.living))
+        self.living.remove(run_id)
+        self.dead.append(run_id)
+
+    @precondition(lambda self: self.dead)
+    @rule()
+    def settle(self):
+        settled = self.runs.settle(self.dead)
+        doubtful = {
+            claim.delivery.key.result_id
+            for claim in self.wire
+            if claim.run_id in self.dead
+            and self.status[claim.delivery.key.result_id] == "sending"
+            and claim.attempt == self.attempts[claim.delivery.key.result_id]
+        }
+        assert settled == len(doubtful)
+        self.status |= dict.fromkeys(doubtful, "unknown")
+        self.heard |= {(name, self.attempts[name]): "unknown" for name in doubtful}
+        for run_id in self.dead:
+            try:
+                self.ledger.claim(run_id, [self.row(NAMES[0])])
+            except LedgerError:
+                continue
+            raise AssertionError("a run that was declared dead claimed a row")
+
+    @precondition(lambda self: self.living)
+    @rule(name=st.sampled_from(NAMES))
+    def note(self, name):
+        blocked = Outcome(Status.BLOCKED)
+        self.ledger.note(self.living[0], [Unsent(self.row(name).key, None, blocked)])
+        if self.status[name] in {None, "retryable", "blocked"}:
+            self.status[name] = "blocked"
+
+    @invariant()
+    def the_table_says_what_happened(self):
+        links = by_result(self.engine, self.tables)
+        assert {
+            name: links[name].status if name in links else None for name in NAMES
+        } == self.status
+
+    @invariant()
+    def every_post_has_its_attempt(self):
+        attempts = all_of(self.engine, self.tables.attempts)
+        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.heard
+        decided = {(one.result_id, one.attempt): one.resolution for one in attempts}
+        assert {one: said for one, said in decided.items() if said} == self.decided
+
+    @invariant()
+    def what_may_exist_is_not_sent_by_itself(self):
+        for name in NAMES:
+            if self.status[name] in {"retryable", "blocked", "failed"}:
+                assert not any(
+                    self.made(one) or self.in_doubt(one) for one in self.attempts_of(name)
+                )
+
+    @staticmethod
+    def row(name):
+        return delivery(name, target_id=name)
+
+
+def test_any_order_of_events_keeps_the_promise():
+    """Whatever runs and people do, each row is sent by one run, and its status is true."""
+    once = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    run_state_machine_as_test(World, settings=once)

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select, update
+from support.harness import all_of, by_result, delivery
+
+from airflow_kombo.exceptions import LedgerError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.outcomes import Outcome, Recorded
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.statuses import Status
+
+
+@pytest.fixture
+def runs(warehouse, tables):
+    runs = Runs(warehouse, tables, dead_after=60)
+    for run_id in ("old", "new"):
+        runs.start(Run(run_id, dag_id="dag", try_number=2))
+    return runs
+
+
+def silence(runs, run_id, seconds):
+    """Make a run's last heartbeat so old, by the database's clock."""
+    silent = runs.silent("new")[run_id]
+    table = runs.tables.runs
+    (row,) = [row for row in all_of(runs.engine, table) if row.run_id == run_id]
+    before = row.heartbeat_at.fromtimestamp(row.heartbeat_at.timestamp() - seconds + silent)
+    moved = before.astimezone(row.heartbeat_at.tzinfo) if row.heartbeat_at.tzinfo else before
+    with runs.engine.begin() as connection:
+        connection.execute(update(table).where(table.c.run_id == run_id).values(heartbeat_at=moved))
+
+
+def claimed(runs, run_id="old"):
+    return Ledger(runs.engine, runs.tables).claim(run_id, [delivery()]).won[0]
+
+
+def test_a_dead_runs_rows_become_unknown(runs):
+    """Rows that a dead run left `sending` are `unknown`, with the reason; so are the attempts."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    assert runs.silent("new")["old"] == pytest.approx(61, abs=5)
+    assert runs.settle(["old"]) == 1
+    link = by_result(runs.engine, runs.tables)["r1"]
+    (attempt,) = all_of(runs.engine, runs.tables.attempts)
+    assert (link.status, link.error_code) == ("unknown", "run_died")
+    assert (attempt.status, attempt.error_code) == ("unknown", "run_died")
+
+
+def test_a_living_runs_rows_are_left_alone(runs):
+    """A run that has been silent for less than the limit is not settled."""
+    claimed(runs)
+    silence(runs, "old", 50)
+    assert runs.settle(["old"]) == 0
+    assert by_result(runs.engine, runs.tables)["r1"].status == "sending"
+
+
+def test_a_heartbeat_ends_the_silence(runs):
+    """A run that renews its heartbeat is alive again."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    runs.beat("old")
+    assert runs.settle(["old"]) == 0
+
+
+def test_a_run_that_was_declared_dead_cannot_go_on(runs):
+    """After its rows were settled, a run can neither renew its heartbeat nor claim."""
+    claimed(runs)
+    silence(runs, "old", 61)
+    runs.settle(["old"])
+    with pytest.raises(LedgerError, match="declared dead"):
+        runs.beat("old")
+    with pytest.raises(LedgerError, match="declared dead"):
+        claimed(runs)
+
+
+def test_the_late_answer_of_a_dead_run_is_recorded(runs):
+    """An answer that a run brings after it was declared dead still settles its attempt."""
+    claim = claimed(runs)
+    silence(runs, "old", 61)
+    runs.settle(["old"])
+    ledger = Ledger(runs.engine, runs.tables)
+    ledger.record([Recorded(claim, Outcome(Status.SUCCESS, http_status=200))])
+    assert by_result(runs.engine, runs.tables)["r1"].status == "success"
+
+
+def test_a_run_that_ended_with_rows_in_doubt_is_silent_for_ever(runs):
+    """Rows that a run could not record before it ended are settled without any wait."""
+    claimed(runs)
+    runs.finish("old", {"planned": 1}, "the ledger was gone")
+    assert runs.silent("new") == {"old": float("inf")}
+    assert runs.settle(["old"]) == 1
+
+
+def claimed_and_dead(runs, rows=3):
+    """Claim rows for a run that then falls silent for ever."""
+    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(rows)]
+    Ledger(runs.engine, runs.tables).claim("old", deliveries)
+    silence(runs, "old", 61)
+
+
+def told(runs):
+    """Give the status of each row, and of its attempt."""
+    attempts = {one.result_id: one.status for one in all_of(runs.engine, runs.tables.attempts)}
+    links = by_result(runs.engine, runs.tables)
+    return {name: (link.status, attempts[name]) for name, link in sorted(links.items())}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("held", ["links", "attempts"])
+def test_a_row_that_somebody_holds_is_left_for_the_next_run(runs, held):
+    """The others are settled now; the held one later, its row and its attempt together."""
+    claimed_and_dead(runs)
+    table = getattr(runs.tables, held)
+    with runs.engine.begin() as somebody:
+        somebody.execute(select(table).where(table.c.result_id == "r1").with_for_update())
+        assert runs.settle(["old"]) == 2
+        assert told(runs) == {
+            "r0": ("unknown", "unknown"),
+            "r1": ("sending", None),
+            "r2": ("unknown", "unknown"),
+        }
+    assert runs.silent("new") == {"old": float("inf")}
+    assert runs.settle(["old"]) == 1
+    assert set(told(runs).values()) == {("unknown", "unknown")}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_a_run_that_somebody_holds_is_left_for_the_next_run(runs):
+    """A run whose own row is in an open transaction may be claiming: nothing of it is settled."""
+    claimed_and_dead(runs)
+    table = runs.tables.runs
+    with runs.engine.begin() as somebody:
+        somebody.execute(select(table).where(table.c.run_id == "old").with_for_update())
+        assert runs.settle(["old"]) == 0
+    assert runs.settle(["old"]) == 3
+
+
+def test_an_attempt_whose_row_has_moved_on_is_settled_by_itself(runs):
+    """A row that a person sent on by hand stays as it is; its attempt is `unknown` all the same."""
+    claimed_and_dead(runs)
+    links = runs.tables.links
+    with runs.engine.begin() as connection:
+        moved = update(links).where(links.c.result_id == "r1")
+        connection.execute(moved.values(status="retryable"))
+    assert runs.settle(["old"]) == 2
+    assert told(runs)["r1"] == ("retryable", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "answer", "status"),
+    [
+        ([], "success", "success"),
+        ([], "failed", "failed"),
+        ([], "retryable", "retryable"),
+        ([], "unknown", "unknown"),
+        (["retryable"], "success", "success"),
+        (["success"], "retryable", "success"),
+        (["unknown"], "retryable", "unknown"),
+    ],
+)
+def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, answer, status):
+    """What its run wrote to the attempt and not to the row counts, with the attempts before."""
+    ledger = Ledger(runs.engine, runs.tables)
+    for before in earlier:
+        (claim,) = ledger.claim("new", [delivery()], {"success", "unknown"}).won
+        ledger.record([Recorded(claim, Outcome(Status(before)))])
+    claims = ledger.claim("old", [delivery(), delivery("r2")], {"success", "unknown"}).won
+    ledger.record_attempts([Recorded(claims[0], Outcome(Status(answer), "CODE"))])
+    runs.finish("old", {"planned": 2})
+    assert runs.settle(["old"]) == 1
+    links = by_result(runs.engine, runs.tables)
+    assert (links["r1"].status, links["r2"].status) == (status, "unknown")
+    assert links["r2"].error_code == "run_died"
+    assert links["r1"].error_code != "run_died"
+    assert runs.silent("new") == {}
+
+
+def test_a_run_without_rows_in_doubt_is_nobodys_business(runs):
+    """A run that has nothing `sending` is not looked at, dead or alive."""
+    assert runs.silent("new") == {}
+
+
+def test_a_run_tells_what_it_did(runs):
+    """The runs table has the task, the counts and the end of every run."""
+    runs.finish("old", {"planned": 3, "success": 2, "failed": 1}, None)
+    (row,) = [row for row in all_of(runs.engine, runs.tables.runs) if row.run_id == "old"]
+    assert (row.dag_id, row.try_number, row.planned, row.success, row.failed) == ("dag", 2, 3, 2, 1)
+    assert row.ended_at >= row.started_at

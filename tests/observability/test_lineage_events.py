@@ -1,0 +1,69 @@
+"""What OpenLineage hears of a task, through Airflow's own provider for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import create_engine, make_url
+from support.airflow_commands import DAG, airflow
+from support.harness import KEY, SQL, fill, make_source_table, row
+
+from airflow_kombo.observability.lineage_events import lineage
+
+TABLES = ["kombo_result_links", "kombo_result_link_attempts", "kombo_result_link_runs"]
+
+
+def test_a_delivery_is_told_with_its_tables(tmp_path, standin):
+    """With the provider's own settings, the run's end names what was read and what was written."""
+    warehouse = tmp_path / "warehouse.db"
+    engine = create_engine(f"sqlite:///{warehouse}")
+    fill(engine, make_source_table(engine), [row("r1")])
+    engine.dispose()
+    told = tmp_path / "lineage.json"
+    transport = {"type": "file", "log_file_path": str(told), "append": True}
+    options = {
+        "kombo": {"conn_type": "http", "host": standin.url, "password": KEY},
+        "AIRFLOW_CONN_WAREHOUSE_DEFAULT": f"sqlite:///{warehouse}",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport),
+    }
+    airflow(tmp_path / "home", "db", "migrate", **options)
+    airflow(tmp_path / "home", "dags", "test", DAG, "2026-11-03", **options)
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    (end,) = [
+        event
+        for event in events
+        if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"{DAG}.deliver"
+    ]
+    assert {one["namespace"] for one in end["inputs"] + end["outputs"]} == {"sqlite"}
+    named = [one["name"].rpartition(f"{warehouse}.")[2] for one in end["inputs"] + end["outputs"]]
+    assert named == ["assessment_results", *TABLES]
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ({"sql": SQL, "table": None}, ["postgres.public.assessment_results"]),
+        (
+            {
+                "sql": "SELECT * FROM a JOIN b.c USING (id) WHERE d = :assessment_date",
+                "table": None,
+            },
+            ["postgres.public.a", "postgres.b.c"],
+        ),
+        ({"sql": None, "table": "analytics.published"}, ["postgres.analytics.published"]),
+        ({"sql": None, "table": None}, []),
+        ({"sql": "no query at all (", "table": None}, []),
+    ],
+)
+def test_tables_are_named_with_database_and_schema(postgres, monkeypatch, given, read):
+    """Where the provider of the warehouse knows OpenLineage, its own names are used."""
+    url = make_url(postgres)
+    connection = {"conn_type": "postgres", "login": url.username, "schema": url.database}
+    connection |= {"host": url.query["host"], "extra": {}}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(connection))
+    told = lineage("warehouse_default", status_table="out.links", **given)
+    assert sorted(one.name for one in told.inputs) == sorted(read)
+    assert [one.name for one in told.outputs] == [
+        f"postgres.out.{name}" for name in ("links", "link_attempts", "link_runs")
+    ]

@@ -1,0 +1,251 @@
+"""What others hear of a run, in real Airflow: assets, notifiers, metrics.
+
+One Airflow serves the module. It has the dag as it is shipped, and the dags of docs/monitoring.md.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import create_engine
+from support.airflow_stage import Stage as _Stage
+from support.harness import KEY, ROOT, fill, make_source_table, row
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from tools.demo.airflow import DAG, Airflow
+from tools.kombo_standin import client
+
+ALERTS, CONSUMER, UPSTREAM = "published_results", "links_are_out", "load_results"
+TRIGGERED = "triggered"
+PLUGIN = """
+from pathlib import Path
+from airflow.sdk import BaseNotifier
+
+class SlackNotifier(BaseNotifier):
+    template_fields = ("text",)
+
+    def __init__(self, *, text):
+        super().__init__()
+        self.text = text
+
+    def notify(self, context):
+        place = Path({place!r}, context["run_id"].replace("/", "_"))
+        place.write_text(self.text)
+"""
+TODAY = datetime.now(timezone.utc).date()
+YESTERDAY = TODAY - timedelta(days=1)
+BAD = [date(2026, 2, 20), date(2026, 5, 1)]
+"""Days of which a row is refused, and one too many at that."""
+GOOD, LOADED = date(2026, 4, 1), date(2026, 6, 15)
+DAYS = [YESTERDAY, *BAD, GOOD, LOADED, *(date(2026, 2, number) for number in range(1, 4))]
+
+
+class Stage(_Stage):
+    """Airflow with the dags, and what they tell."""
+
+    told: list[str]
+    place = None
+
+    @retry(
+        wait=wait_fixed(0.5), stop=stop_after_delay(120), retry=retry_if_exception_type(ValueError)
+    )
+    def waiter_ran(self, day):
+        """Give the run that the asset's event of a day has made, when it has ended."""
+        for run in self.runs(CONSUMER, "asset_triggered"):
+            if run["partition_key"] == str(day) and run["state"] == "success":
+                return run
+        raise ValueError(self.runs(CONSUMER, "asset_triggered"))
+
+    def events(self, dag):
+        """Give the days of which a dag's asset events tell, with the counts that they carry."""
+        found = self.call("GET", f"assets/events?source_dag_id={dag}&limit=100")["asset_events"]
+        return {event["partition_key"]: event["extra"] for event in found}
+
+    @retry(wait=wait_fixed(0.2), stop=stop_after_delay(60), retry=retry_if_exception_type(OSError))
+    def notified(self, run):
+        """Give what a notifier wrote about a run."""
+        return (self.place / "told" / run["dag_run_id"].replace("/", "_")).read_text()
+
+
+@contextmanager
+def statsd(told):
+    """Listen as a StatsD server does."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(("127.0.0.1", 0))
+
+        def listen():
+            while data := receiver.recv(65_536):
+                told.extend(data.decode().splitlines())
+
+        listener = threading.Thread(target=listen)
+        listener.start()
+        yield receiver.getsockname()[1]
+        receiver.sendto(b"", receiver.getsockname())
+        listener.join()
+
+
+def write_dags(place):
+    """Write the shipped dag, the same as triggered by an asset, and the dags of the document."""
+    document = (ROOT / "docs" / "monitoring.md").read_text()
+    alerts, waiter, schedule, upstream = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    shipped = (ROOT / "dags" / f"{DAG}.py").read_text()
+    by_asset = re.search(r"schedule=(.+)\)\n", schedule).group(1)
+    triggered = shipped.replace("NightlyTimetable(HOUR, TIMEZONE)", by_asset)
+    triggered = triggered.replace("Asset, Param", "Asset, Param, PartitionedAssetTimetable")
+    triggered = triggered.replace(f'dag_id="{DAG}"', f'dag_id="{TRIGGERED}"')
+    triggered = triggered.replace('Asset("kombo_result_links")', 'Asset("from_triggered")')
+    for folder in ("dags", "told"):
+        (place / folder).mkdir()
+    (place / "include").symlink_to(ROOT / "include")
+    (place / "dags" / "airflow_told.py").write_text(PLUGIN.format(place=str(place / "told")))
+    for name, code in {
+        DAG: shipped,
+        TRIGGERED: triggered,
+        ALERTS: alerts.replace("airflow.providers.slack.notifications.slack", "airflow_told"),
+        CONSUMER: waiter,
+        UPSTREAM: upstream,
+    }.items():
+        (place / "dags" / f"{name}.py").write_text(code)
+
+
+@contextmanager
+def staged(place):
+    told = []
+    with ExitStack() as stack:
+        standin = stack.enter_context(client.running())
+        port = stack.enter_context(statsd(told))
+        write_dags(place)
+        warehouse = f"sqlite:///{place / 'warehouse.db'}"
+        engine = create_engine(warehouse)
+        stack.callback(engine.dispose)
+        fill(
+            engine,
+            make_source_table(engine),
+            [
+                row(
+                    f"{day}-{n}",
+                    assessment_date=day,
+                    integration_id="ats:1",
+                    candidate_id=f"{day}-{n}",
+                )
+                for day in DAYS
+                for n in range(3)
+            ],
+        )
+        refused = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
+        for day in BAD:
+            standin.add_rule(refused, url=f"https://results.example/{day}-0")
+        settings = {
+            "AIRFLOW_CONN_KOMBO_DEFAULT": json.dumps(
+                {"conn_type": "http", "host": standin.url, "password": KEY}
+            ),
+            "AIRFLOW_CONN_WAREHOUSE_DEFAULT": warehouse,
+            "AIRFLOW__CORE__DAGS_FOLDER": str(place / "dags"),
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(port),
+            "AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED": "True",
+            "AIRFLOW__METRICS__METRICS_ALLOW_LIST": "kombo.result_links",
+        }
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        airflow = Airflow(place / "home", place / "airflow.log", settings, port)
+        airflow.migrate()
+        stage = Stage(airflow, standin, {}, {})
+        stage.told, stage.place = told, place
+        stack.callback(stage.close)
+        process = stack.enter_context(airflow.standalone())
+        airflow.wait_until_ready(process, lambda _: None)
+        stage.log_in()
+        for dag in (CONSUMER, ALERTS, UPSTREAM, TRIGGERED, DAG):
+            stage.unpause(dag)
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """Give a running Airflow with the dags."""
+    with staged(tmp_path_factory.mktemp("watch")) as stage:
+        yield stage
+
+
+def test_who_waits_for_yesterday_s_links_is_triggered(stage):
+    """The nightly run's success is an event with its day as the partition, and with the counts."""
+    stage.waiter_ran(YESTERDAY)
+    counts = stage.events(DAG)[str(YESTERDAY)]
+    assert (counts["planned"], counts["success"], counts["failed"]) == (3, 3, 0)
+
+
+def test_a_run_by_hand_and_a_backfill_tell_of_their_days(stage):
+    """A day that a person names is the event's partition, though the run itself may have none."""
+    assert stage.trigger(DAG, conf={"assessment_date": "2026-02-01"})["partition_key"] is None
+    assert stage.backfill(DAG, date(2026, 2, 2), date(2026, 2, 2)) == ["2026-02-02"]
+    stage.waiter_ran("2026-02-01")
+    stage.waiter_ran("2026-02-02")
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        {"dry_run": True},
+        {"limit": 1},
+        {"result_ids": ["2026-02-03-0"]},
+        {"not_before": "2026-02-04"},
+    ],
+)
+def test_a_run_that_leaves_rows_out_does_not_say_that_the_day_is_out(stage, only):
+    """A dry run and a run for some rows succeed without an event."""
+    run = stage.trigger(DAG, conf={"assessment_date": "2026-02-03", **only})
+    assert run["state"] == "success"
+    assert "2026-02-03" not in stage.events(DAG)
+
+
+def test_a_red_run_says_nothing_of_the_day(stage):
+    """Who waits goes on waiting when too many rows were refused."""
+    assert stage.trigger(DAG, conf={"assessment_date": str(BAD[0])})["state"] == "failed"
+    assert str(BAD[0]) not in stage.events(DAG)
+
+
+def test_the_dag_can_be_triggered_by_what_loads_the_rows(stage):
+    """An event of the upstream asset delivers its partition's day, and tells of it in turn."""
+    stage.trigger(UPSTREAM, conf={"day": str(LOADED)}, partition_key="any")
+    (run,) = stage.ended(TRIGGERED, "asset_triggered")
+    assert (run["state"], run["partition_key"]) == ("success", str(LOADED))
+    assert stage.events(TRIGGERED)[str(LOADED)]["success"] == 3
+
+
+@pytest.mark.parametrize(
+    ("day", "state", "text"),
+    [
+        (GOOD, "success", "3 of 3 links"),
+        (
+            BAD[1],
+            "failed",
+            "1 refused: 1 of 3 rows are failed, and at most 5% may be. All were tried; see ",
+        ),
+    ],
+)
+def test_a_notifier_gets_the_counts(stage, day, state, text):
+    """Any notifier's template has the counts, of a green task and of a red one."""
+    run = stage.trigger(ALERTS, logical_date=f"{day}T00:00:00Z")
+    assert run["state"] == state
+    assert stage.notified(run).startswith(text)
+
+
+def test_metrics_come_from_the_task_s_own_process(stage):
+    """With Airflow's own settings, a run's metrics reach StatsD, with the integration as a tag."""
+    stage.waiter_ran(YESTERDAY)
+    tags = f"dag_id={DAG},task_id=deliver,integration=ats_1"
+    assert f"airflow.kombo.result_links.rows.success,{tags}:3|c" in stage.told
+    assert any(f"airflow.kombo.result_links.post,{tags}:" in line for line in stage.told)
+    assert "2026-02" not in "".join(stage.told)

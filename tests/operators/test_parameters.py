@@ -1,0 +1,209 @@
+"""The operators' parameters, rendered by Airflow's own templates: converted, or refused by name."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from uuid import UUID
+
+import pandas as pd
+import pytest
+from airflow.sdk import DAG
+
+from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.operators.parameters import ResolveParameters, RunParameters
+from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
+from airflow_kombo.statuses import Decision
+
+TEMPLATED = [
+    ("approve_rows", False, False),
+    ("approve_rows", True, True),
+    ("approve_rows", "False", False),
+    ("approve_rows", " true ", True),
+    ("approve_rows", None, False),
+    ("preview", True, True),
+    ("limit", 5, 5),
+    ("limit", "5", 5),
+    ("limit", 5.0, 5),
+    ("limit", None, None),
+    ("limit", "", None),
+    ("max_rows", 1, 1),
+    ("lookback_days", 0, 0),
+    ("lookback_days", None, 0),
+    ("integration_ids", ["workday:one"], ("workday:one",)),
+    ("integration_ids", "workday:one", ("workday:one",)),
+    ("integration_ids", "['a', 'b']", ("a", "b")),
+    ("integration_ids", '["a"]', ("a",)),
+    ("integration_ids", [], ()),
+    ("integration_ids", "[]", ()),
+    ("integration_ids", None, ()),
+    ("result_ids", ["a", "b", "a"], ("a", "b")),
+    ("result_ids", ["a", " ", "b "], ("a", "b")),
+    ("result_ids", [95.0, "95.0", 7], ("95", "95.0", "7")),
+    ("redeliver", ["failed", "changed"], ("failed", "changed")),
+    ("redeliver", "unknown", ("unknown",)),
+    ("assessment_date", "2026-11-03", date(2026, 11, 3)),
+    ("not_before", " 2026-11-13 ", date(2026, 11, 13)),
+    ("not_before", None, None),
+]
+
+REFUSED = [
+    ("approve_rows", "maybe", r"'maybe' \(str\), and has to be true or false"),
+    ("approve_rows", 1, r"1 \(int\), and has to be true or false"),
+    ("preview", [], "a list, and has to be true or false"),
+    ("limit", 0, r"0 \(int\), and has to be a whole number, at least 1"),
+    ("limit", -3, "a whole number, at least 1"),
+    ("limit", True, r"True \(bool\), and has to be a whole number"),
+    ("limit", 2.5, "a whole number, at least 1"),
+    ("limit", float("nan"), r"nan \(float\), and has to be a whole number"),
+    ("limit", "all", r"'all' \(str\), and has to be a whole number"),
+    ("max_rows", 0, "a whole number, at least 1"),
+    ("lookback_days", -1, "a whole number from 0 to 366"),
+    ("lookback_days", 10**9, "a whole number from 0 to 366"),
+    ("integration_ids", "a, b", r"'a, b' \(str\), and has to be a list of ids such as"),
+    ("integration_ids", "['a', 'b'", "a list of ids"),
+    ("integration_ids", {"a": 1}, "a dict, and has to be a list of ids"),
+    ("integration_ids", [" ", ""], "nothing but blanks"),
+    ("result_ids", [True], r"one of them is True \(bool\)"),
+    ("result_ids", [["a"]], "one of them is a list"),
+    ("result_ids", "a\nb", "one of them is 'a\\\\nb'"),
+    ("redeliver", ["faild"], r"'faild' is none \(did you mean 'failed'\?\)"),
+    ("redeliver", "Failed", r"did you mean 'failed'\?"),
+    ("redeliver", ["sending"], "'sending' is none"),
+    ("assessment_date", "3/11/2026", "a day such as 2026-11-03"),
+    ("not_before", datetime(2026, 11, 3), "a day such as 2026-11-03"),
+    ("not_before", 20261103, "a day such as 2026-11-03"),
+    ("sql", ["SELECT 1"], "a list, and has to be a text"),
+]
+
+
+def rendered(*, native, value, **named):
+    """Render an operator's templates as a worker does, each over `value`."""
+    with DAG("own", schedule=None, render_template_as_native_obj=native) as dag:
+        task = KomboResultLinkOperator(task_id="deliver", mapping={}, **named)
+    task.render_template_fields({"value": value}, dag.get_template_env())
+    return task
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize(("name", "value", "read"), TEMPLATED)
+def test_what_a_template_gives_is_read(native, name, value, read):
+    """With native objects or as text, a template's value is what its author meant."""
+    task = rendered(native=native, value=value, table="t", **{name: "{{ value }}"})
+    assert getattr(RunParameters.of(task), name) == read
+
+
+@pytest.mark.parametrize(("name", "value", "why"), REFUSED)
+def test_what_has_no_one_meaning_is_refused(name, value, why):
+    """Anything else names the parameter, what it got and what it takes."""
+    given = {"table": "t"} | {name: value}
+    task = KomboResultLinkOperator(task_id="deliver", mapping={}, **given)
+    with pytest.raises(ConfigurationError, match=f"deliver cannot run: {name} is .*{why}"):
+        RunParameters.of(task)
+
+
+def test_all_that_is_wrong_is_told_at_once():
+    """Two mistakes are one message."""
+    task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", limit=0, max_rows="x")
+    with pytest.raises(ConfigurationError, match=r"limit is 0 .*; max_rows is 'x' "):
+        RunParameters.of(task)
+
+
+def test_a_name_that_a_template_does_not_know_is_refused():
+    """A native template renders a mistyped name without an error: it is told here."""
+    task = rendered(native=True, value=5, table="t", limit="{{ valeu }}")
+    with pytest.raises(ConfigurationError, match="limit is undefined in its template"):
+        RunParameters.of(task)
+
+
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("many", [1, 3])
+def test_rows_for_ids_are_refused_and_not_quoted(native, many):
+    """Who hands over whole rows reads what they are, and nobody else reads what is in them."""
+    rows = [{"result_id": "r1", "candidate": "canary5e1f"}] * many
+    task = rendered(native=native, value=rows, table="t", result_ids="{{ value }}")
+    with pytest.raises(ConfigurationError, match="one of them is a dict") as raised:
+        RunParameters.of(task)
+    assert "canary5e1f" not in str(raised.value)
+
+
+def test_what_is_no_list_is_refused_whatever_it_is():
+    """A frame or bytes are no ids, and their content stays out of the message."""
+    frame = pd.DataFrame({"result_id": ["canary5e1f"]})
+    for value, kind in [(frame, "DataFrame"), (b"canary5e1f", "bytes")]:
+        task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", result_ids=value)
+        with pytest.raises(ConfigurationError, match=f"result_ids is a {kind}, and") as raised:
+            RunParameters.of(task)
+        assert "canary5e1f" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"max_in_flight": 0}, "max_in_flight is 0"),
+        ({"max_in_flight": "5"}, "max_in_flight is '5'"),
+        ({"store_request": "no"}, "store_request is 'no'"),
+        ({"masked_fields": {"label": 1}}, "masked_fields is a dict"),
+    ],
+)
+def test_what_is_no_template_is_checked_too(given, why):
+    """A parameter of the constructor that would be obeyed wrongly is refused as well."""
+    task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", **given)
+    with pytest.raises(ConfigurationError, match=why):
+        RunParameters.of(task)
+
+
+def test_one_masked_field_is_not_its_letters():
+    """`masked_fields="label"` masks the label."""
+    task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", masked_fields="label")
+    assert RunParameters.of(task).masked_fields == ("label",)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"sql": "SELECT 1", "table": "t"}, {"sql": "", "table": "None"}]
+)
+def test_rows_have_one_source(given):
+    """A task without a source of rows, or with two, says so."""
+    task = KomboResultLinkOperator(task_id="deliver", mapping={}, **given)
+    with pytest.raises(ConfigurationError, match="deliver needs one of sql, table and rows_task"):
+        RunParameters.of(task)
+
+
+def test_the_deciding_operator_reads_the_same():
+    """Ids, a day, a flag and texts are read alike; a number for a text is that text."""
+    task = KomboResolveUnknownOperator(
+        task_id="resolve",
+        result_ids="r1",
+        integration_ids="['a']",
+        assessment_date="2026-11-03",
+        error_code="None",
+        run_id=UUID(int=5),
+        verdict=" not created ",
+        reason=2026,
+        preview="False",
+    )
+    assert ResolveParameters.of(task) == ResolveParameters(
+        result_ids=("r1",),
+        integration_ids=("a",),
+        assessment_date=date(2026, 11, 3),
+        run_id=str(UUID(int=5)),
+        verdict=Decision.NOT_CREATED,
+        reason="2026",
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"verdict": "Created"}, r"verdict is 'Created' .*did you mean 'created'\?"),
+        ({"verdict": "yes"}, "one of created, not created: 'yes' is none"),
+        ({"reason": ["x"]}, "reason is a list, and has to be a text"),
+        ({"preview": "x"}, "preview is 'x' .* true or false"),
+        ({"result_ids": [""]}, "nothing but blanks"),
+    ],
+)
+def test_the_deciding_operator_refuses_the_same(given, why):
+    """What cannot be read is told by name there too."""
+    task = KomboResolveUnknownOperator(task_id="resolve", **given)
+    with pytest.raises(ConfigurationError, match=f"resolve cannot run: .*{why}"):
+        ResolveParameters.of(task)

@@ -1,0 +1,225 @@
+"""A run that would send far more than usual stops before the first POST, unless it is approved."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import create_engine, event
+from support.airflow_commands import airflow
+from support.harness import (
+    DAY,
+    KEY,
+    MAPPING,
+    SQL,
+    all_of,
+    fill,
+    make_source_table,
+    row,
+    run_day,
+    statuses,
+)
+
+from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.planning.row_limit import Guard
+from airflow_kombo.rows.query_source import QuerySource, parameters_of
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.source import Selection
+from airflow_kombo.rows.task_source import TaskSource
+from airflow_kombo.statuses import COUNTED
+
+TASK = {"dag_id": "dag", "task_id": "deliver", "map_index": -1}
+
+
+@pytest.mark.parametrize(
+    ("usual", "most"), [(None, 1_000), (3, 1_000), (100, 1_000), (101, 1_010), (2_000.5, 20_005)]
+)
+def test_ten_times_the_usual_and_never_below_a_thousand(usual, most):
+    """What a run may send grows with what a day usually sends; without any day it is 1,000."""
+    guard = Guard.over(usual)
+    assert guard.refuses(most) is None
+    assert f"{most + 1:,} rows would be sent, and at most {most:,} may be" in guard.refuses(
+        most + 1
+    )
+
+
+def finish(runs, name, days_ago, *, of=TASK, planned=0, **counts):
+    run = Run(name, **of, assessment_date=DAY - timedelta(days=days_ago))
+    runs.start(run)
+    runs.finish(name, {"planned": planned, **dict.fromkeys(COUNTED, 0), **counts})
+
+
+def test_the_usual_is_the_median_of_the_last_days(warehouse, tables):
+    """What the last 14 days of the task sent counts: no other task's, no older day's."""
+    runs = Runs(warehouse, tables)
+    assert runs.usual(Run("now", **TASK)) is None
+    for days_ago in range(20, 0, -1):
+        sent = 500_000 if days_ago > 14 else 100 * days_ago
+        finish(
+            runs, f"r{days_ago}", days_ago, planned=sent + 12, success=sent, skipped=7, invalid=5
+        )
+    finish(runs, "other", 0, of=TASK | {"task_id": "other"}, planned=9_999, success=9_999)
+    finish(runs, "shard", 0, of=TASK | {"map_index": 1}, planned=9_999, success=9_999)
+    assert runs.usual(Run("now", **TASK)) == 750
+
+
+def test_runs_that_find_little_left_do_not_lower_it(warehouse, tables):
+    """Tries of one day are one day; runs that sent nothing, or that never ended, are none."""
+    runs = Runs(warehouse, tables)
+    finish(runs, "first try", 1, planned=600, success=550, retryable=50)
+    finish(runs, "second try", 1, planned=50, success=50)
+    for number in range(20):
+        finish(runs, f"again{number}", 1)
+        finish(runs, f"weekend{number}", 2)
+    runs.start(Run("died", **TASK, assessment_date=DAY))
+    assert runs.usual(Run("now", **TASK)) == 650
+
+
+def test_a_run_that_would_send_too_much_stops_before_the_first(
+    warehouse, tables, source_table, standin
+):
+    """Nothing is sent and nothing claimed; the run's row says why. One row less, and it goes."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(31)])
+    with pytest.raises(ConfigurationError, match="31 rows would be sent, and at most 30 may be"):
+        run_day(warehouse, tables, guard=Guard(30, "a test says so"))
+    assert standin.stats()["received"] == 0
+    assert all_of(warehouse, tables.links) == all_of(warehouse, tables.attempts) == []
+    (run,) = all_of(warehouse, tables.runs)
+    assert (run.planned, run.ended_at is None) == (0, False)
+    assert "a test says so" in run.error
+    assert run_day(warehouse, tables, guard=Guard(31, "a test says so")).counts == {"success": 31}
+
+
+def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, standin):
+    """Refused rows that have not changed, invalid rows and those beyond the limit ask nobody."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
+    standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"})
+    run_day(warehouse, tables)
+    standin.clear_rules()
+    fill(warehouse, source_table, [row("new"), row("bad", result_url="ftp://results.example")])
+    guard = Guard(1, "a test says so")
+    assert run_day(warehouse, tables, guard=guard).counts == {
+        "success": 1,
+        "invalid": 1,
+        "skipped": 12,
+    }
+    again = {"guard": guard, "redeliver": frozenset({"failed"})}
+    with pytest.raises(ConfigurationError, match="12 rows would be sent"):
+        run_day(warehouse, tables, **again)
+    report = run_day(warehouse, tables, limit=1, **again)
+    assert report.counts == {"success": 1, "skipped": 1}
+
+
+@pytest.mark.parametrize("limit", [None, 3, 99])
+def test_the_query_is_read_once_also_when_the_guard_asks(
+    warehouse, tables, source_table, standin, limit
+):
+    """Planning, counting what would be sent, and a limit share one reading of the day."""
+    fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
+    standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"})
+    run_day(warehouse, tables)
+    standin.clear_rules()
+    fill(warehouse, source_table, [row("new")])
+    selected = {} if limit is None else {"limit": limit}
+    selection = Selection(**selected)
+    source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
+    reads = []
+
+    @event.listens_for(warehouse, "before_cursor_execute")
+    def listen(_connection, _cursor, statement, *_):
+        if "assessment_results" in statement:
+            reads.append(statement)
+
+    report = run_day(warehouse, tables, source=source, guard=Guard(1, "a test"), **selected)
+    event.remove(warehouse, "before_cursor_execute", listen)
+    assert report.counts == {"success": 1, "skipped": 12}
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("limit", [None, 400])
+def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeypatch, limit):
+    """The guard looks at a page at a time: its memory does not grow with the day."""
+    fill(
+        warehouse,
+        source_table,
+        [row(f"r{number}", assessment_name="x" * 20_000) for number in range(400)],
+    )
+    monkeypatch.setattr("airflow_kombo.planning.planner._LOOKED_UP", 10)
+    selection = Selection(limit=limit)
+    source = QuerySource(
+        warehouse, tables, SQL, parameters_of(DAY), selection=selection, page_rows=7
+    )
+    mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables)
+    foresight = Foresight(source, mapping, ledger, selection, None)
+    assert foresight._planned == {"workday:one": 400}
+    tracemalloc.start()
+    try:
+        assert foresight.sent() == 400
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 400 * 20_000 / 4
+
+
+def test_nothing_older_than_a_day_is_delivered(warehouse, tables, source_table, standin):
+    """`not_before` leaves older rows out of any run, and they are neither planned nor counted."""
+    fill(
+        warehouse,
+        source_table,
+        [row(f"r{n}", assessment_date=DAY - timedelta(days=n)) for n in range(8)],
+    )
+    report = run_day(warehouse, tables, lookback_days=7, not_before=DAY - timedelta(days=2))
+    assert report.planned == report.counts["success"] == 3
+    assert run_day(warehouse, tables, not_before=DAY + timedelta(days=1)).planned == 0
+
+
+def test_rows_of_a_task_have_a_day_too(warehouse, tables, source_table):
+    """`not_before` holds for an upstream task's rows; rows without the column are refused."""
+    selection = Selection(not_before=DAY)
+    rows = [row("a"), row("b", assessment_date="2026-11-02"), row("c", assessment_date=None)]
+    assert TaskSource(rows, selection).plan() == {"workday:one": 2}
+    assert TaskSource([], selection).plan() == {}
+    for one in rows:
+        del one["assessment_date"]
+    with pytest.raises(ConfigurationError, match="no column assessment_date"):
+        TaskSource(rows, selection)
+    undated = f"SELECT result_id, integration_id, candidate_id, application_id FROM ({SQL}) AS days"  # noqa: S608
+    with pytest.raises(ConfigurationError, match="no column assessment_date"):
+        QuerySource(warehouse, tables, undated, parameters_of(DAY), selection=selection)
+
+
+def test_a_first_run_of_a_large_table_asks_in_airflow(tmp_path, standin):
+    """Dry run, stop, approval and a second day, with the parameters of the trigger form."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    large = [row(f"r{number}", integration_id=f"ats:{number % 50}") for number in range(1_001)]
+    fill(engine, make_source_table(engine), large)
+    options = {
+        "kombo": {"conn_type": "http", "host": standin.url, "password": KEY},
+        "AIRFLOW_CONN_WAREHOUSE_DEFAULT": f"sqlite:///{engine.url.database}",
+    }
+    airflow(tmp_path / "home", "db", "migrate", **options)
+
+    def run(**conf):
+        command = ["dags", "test", "kombo_result_links", str(DAY), "--conf", json.dumps(conf)]
+        done = airflow(tmp_path / "home", *command, check=False, **options)
+        return done.stdout + done.stderr
+
+    would_stop = "1,001 rows would be sent, and at most 1,000 may be without approval"
+    told = run(dry_run=True)
+    assert f"A run would stop before the first of them: {would_stop}" in told
+    assert all_of(engine, Tables.named().runs) == []
+    stops = "at most 5 may be without approval: max_rows says so"
+    assert stops in run(max_rows=5)
+    (stopped,) = all_of(engine, Tables.named().runs)
+    assert stops in stopped.error
+    assert run(not_before="2026-11-04").count("0 rows to deliver") == 1
+    assert standin.stats()["received"] == 0
+    run(approve_rows=True)
+    assert statuses(engine, Tables.named()) == {"success": 1_001}
+    engine.dispose()

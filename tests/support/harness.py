@@ -1,0 +1,184 @@
+"""What several test modules build: rows, deliveries, and a whole run without Airflow around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import (
+    Column,
+    Date,
+    DateTime,
+    Float,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    select,
+)
+
+from airflow_kombo.delivery.run import Delivery as Run_
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.hooks.kombo import KomboHook
+from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.rows.query_source import QuerySource, parameters_of
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.source import Selection
+
+ROOT = Path(__file__).resolve().parents[2]
+DAY = date(2026, 11, 3)
+MAPPING = ROOT / "include" / "result_link_mapping.yaml"
+SQL = (ROOT / "include" / "sql" / "assessment_results.sql").read_text()
+KEY = "ks_dev_standin"
+
+
+def connect(monkeypatch, url, *, password=KEY, **extra):
+    """Define the connection to Kombo, as a deployment does in its environment."""
+    connection = {"conn_type": "http", "host": url, "password": password, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_KOMBO_DEFAULT", json.dumps(connection))
+
+
+def make_source_table(engine):
+    """Make the table of assessment results as the contract has it."""
+    table = Table(
+        "assessment_results",
+        MetaData(),
+        Column("result_id", Text),
+        Column("assessment_date", Date),
+        Column("completed_at", DateTime),
+        *(
+            Column(name, Text)
+            for name in (
+                "integration_id",
+                "candidate_id",
+                "application_id",
+                "assessment_name",
+                "result_url",
+            )
+        ),
+        Column("score", Float),
+        Column("max_score", Float),
+        Column("duration_seconds", Integer),
+        Column("remote_fields", Text),
+    )
+    table.create(engine)
+    return table
+
+
+def row(result_id, **changes):
+    """Give a good row of assessment results, with some columns changed."""
+    return {
+        "result_id": result_id,
+        "assessment_date": DAY,
+        "completed_at": None,
+        "integration_id": "workday:one",
+        "candidate_id": f"candidate-{result_id}",
+        "application_id": None,
+        "assessment_name": "Coding",
+        "result_url": f"https://results.example/{result_id}",
+        "score": 95.0,
+        "max_score": 100.0,
+        "duration_seconds": 9000,
+        "remote_fields": None,
+    } | changes
+
+
+def fill(engine, table, rows):
+    """Write rows into the table of assessment results."""
+    with engine.begin() as connection:
+        connection.execute(insert(table), list(rows))
+
+
+def delivery(result_id="r1", *, integration_id="workday:one", target_id="c1", **changes):
+    """Give a row that has become a request."""
+    key = LinkKey(integration_id, changes.pop("target_type", "candidate"), target_id, result_id)
+    url = changes.pop("url", f"https://results.example/{result_id}")
+    return Delivery(key, DAY, url, changes.pop("body", b'{"label": "Coding"}'))
+
+
+def make_run(
+    engine,
+    tables,
+    *,
+    source=None,
+    mapping=None,
+    settings=None,
+    guard=None,
+    dead_after=60.0,
+    day=DAY,
+    lookback_days=0,
+    run=None,
+    **selected,
+):
+    """Give a run over a day, wired as the operator wires it; to be awaited in a loop."""
+    hook = KomboHook()
+    selection = Selection(**selected)
+
+    async def start():
+        await hook.config()
+        rows = source or QuerySource(
+            engine,
+            tables,
+            SQL,
+            parameters_of(day, lookback_days),
+            selection=selection,
+            default_integration=hook.default_integration,
+        )
+        return Run_(
+            run or Run(str(uuid4())),
+            source=rows,
+            mapping=mapping or ResultLinkMapping.load(MAPPING),
+            selection=selection,
+            hook=hook,
+            ledger=Ledger(engine, tables),
+            runs=Runs(engine, tables, dead_after=dead_after),
+            settings=settings or Settings(first_retry=0.01),
+            guard=guard,
+        )
+
+    return start
+
+
+def run_day(engine, tables, **options):
+    """Deliver the day, and give the report."""
+
+    async def deliver():
+        run = await make_run(engine, tables, **options)()
+        return await run.deliver()
+
+    return asyncio.run(deliver())
+
+
+def all_of(engine, table):
+    """Give a table's rows."""
+    with engine.connect() as connection:
+        return connection.execute(select(table)).all()
+
+
+def but_for_its_time(row):
+    """Give a row's values without the time of the last change."""
+    return {**row._mapping, "updated_at": None}
+
+
+def by_result(engine, tables):
+    """Give the status table by result id."""
+    return {row.result_id: row for row in all_of(engine, tables.links)}
+
+
+def statuses(engine, tables):
+    """Count the status table by status."""
+    return Counter(row.status for row in all_of(engine, tables.links))
+
+
+async def until_received(standin):
+    """Return when the stand-in has received a request."""
+    while not (await asyncio.to_thread(standin.stats))["received"]:  # noqa: ASYNC110 - its word
+        await asyncio.sleep(0)

@@ -1,0 +1,67 @@
+"""The bench's figures: what is ideal, what is met, and where they are written."""
+
+import pytest
+
+from tools.bench.report import BEGIN, END, Report
+from tools.bench.scenarios import Finding, at_least, at_most, ideal
+from tools.bench.server import Behaviour, Counts, Seen
+from tools.bench.stage import Run
+
+FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
+
+
+def run():
+    figures = dict.fromkeys(("seconds", "cpu", "peak_mb", "server_cpu", "postgres_cpu"), 1.0)
+    figures |= {"others": 1.0, "machine": 4.0, "stood_still": 0.25}
+    return Run(client="ours", rows=1, server=Counts({}, {}), **figures)
+
+
+def test_the_ideal_keeps_every_slot_at_work():
+    """An integration's ideal is its rows by its slots by the mean latency."""
+    steady = Behaviour(latency=(0.1, 0.3), limit=30)
+    assert ideal(steady, Seen(links=3_000, work=600.0)) == pytest.approx(20.0)
+    assert ideal(steady, Seen(links=2_800, work=560.0), headroom=2) == pytest.approx(20.0)
+
+
+def test_the_ideal_of_a_limit_that_falls_has_two_parts():
+    """Rows before the fall go through all slots, those after it through what is left."""
+    falling = Behaviour(latency=(0.1, 0.3), limit=30, falls_to=8, falls_after=1_500)
+    seen = Seen(links=3_000, work=600.0)
+    assert ideal(falling, seen) == pytest.approx(10.0 + 37.5)
+    assert ideal(falling, seen, headroom=2) == pytest.approx(300 / 28 + 300 / 6)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most"), [(0.49, False, True), (0.5, True, True), (0.51, True, False)]
+)
+def test_a_target_is_met_up_to_its_figure(value, least, most):
+    """A figure that is the target itself meets it."""
+    assert at_least("Rows/s", value, 0.5, 1, told="").met is least
+    assert at_most("Rows/s", value, 0.5, 1, told="").met is most
+
+
+def test_the_results_replace_those_before_them(tmp_path):
+    """Between the markers is what was measured last; the prose around it stays."""
+    page = tmp_path / "performance.md"
+    page.write_text(f"# Prose\n{BEGIN}\nold\n{END}\nmore prose\n")
+    report = Report({"CPU": "fast"}, [FINDING], {"throughput": [run()]})
+    report.write_into(page)
+    first = page.read_text()
+    report.write_into(page)
+    assert page.read_text() == first
+    assert first.startswith(f"# Prose\n{BEGIN}\n")
+    assert first.endswith(f"{END}\nmore prose\n")
+    assert "| Rows/s | 0.6 | ≥ 0.5 | yes | 50,000 |" in first
+    assert "- CPU: fast" in first
+    assert "25%" in first
+    assert "old" not in first
+
+
+@pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{BEGIN}{END}"])
+def test_a_page_without_its_markers_is_left_alone(tmp_path, text):
+    """A page whose markers are lost is an error, not a page overwritten."""
+    page = tmp_path / "performance.md"
+    page.write_text(text)
+    with pytest.raises(ValueError, match="once each"):
+        Report({}, [FINDING], {"throughput": [run()]}).write_into(page)
+    assert page.read_text() == text

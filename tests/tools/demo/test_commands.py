@@ -1,0 +1,165 @@
+"""`make demo` and `make up`, as their users run them, in a directory of their own."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tools.demo.airflow import ROOT
+from tools.demo.rows import fill
+from tools.kombo_standin.client import DEFAULT_KEY, running
+
+SECONDS = 240
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def environment():
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return kept | {"PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def demo(place, environment):
+    def demo(*arguments, **connections):
+        return subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "tools.demo", *arguments],
+            cwd=place,
+            env=environment | connections,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+    return demo
+
+
+@pytest.fixture(scope="module")
+def first(demo):
+    return demo()
+
+
+@pytest.fixture(scope="module")
+def second(first, demo):
+    return demo()
+
+
+def ledger(place, query):
+    connection = sqlite3.connect(place / ".demo" / "warehouse.db")
+    found = connection.execute(query).fetchall()
+    connection.close()
+    return found
+
+
+def stand_in_s_count(output):
+    return [
+        int(number) for number in re.findall(r"received (\d+) POSTs and made\s+(\d+)", output)[0]
+    ]
+
+
+def left_in(place):
+    """Give the processes whose Airflow is at home here."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("AIRFLOW_HOME") == str(place / ".airflow"):
+                left.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return left
+
+
+def test_the_first_run_delivers_and_gives_every_row_its_fate(first, place):
+    """Each row of the day has a status, and none is left to be sent."""
+    assert first.returncode == 0, first.stdout + first.stderr
+    statuses = dict(ledger(place, "SELECT status, count(*) FROM kombo_result_links GROUP BY 1"))
+    assert set(statuses) == {"success", "failed", "invalid", "unknown"}
+    assert sum(statuses.values()) == 660
+    assert statuses["success"] > 600
+
+
+def test_the_stand_in_s_own_count_agrees_with_the_ledger(first, place):
+    """It received the POSTs that the ledger has, and made each link that is called a success."""
+    received, made = stand_in_s_count(first.stdout)
+    ((posts,),) = ledger(place, "SELECT count(*) FROM kombo_result_link_attempts")
+    ((successes,),) = ledger(
+        place, "SELECT count(*) FROM kombo_result_links WHERE status = 'success'"
+    )
+    reset_after_its_effect = 1
+    assert received == posts
+    assert made == successes + reset_after_its_effect
+
+
+def test_the_second_run_posts_nothing_and_says_so(second):
+    """The promise of `make demo`: run again, it posts nothing."""
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert stand_in_s_count(second.stdout) == [0, 0]
+    assert "This run posted nothing" in second.stdout
+
+
+def test_connections_of_one_s_own_take_the_place_of_the_demo_s(second, demo, tmp_path):
+    """Neither rows nor a stand-in are made up then; a blocked integration stops nobody else."""
+    warehouse = tmp_path / "own.db"
+    fill(warehouse)
+    with running(scenario=ROOT / "tools" / "demo" / "scenario.yaml") as kombo:
+        connection = {"conn_type": "http", "host": kombo.url, "password": DEFAULT_KEY}
+        own = demo(
+            "2026-11-04",
+            AIRFLOW_CONN_KOMBO_DEFAULT=json.dumps(connection),
+            AIRFLOW_CONN_WAREHOUSE_DEFAULT=json.dumps(
+                {"conn_type": "sqlite", "host": str(warehouse)}
+            ),
+        )
+        received = kombo.stats()["received"]
+    assert own.returncode == 0, own.stdout + own.stderr
+    assert f"this run posted {received} requests" in own.stdout
+    assert "INTEGRATION.PERMISSION_MISSING" in own.stdout
+    assert "stand-in" not in own.stdout
+
+
+def test_a_run_that_fails_ends_with_an_error_that_names_the_log(second, demo, place):
+    """Without rows to read, the exit status is 1 and the reason is on the screen."""
+    failed = demo(
+        AIRFLOW_CONN_WAREHOUSE_DEFAULT=json.dumps(
+            {"conn_type": "sqlite", "host": str(place / "empty.db")}
+        )
+    )
+    assert failed.returncode == 1
+    assert "no such table: assessment_results" in failed.stdout
+    assert str(place / ".demo" / "demo.log") in failed.stderr
+
+
+def test_up_ends_with_the_login_and_leaves_no_process(second, place, environment):
+    """Its last line is the login; Ctrl-C ends all of it, the stand-in too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "tools.demo", "up", "--port", str(port)],
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as up:
+        told = next((line for line in up.stdout if "password:" in line), "")
+        standin = psutil.Process(up.pid).children()
+        os.killpg(up.pid, signal.SIGINT)
+        rest = up.stdout.read()
+    assert re.search(rf"http://127.0.0.1:{port}   user: admin   password: \w+", told)
+    assert up.returncode == 0
+    assert "nothing is left running" in rest
+    assert left_in(place) == []
+    assert not any(process.is_running() for process in standin)

@@ -1,0 +1,320 @@
+"""The page in a real Airflow, below a prefix, over the demo's day; and in a browser."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import httpx
+import jwt
+import pytest
+from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
+from support.browser import CHROMIUM, follow, logged_in
+
+PATHS = ["", "rows", "rows.csv", "row", "static/page.css", "static/page.js"]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Give the address of a real Airflow with the demo's day, and the page in its navigation."""
+    with serving(tmp_path_factory.mktemp("site")) as url:
+        yield url
+
+
+def token_of(site, user):
+    login = {"username": user, "password": user}
+    answer = httpx.post(f"{site}/auth/token", json=login, trust_env=False)
+    return answer.json()["access_token"]
+
+
+def get(site, path, token=None, *, in_cookie=False):
+    headers = {"Authorization": f"Bearer {token}"} if token and not in_cookie else {}
+    cookies = {"_token": token} if in_cookie else None
+    address = f"{site}/kombo/{path}"
+    return httpx.get(address, headers=headers, cookies=cookies, trust_env=False, timeout=30)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_who_may_see_the_page(site, path):
+    """Every address needs a valid token of a user who may see plugins; a viewer may."""
+    viewer = token_of(site, "viewer")
+    claims = jwt.decode(viewer, options={"verify_signature": False})
+    algorithm = jwt.get_unverified_header(viewer)["alg"]
+    moment = claims["iat"] - 120
+    times = {"iat": moment, "nbf": moment, "exp": moment + 60}
+    expired = jwt.encode({**claims, **times}, SECRET, algorithm)
+    forged = jwt.encode(claims, SECRET[::-1], algorithm)
+    assert get(site, path).status_code == 401
+    for in_cookie in (False, True):
+        assert get(site, path, expired, in_cookie=in_cookie).status_code in {401, 403}
+        assert get(site, path, forged, in_cookie=in_cookie).status_code in {401, 403}
+    assert get(site, path, token_of(site, "nobody")).status_code == 403
+    expected = 422 if path == "row" else 200
+    assert get(site, path, viewer).status_code == expected
+    assert get(site, path, viewer, in_cookie=True).status_code == expected
+
+
+def test_the_page_is_in_airflows_navigation(site):
+    """Airflow lists the page with a relative address, and loads the plugin without an error."""
+    header = {"Authorization": f"Bearer {token_of(site, 'admin')}"}
+    plugins = httpx.get(f"{site}/api/v2/plugins", headers=header, trust_env=False).json()
+    (ours,) = (one for one in plugins["plugins"] if one["name"] == "airflow_kombo")
+    (view,) = ours["external_views"]
+    assert (view["href"], view["url_route"], view["destination"]) == ("kombo/", "kombo", "nav")
+    errors = httpx.get(f"{site}/api/v2/plugins/importErrors", headers=header, trust_env=False)
+    assert errors.json()["import_errors"] == []
+
+
+def test_a_task_links_to_its_rows(site):
+    """The task that delivered links to the rows that it wrote."""
+    header = {"Authorization": f"Bearer {token_of(site, 'viewer')}"}
+    runs = httpx.get(f"{site}/api/v2/dags/{DAG}/dagRuns", headers=header, trust_env=False).json()
+    (run,) = (one["dag_run_id"] for one in runs["dag_runs"])
+    links = httpx.get(
+        f"{site}/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/deliver/links",
+        headers=header,
+        trust_env=False,
+    ).json()["extra_links"]
+    address = links["Kombo result links"]
+    assert address.startswith(f"{site}/kombo/rows?")
+    rows = httpx.get(address, headers=header, trust_env=False)
+    assert rows.text.count('<th scope="row"') == 50
+    assert "deliver of the run" in rows.text
+
+
+# In a browser -----------------------------------------------------------------------------------
+
+WIDTHS = {"desktop": 1280, "phone": 390}
+VIEWS = ["", "rows", "rows?status=failed", "rows?q=nobody"]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Give a browser: Debian's chromium, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    if not CHROMIUM:
+        pytest.skip("there is no browser: `apt-get install chromium`")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def login(chromium, site):
+    """Log in once."""
+    return logged_in(chromium, site)
+
+
+@pytest.fixture
+def opened(chromium, login, site):
+    """Open views for who is logged in; all that they load is ours, and nothing goes wrong."""
+    wrong, contexts = [], []
+
+    def opened(path="", *, width=1280, theme="light"):
+        context = chromium.new_context(
+            storage_state=login, viewport={"width": width, "height": 900}, color_scheme=theme
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
+        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((f"{site}/", "data:", "blob:"))
+                else wrong.append(f"foreign: {request.url}")
+            ),
+        )
+        page.goto(f"{site}/{path}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def ids_of(page):
+    """Give the results that a list of rows shows."""
+    return page.get_by_role("region", name="Rows").get_by_role("rowheader").all_inner_texts()
+
+
+def test_nobody_sees_the_page_without_a_login(chromium, site):
+    """A browser that has not logged in gets an error, and no row."""
+    page = chromium.new_page()
+    answer = page.goto(f"{site}/kombo/rows")
+    assert answer.status == 401
+    assert "ar-2026" not in page.content()
+    page.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_page_opens_from_airflows_navigation(opened, site, theme):
+    """It stands in Airflow's frame, takes over its theme, and its links lead Airflow to the dag."""
+    page = opened(theme=theme)
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Kombo result links").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("heading", name="Did it arrive, and if not, why?").wait_for()
+    back = frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", back))) > 3 * 128) == (theme == "light")
+    frame.get_by_role("link", name="failed").first.click()
+    frame.get_by_role("heading", name="Rows", exact=True).wait_for()
+    frame.get_by_role("rowheader").first.get_by_role("link").click()
+    frame.get_by_role("link", name=f"Open {DAG}").click()
+    page.wait_for_url(f"{site}/dags/{DAG}**")
+
+
+def test_a_click_on_the_chart_shows_these_rows(opened):
+    """A part of a bar leads to the rows of that day and status."""
+    page = opened("kombo/")
+    follow(page.get_by_role("img", name="Rows by day and status").locator("rect.failed"))
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked == {"day": [str(DAY)], "status": ["failed"]}
+    assert len(ids_of(page)) == 5
+
+
+def test_a_result_is_found_and_its_history_read(opened):
+    """Who asks whether a result arrived finds it by its id, with attempts and what was sent."""
+    page = opened("kombo/")
+    page.get_by_role("searchbox").fill("ar-20261103-0045")
+    follow(page.get_by_role("button", name="Find"))
+    assert ids_of(page) == ["ar-20261103-0045"]
+    follow(page.get_by_role("link", name="ar-20261103-0045"))
+    attempts = page.get_by_role("article")
+    assert attempts.count() == 2
+    assert attempts.first.get_by_role("heading").inner_text() == "Attempt 2 success"
+    assert "REMOTE.SERVICE_UNAVAILABLE" in attempts.last.inner_text()
+    attempts.first.get_by_text("What was sent").click()
+    assert '"label"' in attempts.first.locator("pre").inner_text()
+
+
+def test_a_list_is_read_page_by_page(opened):
+    """The pages after and before each other hold different rows, each in its order."""
+    page = opened("kombo/rows?status=success")
+    first = ids_of(page)
+    follow(page.get_by_role("link", name="After"))
+    second = ids_of(page)
+    assert len(first) == len(second) == 50
+    assert not set(first) & set(second)
+    follow(page.get_by_role("link", name="Before"))
+    assert ids_of(page) == first
+
+
+def test_rows_leave_as_a_file(opened):
+    """The filtered rows are exported, all of them."""
+    page = opened("kombo/rows?status=invalid")
+    shown = ids_of(page)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export as CSV").click()
+    exported = download.value.path().read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(exported, newline="")))
+    assert [row["result_id"] for row in rows] == shown
+
+
+def test_a_task_s_page_leads_to_its_rows(opened):
+    """The button on the task's page in Airflow opens the rows that the task wrote."""
+    page = opened(f"dags/{DAG}/runs")
+    page.get_by_role("link", name=re.compile("manual")).first.click()
+    page.locator("a[href*='/runs/'][href$='/tasks/deliver']").first.click()
+    page.get_by_role("link", name="Details").click()
+    follow(page.get_by_role("link", name="Kombo result links"))
+    assert len(ids_of(page)) == 50
+    assert "Only rows that deliver of the run manual" in page.inner_text("main")
+
+
+def test_the_keyboard_is_enough(opened):
+    """From the first key on, the focus is seen, skips the navigation, searches and opens a row."""
+    page = opened("kombo/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
+    focus = "getComputedStyle(document.activeElement).outlineStyle"
+    assert page.evaluate(focus) == "solid"
+    while page.evaluate("document.activeElement.type") != "search":
+        page.keyboard.press("Tab")
+    assert page.evaluate(focus) == "solid"
+    page.keyboard.type("ar-20261103-0017")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/kombo/rows?q=*")
+    while page.evaluate("document.activeElement.innerText") != "ar-20261103-0017":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="ar-20261103-0017 failed").wait_for()
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_fits_the_screen_and_can_be_read(opened, theme, width):
+    """No view is wider than the screen, and no text fainter than WCAG's 4.5 to 1."""
+    page = opened("kombo/", width=width, theme=theme)
+    first = page.url
+    for view in [*VIEWS, "row"]:
+        if view == "row":
+            page.goto(f"{first}rows?status=failed")
+            follow(page.get_by_role("rowheader").first.get_by_role("link"))
+            page.get_by_text("What was sent").click()
+        else:
+            page.goto(first + view)
+        assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, view
+        assert page.evaluate(FAINT) == [], view
+
+
+def test_a_screen_reader_finds_its_way(opened):
+    """There are landmarks, one first heading, a name for each field, and headers in the tables."""
+    page = opened("kombo/rows?status=failed")
+    for role in ("banner", "main", "search", "table"):
+        assert page.get_by_role(role).count() == 1, role
+    assert page.get_by_role("navigation", name="Kombo result links").count() == 1
+    assert page.get_by_role("heading", level=1).count() == 1
+    assert page.get_by_role("columnheader").count() == 8
+    fields = page.locator("input:not([type=hidden]), select")
+    assert all(
+        field.evaluate("field => field.labels.length") == 1 for field in fields.element_handles()
+    )
+
+
+def test_what_nobody_has_is_said(opened):
+    """A search without a hit is answered, not left blank."""
+    page = opened("kombo/rows?q=nobody")
+    assert "No row is like that." in page.get_by_role("status").inner_text()
+
+
+def test_markup_from_the_warehouse_is_text(opened):
+    """A result whose id is a script is shown as it is written, and runs nowhere."""
+    page = opened("kombo/rows?" + urlencode({"q": EVIL}))
+    assert ids_of(page) == [EVIL]
+    follow(page.get_by_role("link", name=EVIL))
+    page.get_by_text("What was sent").click()
+    assert page.get_by_role("heading", level=1).inner_text().startswith(EVIL)
+    assert SCRIPT in json.loads(page.locator("pre").inner_text())["label"]
+    assert page.title() == f"{EVIL} - Kombo result links"
+
+
+FAINT = """() => {
+  const channel = value =>
+    (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  const light = colour => colour.slice(0, 3).map(channel)
+    .reduce((sum, value, place) => sum + value * [0.2126, 0.7152, 0.0722][place], 0);
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const behind = element => {
+    const colour = parts(getComputedStyle(element).backgroundColor);
+    return colour.length < 4 || colour[3] ? colour : behind(element.parentElement);
+  };
+  const ratio = (one, other) => {
+    const [dark, bright] = [light(one), light(other)].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter(one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim()))
+    .filter(one => one.checkVisibility() && !one.closest("svg, .hidden"))
+    .map(one => [one.className || one.tagName,
+                 ratio(parts(getComputedStyle(one).color), behind(one))])
+    .filter(([, contrast]) => contrast < 4.5);
+}"""
+"""Gives what text of a page is too faint, by WCAG's formula."""

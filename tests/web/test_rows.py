@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
+from support.harness import DAY, delivery
+from support.report_rows import FAILED, RUN, add_rows, fill_ledger, record
+
+from airflow_kombo.exceptions import LedgerError
+from airflow_kombo.ledger.runs import Runs
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.web import database as reading
+from airflow_kombo.web.csv_export import as_csv
+from airflow_kombo.web.database import NoTablesError, Warehouse, read_only
+from airflow_kombo.web.overview import overview
+from airflow_kombo.web.pagination import NoPlaceError
+from airflow_kombo.web.rows import Asked, Rows
+
+STATUSES = ["success", "failed", "success", "retryable", "unknown", "success", "success"]
+ROWS = [(f"r{n}", (None, 0, 1, 1, 2)[n % 5], STATUSES[n % 7]) for n in range(23)]
+
+
+@pytest.fixture
+def rows(warehouse, tables):
+    """Give the rows over a connection, with 23 of them in the table."""
+    add_rows(warehouse, tables, *ROWS)
+    with warehouse.connect() as connection:
+        yield Rows(connection, tables)
+
+
+def ids(page):
+    return [row.result_id for row in page.rows]
+
+
+def walk(rows, size, **asked):
+    """Give the pages from the first to the last."""
+    page = rows.page(Asked(**asked), size)
+    yield page
+    while page.after:
+        page = rows.page(Asked(**asked, after=page.after), size)
+        yield page
+
+
+def test_pages_show_every_row_once_in_order_and_back_again(rows):
+    """Whatever the order and the page's size, no row is left out or shown twice, either way."""
+    for sort, size in product(["newest", "oldest", "integration"], [1, 4, 23, 50]):
+        pages_show_every_row_once(rows, sort, size)
+
+
+def pages_show_every_row_once(rows, sort, size):
+    forwards = list(walk(rows, size, sort=sort))
+    every = [one for page in forwards for one in ids(page)]
+    assert sorted(every) == sorted(name for name, _, _ in ROWS)
+    assert every == ids(rows.page(Asked(sort=sort), 50))
+    page, back = forwards[-1], [ids(forwards[-1])]
+    while page.before:
+        page = rows.page(Asked(sort=sort, before=page.before), size)
+        back.insert(0, ids(page))
+    assert back == [ids(page) for page in forwards]
+
+
+def test_rows_without_a_day_come_last(rows):
+    """Newest first and oldest first agree that a row without a day is neither."""
+    for sort, first in (("newest", DAY), ("oldest", DAY.replace(day=1))):
+        days = [row.assessment_date for row in rows.page(Asked(sort=sort)).rows]
+        assert days[0] == first
+        assert days[-5:] == [None] * 5
+        assert None not in days[:-5]
+
+
+EVERY = {name for name, _, _ in ROWS}
+FOUND = [
+    ({"q": "r7"}, {"r7"}),
+    ({"q": "r5"}, {"r5"}),  # it has no day
+    ({"q": "c-1"}, {name for n, (name, _, _) in enumerate(ROWS) if n % 3 == 1}),
+    ({"q": "workday:one"}, EVERY),
+    ({"q": "r"}, set()),
+    ({"q": "' OR 1=1 --"}, set()),
+    ({"status": "unknown"}, {"r4", "r11", "r18"}),
+    ({"day": str(DAY)}, {"r1", "r6", "r11", "r16", "r21"}),
+    ({"day": str(DAY), "status": "unknown"}, {"r11"}),
+    ({"integration": "workday:other"}, set()),
+    ({"error_code": "no_such"}, set()),
+    ({"q": "", "status": "", "day": "", "map_index": ""}, EVERY),
+]
+
+
+def test_searching_and_filtering(rows):
+    """A row is found by any of its ids, and every condition narrows what is shown."""
+    for asked, expected in FOUND:
+        assert set(ids(rows.page(Asked(**asked)))) == expected, asked
+
+
+def test_an_address_that_names_no_place_is_refused(rows):
+    """A page's address that was cut or made up is an error with a way out, not a crash."""
+    for token in ("x", "W10", "WzFd", "bnVsbA", "é"):
+        with pytest.raises(NoPlaceError, match="begin at its start"):
+            rows.page(Asked(after=token))
+
+
+def test_a_tasks_rows(warehouse, tables):
+    """The rows that a task wrote last are found by its dag, run and task."""
+    fill_ledger(warehouse, tables)
+    add_rows(warehouse, tables, ("other", 0, "success"))
+    task = {"dag_id": RUN.dag_id, "dag_run_id": RUN.dag_run_id, "task_id": "deliver"}
+    with warehouse.connect() as connection:
+        rows = Rows(connection, tables)
+        assert len(rows.page(Asked(**task, map_index=-1)).rows) == 6
+        assert ids(rows.page(Asked(**task, map_index=3))) == []
+        assert ids(rows.page(Asked(**task, error_code="ATS.JOB_CLOSED"))) == ["failed"]
+
+
+def test_a_rows_history(warehouse, tables):
+    """Every attempt is in a row's history, newest first, with the task that made it."""
+    ledger = fill_ledger(warehouse, tables)
+    row = delivery("failed", target_id="c-failed", body=b"{}")
+    Runs(warehouse, tables).start(replace(RUN, run_id="run-2", dag_run_id="manual__2"))
+    record(ledger, row, FAILED, "run-2")
+    with warehouse.connect() as connection:
+        attempts = Rows(connection, tables).history(row.key)
+    assert [one.attempt for one in attempts] == [2, 1]
+    assert [one.dag_run_id for one in attempts] == ["manual__2", "manual__1"]
+    assert {(one.task_id, one.status) for one in attempts} == {("deliver", "failed")}
+    assert [one.milliseconds for one in attempts] == [12, 12]
+
+
+def test_an_older_versions_history_is_shown(warehouse):
+    """A history that lacks the columns of a later version is shown, as if they were empty."""
+    tables, later = Tables.named(), {"resolution", "resolved_by"}
+    key = delivery().key
+    for table in (tables.links, tables.attempts, tables.runs):
+        kept = [one._copy() for one in table.columns if one.name not in later]
+        Table(table.name, MetaData(), *kept).create(warehouse)
+    with warehouse.begin() as connection:
+        moment = select(func.current_timestamp()).scalar_subquery()
+        values = {**key.columns, "attempt": 1, "run_id": "x", "claimed_at": moment}
+        old = Table(tables.attempts.name, MetaData(), autoload_with=connection)
+        connection.execute(insert(old).values(values))
+        (attempt,) = Rows(connection, tables).history(key)
+    assert (attempt.attempt, attempt.resolution, attempt.resolved_at) == (1, None, None)
+
+
+def test_a_run_of_an_older_version_is_shown(warehouse, tables):
+    """A runs table that lacks the count of a later version is shown, as if nothing was counted."""
+    Runs(warehouse, tables).start(RUN)
+    Runs(warehouse, tables).finish(RUN.run_id, {"planned": 6, "success": 6})
+    with warehouse.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {tables.runs.name} DROP COLUMN held"))
+        progress = overview(connection, tables).progress
+    assert (progress.counts["success"], progress.counts["held"]) == (6, 0)
+
+
+def test_an_export_has_every_row_and_no_formula(warehouse, tables):
+    """CSV has all rows and columns, in batches, and no cell that a spreadsheet would run."""
+    add_rows(
+        warehouse, tables, *ROWS, ("=cmd()", 0, "success"), ("@x", 0, "failed"), ("+1", 0, "failed")
+    )
+    with warehouse.connect() as connection:
+        pages = walk(Rows(connection, tables), 4)
+        lines = "".join(as_csv(page.rows for page in pages))
+    cells = list(csv.DictReader(io.StringIO(lines)))
+    assert len(cells) == len(ROWS) + 3
+    assert {"'=cmd()", "'@x", "'+1", "r1"} <= {row["result_id"] for row in cells}
+    assert not [cell for row in cells for cell in row.values() if cell[:1] in tuple("=+-@")]
+    assert {row["updated_at"] for row in cells} == {"2026-11-03T12:00:00+00:00"}
+
+
+SKIPPED = " \t\r\n\x01\x0b\x1f\xa0\u200b\u3000\ufeff"
+FORMULA = tuple("=+-@\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}")
+HOSTILE_TEXT = st.text(st.sampled_from([*SKIPPED, *FORMULA, *"\"';,|a1"]), max_size=12) | st.text(
+    st.characters(exclude_characters="\x00")  # the csv module of Python 3.10 reads none
+)
+
+
+def lines_of(*cells):
+    return "".join(as_csv([[cells]])).split("\r\n", 1)[1]
+
+
+def toggling(text, delimiter):
+    """Read a line as programs do to which each quote begins or ends a quotation."""
+    cells, is_quoted = [""], False
+    for char in text:
+        is_quoted ^= char == '"'
+        if char in (delimiter, "\n", "\r") and not is_quoted:
+            cells.append("")
+        elif char != '"':
+            cells[-1] += char
+    return cells
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
+@example(["a;=1+1"])
+@example(['a;"=1+1&"'])
+@example(['";=1+1'])
+@example(["\t=1", "\r", "\n@x", ";\t-1"])
+@example(["\xa0=1", "\ufeff+1", "\x01@a", '"=1'])
+@example(["a\n=1", "a\r\n;  =1", "a\t'=1", 'x""\n""=1'])
+def test_no_spreadsheet_finds_a_formula_in_an_export(cells):
+    """Whether a cell ends at commas, semicolons or tabs, none of what is found begins a formula."""
+    written = lines_of("day", *cells, "end")
+    for delimiter in ",;\t":
+        read = [*csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)]
+        found = [cell for line in read for cell in line]
+        for cell in found + toggling(written, delimiter):
+            assert not cell.lstrip(SKIPPED).startswith(FORMULA), (delimiter, written)
+
+
+@settings(deadline=None, max_examples=500)
+@given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
+def test_an_export_keeps_every_text(cells):
+    """Read back with commas, a cell is what it was, but for an apostrophe before a formula."""
+    (line,) = csv.reader(io.StringIO(lines_of(*cells), newline=""), strict=True)
+    assert [cell.replace("'", "") for cell in line] == [cell.replace("'", "") for cell in cells]
+    tame = [cell for cell in cells if not set(cell) & {*FORMULA, *"\t\r\n\uff0d\uff20"}]
+    assert [cell for cell in line if cell in tame] == [cell for cell in cells if cell in tame]
+
+
+def test_every_cell_is_in_quotes():
+    """Numbers, empty cells and the columns' names are quoted as texts are."""
+    header, line, end = "".join(as_csv([[(None, 7, "a", ["b", "-c"], DAY)]])).split("\r\n")
+    assert (line, end) == ('"","7","a","b;\' -c","2026-11-03"', "")
+    assert header.startswith('"assessment_date","integration_id"')
+    assert all(cell[0] == cell[-1] == '"' for cell in header.split(","))
+
+
+def test_the_page_cannot_write(warehouse, tables):
+    """What reads for the page is refused by the database itself if it tries to write."""
+    house = Warehouse(lambda: warehouse, tables)
+    read_only(warehouse).dispose()
+    with pytest.raises(LedgerError, match=r"read-?only"), house.reading() as connection:
+        connection.execute(insert(tables.runs).values(run_id="x"))
+
+
+def test_a_statement_ends_in_time(warehouse, tables, monkeypatch):
+    """A statement that takes too long is given up by the database, with a word that says so."""
+    monkeypatch.setattr(reading, "STATEMENT_SECONDS", 0.05)
+    endless = select(func.pg_sleep(600))
+    if warehouse.dialect.name == "sqlite":
+        number = select(func.abs(1).label("n")).cte("number", recursive=True)
+        number = number.union_all(select(number.c.n + 1))
+        endless = select(func.count()).select_from(number)
+    house = Warehouse(lambda: warehouse, tables)
+    with pytest.raises(LedgerError, match=r"interrupted|timeout"), house.reading() as connection:
+        connection.execute(endless)
+    with warehouse.connect() as connection:  # and the connection is as it was
+        assert connection.execute(select(func.count()).select_from(tables.links)).scalar() == 0
+
+
+def test_a_warehouse_without_our_tables(warehouse):
+    """Where nothing was ever delivered, reading says that, rather than that it failed."""
+    house = Warehouse(lambda: warehouse, Tables.named())
+    with pytest.raises(NoTablesError, match="no table kombo_result_links"), house.reading() as one:
+        Rows(one, house.tables).page(Asked())
+
+
+def test_a_table_that_lacks_an_index_gets_it(warehouse, tables):
+    """The indexes that the page needs are added to tables that an older version made."""
+    name = "kombo_result_links_listed"
+    (index,) = (one for one in tables.links.indexes if one.name == name)
+    index.drop(warehouse)
+    tables.create(warehouse)
+    assert name in {one["name"] for one in inspect(warehouse).get_indexes(tables.links.name)}

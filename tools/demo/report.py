@@ -1,0 +1,124 @@
+"""What the ledger says of one day: `python -m tools.demo.report 2026-11-03`.
+
+A process of its own, because it reaches the warehouse through Airflow's connection.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from datetime import date
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection, func, select
+
+from airflow_kombo.database.connections import engine_of
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.statuses import Status
+
+_STYLES = {Status.SUCCESS: "green", Status.UNKNOWN: "yellow", Status.BLOCKED: "yellow"}
+
+
+def main() -> None:
+    """Print the report of the day that the command line names."""
+    day, console = date.fromisoformat(sys.argv[1]), Console(highlight=False)
+    tables = Tables.named()
+    engine = engine_of("warehouse_default")
+    with engine.connect() as connection:
+        for part in (_statuses, _warnings, _reasons):
+            table = part(connection, tables, day)
+            if table.row_count:
+                console.print(table, "")
+        console.print(_posted(connection, tables, day))
+    engine.dispose()
+
+
+def _statuses(connection: Connection, tables: Tables, day: date) -> Table:
+    links = tables.links
+    query = (
+        select(links.c.integration_id, links.c.status, func.count())
+        .where(links.c.assessment_date == day)
+        .group_by(links.c.integration_id, links.c.status)
+    )
+    lanes: dict[str, Counter[str]] = {}
+    for integration, status, rows in connection.execute(query):
+        lanes.setdefault(integration or "(none)", Counter())[status] = rows
+    totals = sum(lanes.values(), Counter[str]())
+    table = _table(f"Rows of {day} by integration and status", "integration")
+    table.show_footer = True
+    seen = [status for status in Status if totals[status]]
+    for status in seen:
+        table.add_column(status, str(totals[status]), justify="right", style=_STYLES.get(status))
+    table.add_column("all", str(totals.total()), justify="right")
+    for integration, counts in sorted(lanes.items()):
+        cells = [str(counts[status] or "") for status in seen]
+        table.add_row(integration, *cells, str(counts.total()))
+    return table
+
+
+def _warnings(connection: Connection, tables: Tables, day: date) -> Table:
+    links = tables.links
+    query = select(links.c.warnings).where(
+        links.c.assessment_date == day, links.c.warnings.is_not(None)
+    )
+    counts = Counter(text for warnings in connection.scalars(query) for text in warnings)
+    table = _table("Delivered, with a warning", "warning", "rows")
+    for text, rows in counts.most_common():
+        table.add_row(Text(text), str(rows))
+    return table
+
+
+def _reasons(connection: Connection, tables: Tables, day: date) -> Table:
+    links = tables.links
+    kind = (links.c.status, links.c.error_code)
+    query = (
+        select(*kind, func.max(links.c.error_message), func.count())
+        .where(links.c.assessment_date == day, links.c.status != Status.SUCCESS)
+        .group_by(*kind)
+        .order_by(*kind)
+    )
+    table = _table("Not delivered, or nobody knows", "status", "reason", "for example", "rows")
+    for status, code, message, rows in connection.execute(query):
+        table.add_row(status, code or "no error code", Text(message or ""), str(rows))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _posted(connection: Connection, tables: Tables, day: date) -> str:
+    """Say what the day's last run has posted."""
+    runs, attempts = tables.runs, tables.attempts
+    last = (
+        select(runs.c.run_id)
+        .where(runs.c.assessment_date == day)
+        .order_by(runs.c.started_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(func.count()).select_from(attempts).where(attempts.c.run_id == last)
+    if posts := connection.scalars(query).one():
+        return f"By the ledger, this run posted {posts} requests."
+    return (
+        f"This run posted nothing: no row of {day} was left to deliver. What was refused or invalid"
+        " is sent once its row or the mapping has changed; what is unknown, never on its own."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The endpoints that write: the two that make result links, and the one for an order's result."""
+
+import re
+from typing import ClassVar, Literal
+from urllib.parse import unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override  # in typing from Python 3.12 on
+
+from tools.kombo_standin.api import authentication_error, log_url
+from tools.kombo_standin.connection import Connection
+from tools.kombo_standin.outcomes import Answer, Outcome
+from tools.kombo_standin.state import Received, State
+from tools.kombo_standin.wire import Link, OrderResult, TargetType, parse_body, parse_order_result
+
+_TARGET_TYPES: dict[str, TargetType] = {"candidates": "candidate", "applications": "application"}
+
+
+class _Action:
+    """A write, as one ASGI application.
+
+    An ASGI application and no FastAPI endpoint, because it holds its slot until the answer is out:
+    a request that hangs is in flight.
+
+    Args:
+        state: The stand-in's memory.
+
+    """
+
+    path: ClassVar[str]
+    method: ClassVar[Literal["POST", "PUT"]] = "POST"
+    raw_path: ClassVar[re.Pattern[str]]
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return  # a client killed in the middle of its request has asked for nothing
+        self._note(scope, body)
+        integration_id = request.headers.get("x-integration-id", "")
+        refusal = self._refusal(request, integration_id)
+        if refusal:
+            await self._end(refusal, integration_id, request, send)
+            return
+        with self._state.gate.slot(integration_id):
+            outcome = await self._act(scope["raw_path"], integration_id, body)
+            await self._end(outcome, integration_id, request, send)
+
+    def _note(self, scope: Scope, body: bytes) -> None:
+        headers = Connection.of(scope).headers
+        self._state.received.append(Received(scope["raw_path"], headers, body))
+        self._state.posts += 1
+
+    def _refusal(self, request: Request, integration_id: str) -> Answer | None:
+        """Refuse what Kombo refuses before it looks at the body."""
+        unknown = authentication_error(request, self._state.key)
+        if unknown:
+            return unknown
+        if not integration_id:
+            return _input_invalid("The header X-Integration-Id is missing.")
+        return self._state.gate.refusal(integration_id)
+
+    async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> Outcome:
+        """Write, unless a rule knows better; take the time that an ATS takes."""
+        # The path as it was sent: an escaped slash belongs to the id.
+        place = self.raw_path.fullmatch(raw_path.decode("ascii"))
+        if not place:
+            return Answer(status=404, message="There is no such endpoint.")
+        try:
+            made = self._read(integration_id, place, body)
+        except ValueError as error:
+            return _input_invalid(str(error))
+        rule = self._state.rules.fire(made)
+        if rule.creates:  # at once: whoever stops waiting must reckon with it
+            self._state.create(made)
+        await self._state.pause(self._state.latency.draw(integration_id) + rule.delay)
+        return rule.outcome
+
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> Link | OrderResult:
+        """Read what is to be written."""
+        raise NotImplementedError
+
+    async def _end(
+        self, outcome: Outcome, integration_id: str, request: Request, send: Send
+    ) -> None:
+        """Count the outcome, then let it happen: who has an answer finds it counted."""
+        self._state.answers[outcome.name] += 1
+        app = outcome.app(self._state.gate.headers(integration_id), log_url(request))
+        await app(request.scope, request.receive, send)
+
+
+class ResultLinks(_Action):
+    """``POST /v1/ats/{candidates,applications}/{id}/result-links``."""
+
+    path = "/v1/ats/{collection}/{target_id:path}/result-links"
+    raw_path = re.compile(r"/v1/ats/(candidates|applications)/([^/]+)/result-links")
+
+    @override
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> Link:
+        parsed = parse_body(body)
+        target_type, target_id = _TARGET_TYPES[place[1]], unquote(place[2])
+        return Link(integration_id, target_type, target_id, parsed["label"], parsed["url"])
+
+
+class OrderResults(_Action):
+    """``PUT /v1/assessment/orders/{id}/result``."""
+
+    path = "/v1/assessment/orders/{order_id:path}/result"
+    method = "PUT"
+    raw_path = re.compile(r"/v1/assessment/orders/([^/]+)/result")
+
+    @override
+    def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> OrderResult:
+        parsed = parse_order_result(body)
+        target_id, url = unquote(place[1]), parsed["result_url"]
+        return OrderResult(
+            integration_id, "order", target_id, url, parsed["status"], parsed.get("score")
+        )
+
+
+def _input_invalid(message: str) -> Answer:
+    title = "The input is invalid."
+    return Answer(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)

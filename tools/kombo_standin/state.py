@@ -1,0 +1,92 @@
+"""All that a running stand-in knows."""
+
+import asyncio
+from collections import Counter, deque
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from tools.kombo_standin.gate import Gate
+from tools.kombo_standin.ledger import Ledger
+from tools.kombo_standin.scenario import RuleBook, Scenario
+from tools.kombo_standin.wire import Link, OrderResult
+
+REQUESTS_KEPT = 1000
+
+
+class Received(NamedTuple):
+    """A write as it came in, undecoded."""
+
+    raw_path: bytes
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def as_text(self) -> dict[str, Any]:
+        """Show it as JSON can hold it."""
+        return {
+            "raw_path": self.raw_path.decode("ascii"),
+            "headers": [[part.decode("latin-1") for part in header] for header in self.headers],
+            "body": self.body.decode(errors="replace"),
+        }
+
+
+class State:
+    """The stand-in's rules, limits, links and counts.
+
+    Args:
+        key: The one API key that is accepted.
+        scenario: How to behave, at the start and after every reset.
+        ledger: The links made so far.
+
+    """
+
+    def __init__(self, key: str, scenario: Scenario, ledger: Ledger) -> None:
+        self.key = key
+        self.scenario = scenario
+        self.ledger = ledger
+        self.gate = Gate(scenario.limits)
+        self.order_results: list[OrderResult] = []
+        self.received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
+        self.answers: Counter[str] = Counter()
+        self.stopping = asyncio.Event()
+        self._begin()
+
+    def reset(self) -> None:
+        """Forget what was done and told, and follow the scenario again from its start."""
+        self.ledger.clear()
+        self.order_results.clear()
+        self.received.clear()
+        self.answers.clear()
+        self.gate.max_in_flight.clear()
+        self.gate.restart(self.scenario.limits)
+        self._begin()
+
+    def create(self, made: Link | OrderResult) -> None:
+        """Write it; only links are counted by identity, and kept over a restart."""
+        if isinstance(made, Link):
+            self.ledger.create(made)
+        else:
+            self.order_results.append(made)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but not longer than the server runs."""
+        if seconds:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self.stopping.wait(), seconds)
+
+    def stats(self) -> dict[str, Any]:
+        """Count what was done; ``answers`` by HTTP status and code, or by kind without one."""
+        refused = sum(n for name, n in self.answers.items() if name.startswith("429"))
+        return {
+            "received": self.posts,
+            "created": self.ledger.created + len(self.order_results),
+            "answers": self.answers,
+            "refused_429": refused,
+            "max_in_flight": self.gate.max_in_flight,
+            "redirects_followed": self.redirects_followed,
+        }
+
+    def _begin(self) -> None:
+        self.rules = RuleBook(self.scenario.rules)
+        self.latency = self.scenario.latency
+        self.posts = 0
+        self.redirects_followed = 0
