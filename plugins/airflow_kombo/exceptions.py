@@ -106,7 +106,7 @@ class NotSentError(TransportError):
         self.lasting = lasting
 
 
-class AnswerLostError(TransportError):
+class ResponseLostError(TransportError):
     """The request left, or may have left, and no answer came: timed out or disconnected."""
 
 

@@ -1,11 +1,15 @@
-"""Name every status of a row, the groups that statuses form, and our own error codes."""
+"""Every status of a row, its meaning in one table, and our own error codes.
+
+SQL, planner, failure policy, page and chart derive from `MEANINGS` whatever depends on a status.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 if sys.version_info >= (3, 11):
     from enum import StrEnum
@@ -14,18 +18,141 @@ else:
 
 
 class Status(StrEnum):
-    """A row's fate, as the status table has it."""
+    """The status of a row, as the status table holds it, from best to worst."""
 
-    SENDING = "sending"
     SUCCESS = "success"
+    SENDING = "sending"
     RETRYABLE = "retryable"
-    FAILED = "failed"
-    INVALID = "invalid"
     BLOCKED = "blocked"
     UNKNOWN = "unknown"
+    INVALID = "invalid"
+    FAILED = "failed"
 
 
-class Prospect(StrEnum):
+class Link(Enum):
+    """What a status proves about the row's link."""
+
+    MADE = auto()
+    MAY_EXIST = auto()
+    NOT_MADE = auto()
+
+
+class NextRun(Enum):
+    """What the next run does with a row by itself."""
+
+    LEAVES_IT = auto()
+    SENDS_IT = auto()
+    SENDS_WHEN_CHANGED = auto()
+    """Sends it when the row or the mapping gives another request."""
+
+
+class Meaning(NamedTuple):
+    """What a status means, and what follows from it."""
+
+    link: Link
+    """What is known of the row's link."""
+    next_run: NextRun
+    """What the next run does with the row by itself."""
+    needs_person: bool
+    """Whether nothing but a person's action brings the row further."""
+    is_counted: bool
+    """Whether a run may leave a row in this status, and so counts it."""
+    colour: str
+    """Its colour on the page, as CSS has it."""
+
+
+MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
+    {
+        Status.SUCCESS: Meaning(
+            link=Link.MADE,
+            next_run=NextRun.LEAVES_IT,
+            needs_person=False,
+            is_counted=True,
+            colour="#2e8b4f",
+        ),
+        Status.SENDING: Meaning(
+            link=Link.MAY_EXIST,
+            next_run=NextRun.LEAVES_IT,
+            needs_person=False,
+            is_counted=False,
+            colour="#4a7fd0",
+        ),
+        Status.RETRYABLE: Meaning(
+            link=Link.NOT_MADE,
+            next_run=NextRun.SENDS_IT,
+            needs_person=False,
+            is_counted=True,
+            colour="#8f7ad6",
+        ),
+        Status.BLOCKED: Meaning(
+            link=Link.NOT_MADE,
+            next_run=NextRun.SENDS_IT,
+            needs_person=True,
+            is_counted=True,
+            colour="#d98a1f",
+        ),
+        Status.UNKNOWN: Meaning(
+            link=Link.MAY_EXIST,
+            next_run=NextRun.LEAVES_IT,
+            needs_person=True,
+            is_counted=True,
+            colour="#7d8794",
+        ),
+        Status.INVALID: Meaning(
+            link=Link.NOT_MADE,
+            next_run=NextRun.SENDS_WHEN_CHANGED,
+            needs_person=True,
+            is_counted=True,
+            colour="#c25fa3",
+        ),
+        Status.FAILED: Meaning(
+            link=Link.NOT_MADE,
+            next_run=NextRun.SENDS_WHEN_CHANGED,
+            needs_person=True,
+            is_counted=True,
+            colour="#cc3b3b",
+        ),
+    }
+)
+"""A status without a line here fails at import: the groups below are made of all statuses."""
+
+
+def _all(condition: Callable[[Meaning], bool]) -> tuple[Status, ...]:
+    return tuple(status for status in Status if condition(MEANINGS[status]))
+
+
+BINDING: Final = frozenset(_all(lambda one: one.link is not Link.NOT_MADE))
+"""Statuses whose result stays with its target: its link is there, or may be."""
+
+FINAL: Final = frozenset(_all(lambda one: one.is_counted)) & BINDING
+"""Statuses that a later run leaves alone unless a person or `redeliver` says otherwise."""
+
+SENT_AGAIN: Final = frozenset(_all(lambda one: one.next_run is NextRun.SENDS_IT))
+"""Statuses that the next run sends by itself."""
+
+SENT_WHEN_CHANGED: Final = frozenset(_all(lambda one: one.next_run is NextRun.SENDS_WHEN_CHANGED))
+"""Statuses that the next run sends only when the row or the mapping gives another request."""
+
+OWNERS: Final = BINDING | SENT_AGAIN
+"""Statuses whose row keeps its link on its target: another row with it is a duplicate."""
+
+UNDELIVERED: Final = _all(lambda one: one.is_counted and one.link is not Link.MADE)
+"""Statuses of rows that a run could not deliver, in the order in which they are shown."""
+
+SKIPPED: Final = "skipped"
+"""The count of rows that a run leaves as they are: done, unchanged, or another run's."""
+
+HELD: Final = "held"
+"""The count of rows that a run leaves to the next one: another transaction holds them."""
+
+COUNTED: Final[tuple[str, ...]] = (*_all(lambda one: one.is_counted), SKIPPED, HELD)
+"""The columns of a run that add up to `planned`."""
+
+NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
+"""Counts that a failure policy may name."""
+
+
+class Action(StrEnum):
     """What a run would do with a row, as a dry run says it."""
 
     SEND = "send"
@@ -53,54 +180,13 @@ class Decision(StrEnum):
     NOT_CREATED = "not created"
 
 
-FINAL: Final = frozenset({Status.SUCCESS, Status.UNKNOWN})
-"""Statuses that a later run leaves alone unless a person or `redeliver` says otherwise."""
-
-BINDING: Final = FINAL | {Status.SENDING}
-"""Statuses whose result stays with its target: its link is there, or may be."""
-
-SENT_AGAIN: Final = frozenset({Status.RETRYABLE, Status.BLOCKED})
-"""Statuses that the next run sends by itself."""
-
-SENT_WHEN_CHANGED: Final = frozenset({Status.FAILED, Status.INVALID})
-"""Statuses that the next run sends only when the row or the mapping gives another request."""
-
-OWNERS: Final = BINDING | SENT_AGAIN
-"""Statuses whose row keeps its link on its target: another row with it is a duplicate."""
-
 DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
 """The error code of rows that name one result and different targets."""
 
-HELD: Final = "held"
-"""Counts a row that somebody's open transaction holds. It is no status: the row keeps its own."""
-
-CHANGED: Final = Prospect.CHANGED.value
+CHANGED: Final = Action.CHANGED.value
 """What `redeliver` calls the successful rows that would give another request now."""
 
 DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
     {Decision.CREATED: Status.SUCCESS, Decision.NOT_CREATED: Status.RETRYABLE}
 )
 """What a decision makes of a row."""
-
-COUNTED: Final = (
-    "success",
-    "failed",
-    "invalid",
-    "blocked",
-    "retryable",
-    "unknown",
-    "skipped",
-    "held",
-)
-"""The columns of a run that add up to `planned`."""
-
-
-NOT_DELIVERED: Final[tuple[str, ...]] = (
-    Status.UNKNOWN,
-    Status.BLOCKED,
-    Status.RETRYABLE,
-    HELD,
-    Status.FAILED,
-    Status.INVALID,
-)
-"""Counts that a policy may name: statuses, and the rows that others hold."""

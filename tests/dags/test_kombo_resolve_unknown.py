@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_f
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
@@ -53,14 +53,16 @@ def ledger(tmp_path):
     ledger = Ledger(engine, tables)
     doubt(ledger, "r1", "r2", "r3", "r4")
     (claim,) = ledger.claim("run", [delivery("done")]).won
-    ledger.record([Recorded(claim, Outcome(Status.SUCCESS))])
+    ledger.record([AttemptOutcome(claim, RowOutcome(Status.SUCCESS))])
     yield ledger
     engine.dispose()
 
 
 def doubt(ledger, *result_ids):
     claims = ledger.claim("run", [delivery(result_id) for result_id in result_ids]).won
-    ledger.record([Recorded(claim, Outcome(Status.UNKNOWN, "run_died")) for claim in claims])
+    ledger.record(
+        [AttemptOutcome(claim, RowOutcome(Status.UNKNOWN, "run_died")) for claim in claims]
+    )
 
 
 def resolve(home, ledger, **conf):

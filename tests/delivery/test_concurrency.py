@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from airflow_kombo.delivery.concurrency import Pace
+from airflow_kombo.delivery.concurrency import ConcurrencyLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 
 NOW = 1_000.0
 OK = b'{"status":"success","data":{},"warnings":[]}'
@@ -25,7 +25,7 @@ def answer(http_status=200, body=None, **headers):
     """Make an answer whose headers are in lower case, as most servers' are."""
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
     body = body or (OK if http_status == 200 else b"")
-    return Answer.of(http_status, CIMultiDict(named), body)
+    return KomboResponse.of(http_status, CIMultiDict(named), body)
 
 
 def too_many(**headers):
@@ -34,7 +34,7 @@ def too_many(**headers):
 
 def told(outcome, pace=None, now=NOW):
     """Give a pace that has had one call, with this outcome."""
-    pace = pace or Pace()
+    pace = pace or ConcurrencyLimiter()
     assert pace.take(now)
     pace.give_back(now, now, outcome)
     return pace
@@ -64,7 +64,7 @@ def slots(pace, now=NOW):
 )
 def test_slots_follow_the_limit_less_the_headroom(limit, cap, expected):
     """Two slots are left to others, the cap holds, no number is endless, and one slot is left."""
-    assert slots(told(answer(concurrency_limit=limit), Pace(cap))) == expected
+    assert slots(told(answer(concurrency_limit=limit), ConcurrencyLimiter(cap))) == expected
 
 
 def test_an_answer_from_before_the_limit_fell_does_not_raise_it():
@@ -82,7 +82,7 @@ def test_an_answer_from_before_the_limit_fell_does_not_raise_it():
 @pytest.mark.parametrize(("cap", "expected"), [(None, 5), (3, 3), (50, 5)])
 def test_few_are_in_flight_before_the_first_answer(cap, expected):
     """Until a limit is known five calls are in flight at most, fewer under a smaller cap."""
-    assert slots(Pace(cap)) == expected
+    assert slots(ConcurrencyLimiter(cap)) == expected
 
 
 def test_the_limit_may_change_with_every_answer():
@@ -200,7 +200,7 @@ def test_a_success_that_spends_nothing_changes_nothing(headers):
 
 def test_a_shorter_pause_does_not_end_a_longer_one():
     """Of several answers' pauses the one that ends last counts."""
-    pace = Pace()
+    pace = ConcurrencyLimiter()
     assert [pace.take(NOW), pace.take(NOW)] == [True, True]
     pace.give_back(NOW, NOW, answer(429, retry_after=50))
     pace.give_back(NOW + 1, NOW + 1, answer(429, retry_after=2))
@@ -228,7 +228,7 @@ _BODIES = st.sampled_from([OK, TOO_MANY, b""])
 @example([(429, TOO_MANY, {})] * 9, None)
 def test_no_header_stops_a_lane_or_hurries_it(answers, cap):
     """Whatever the headers hold, pauses are bounded, and then there is a slot, and not too many."""
-    pace, now = Pace(cap), NOW
+    pace, now = ConcurrencyLimiter(cap), NOW
     for http_status, body, headers in answers:
         pace = told(answer(http_status, body, **headers), pace, now)
         assert 0 <= pace.pause(now) <= LONGEST_PAUSE_SECONDS
@@ -253,25 +253,25 @@ def flood(pace, room, rounds=1, now=NOW, **headers):
 
 def test_without_a_limit_the_slots_grow_by_one_a_round_trip():
     """Where no answer tells a limit, what was done proves that one more may be tried."""
-    assert flood(Pace(), 1_000, 4) == [5, 6, 7, 8]
+    assert flood(ConcurrencyLimiter(), 1_000, 4) == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(("cap", "most"), [(None, 28), (12, 12), (200, 28)])
 def test_slots_do_not_grow_beyond_what_is_documented(cap, most):
     """Kombo documents 30 at once; less the headroom, and less under a smaller cap, that is all."""
-    assert flood(Pace(cap), 1_000, 60)[-1] == most
+    assert flood(ConcurrencyLimiter(cap), 1_000, 60)[-1] == most
 
 
 def test_a_429_halves_the_slots_once():
     """All 429s of calls that left together are one word, and after it the slots grow again."""
-    pace = Pace()
+    pace = ConcurrencyLimiter()
     used = flood(pace, room=10, rounds=14)
     assert used == [5, 6, 7, 8, 9, 10, 11, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_slots_that_are_not_used_prove_nothing():
     """One call at a time, however often, is no reason for more than the first slots."""
-    pace = Pace()
+    pace = ConcurrencyLimiter()
     for _ in range(1_000):
         pace = told(answer(), pace)
     assert slots(pace) == 5
@@ -280,7 +280,7 @@ def test_slots_that_are_not_used_prove_nothing():
 @pytest.mark.parametrize("said", [answer(429), answer(500), answer(503), answer(401), None])
 def test_only_work_that_was_done_makes_slots_grow(said):
     """A rate limit, a failure and a lost answer neither raise nor halve the slots."""
-    pace = Pace()
+    pace = ConcurrencyLimiter()
     for _ in range(50):
         held = slots(pace)
         for _ in range(held):
@@ -291,7 +291,7 @@ def test_only_work_that_was_done_makes_slots_grow(said):
 
 def test_refused_rows_make_slots_grow_too():
     """An integration that refuses a row's content has had room for it."""
-    pace, code = Pace(), b'{"status":"error","error":{"code":"ATS.JOB_CLOSED"}}'
+    pace, code = ConcurrencyLimiter(), b'{"status":"error","error":{"code":"ATS.JOB_CLOSED"}}'
     for _ in range(slots(pace)):
         pace.give_back(NOW, NOW, answer(400, code))
         assert pace.take(NOW)
@@ -300,7 +300,7 @@ def test_refused_rows_make_slots_grow_too():
 
 def test_a_limit_that_comes_later_rules():
     """From the first answer that tells a limit on, nothing is tried any more."""
-    pace = Pace()
+    pace = ConcurrencyLimiter()
     flood(pace, 1_000, 3)
     told(answer(concurrency_limit=20), pace, NOW + 999)
     assert slots(pace, NOW + 999) == 18
@@ -313,4 +313,4 @@ def test_an_error_of_the_ats_is_no_limit_of_kombos():
     """`REMOTE.RATE_LIMIT_EXCEEDED` backs off its row, not the integration's lane."""
     error = {"code": "REMOTE.RATE_LIMIT_EXCEEDED", "title": None, "message": "", "log_url": None}
     body = json.dumps({"status": "error", "error": error}).encode()
-    assert told(Answer.of(429, {}, body)).pause(NOW) == 0
+    assert told(KomboResponse.of(429, {}, body)).pause(NOW) == 0

@@ -33,8 +33,14 @@ from airflow_kombo.delivery.held_rows import MOST_WAITING, UNSENT, HeldRows
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import LedgerError, RunStoppedError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.held_rows import AroundHeld
-from airflow_kombo.ledger.outcomes import Claim, Outcome, Recorded, UnheardClaimError, Unsent
+from airflow_kombo.ledger.held_rows import LockTolerantLedger
+from airflow_kombo.ledger.outcomes import (
+    AttemptOutcome,
+    Claim,
+    RowOutcome,
+    UnconfirmedClaimError,
+    UnsentRow,
+)
 from airflow_kombo.ledger.row_locks import find_held
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.statuses import HELD, Status
@@ -43,7 +49,7 @@ pytestmark = pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 
 SOON = Settings(first_retry=0.01, held_pause=0.02, held_patience=0.2)
 PATIENT = Settings(first_retry=0.01, held_pause=0.02, held_patience=300.0)
-RETRYABLE = Outcome(Status.RETRYABLE, "run_stopped", error_message="Not sent")
+RETRYABLE = RowOutcome(Status.RETRYABLE, "run_stopped", error_message="Not sent")
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def somebody(warehouse):
 def ledger(ours, tables):
     """Give the ledger of a run that has begun."""
     Runs(ours, tables).start(Run("run"))
-    return AroundHeld(Ledger(ours, tables))
+    return LockTolerantLedger(Ledger(ours, tables))
 
 
 def hold(somebody, tables, result_id, table="links"):
@@ -83,7 +89,7 @@ def insert_open(somebody, tables, key, url_hash=None):
 
 def make_retryable(engine, tables, *keys):
     Runs(engine, tables).start(Run("before"))
-    Ledger(engine, tables).note("before", [Unsent(key, DAY, RETRYABLE) for key in keys])
+    Ledger(engine, tables).record_unsent("before", [UnsentRow(key, DAY, RETRYABLE) for key in keys])
 
 
 def rows_of(count):
@@ -136,7 +142,7 @@ def test_the_other_rows_are_sent_and_the_held_one_goes_with_the_next_run(
     report = run_day(ours, tables, settings=SOON)
     assert time.monotonic() - began < 60
     assert report.counts == {"success": 299, HELD: 1}
-    assert report.lanes["workday:1"][HELD] == 1
+    assert report.senders["workday:1"][HELD] == 1
     assert ended(warehouse, tables) == (1, None)
     (told,) = [one for one in caplog.messages if "another transaction holds them" in one]
     assert "workday:1: 1 rows are left" in told
@@ -325,7 +331,7 @@ def test_an_attempt_that_is_held_too_is_told_as_before(tables, somebody, ledger)
     hold(somebody, tables, "r1")
     hold(somebody, tables, "r1", "attempts")
     with pytest.raises(LedgerError, match="could not record attempts"):
-        ledger.record([Recorded(claim, Outcome(Status.SUCCESS)) for claim in claims])
+        ledger.record([AttemptOutcome(claim, RowOutcome(Status.SUCCESS)) for claim in claims])
 
 
 def insert_the_link(somebody, tables, one):
@@ -360,7 +366,7 @@ def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, 
         )
     deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
     insert_the_link(somebody, tables, deliveries[5])
-    with pytest.raises(UnheardClaimError, match="RaiseException") as failed:
+    with pytest.raises(UnconfirmedClaimError, match="RaiseException") as failed:
         ledger.claim("run", deliveries)
     assert statuses(warehouse, tables)["sending"] >= 5
     claims = failed.value.claims
@@ -403,7 +409,7 @@ def test_many_held_outcomes_are_left_at_once(tables):
             raise AssertionError(held)
 
         outcomes = HeldOutcomes(write, pause=60.0, patience=60.0, hurried=asyncio.Event())
-        one = Recorded(Claim(delivery(), "run", 1), Outcome(Status.SUCCESS))
+        one = AttemptOutcome(Claim(delivery(), "run", 1), RowOutcome(Status.SUCCESS))
         return await outcomes.record([one] * (MOST_OUTCOMES + 1))
 
     assert len(asyncio.run(record())) == MOST_OUTCOMES + 1

@@ -17,9 +17,9 @@ from support.harness import (
 )
 
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome
+from airflow_kombo.ledger.outcomes import RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -136,7 +136,7 @@ def test_a_stop_before_a_moved_row_is_sent_leaves_it_on_its_old_target(
     )
     Runs(warehouse, tables).start(Run("stopped"))
     (claim,) = ledger.claim("stopped", good, ["changed"]).won
-    ledger.release([claim], Outcome(Status.RETRYABLE, "run_stopped"))
+    ledger.release([claim], RowOutcome(Status.RETRYABLE, "run_stopped"))
     after = all_of(warehouse, tables.links)
     assert list(map(but_for_its_time, after)) == list(map(but_for_its_time, before))
 
@@ -156,8 +156,8 @@ def foreseen(warehouse, tables, *redeliver):
     selection = Selection(redeliver=frozenset(redeliver), also_done=True)
     source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
     mapping = ResultLinkMapping.load(MAPPING)
-    foresight = Foresight(source, mapping, Ledger(warehouse, tables), selection, None)
-    return {one.key.result_id: one.prospect for _, rows in foresight.rows() for one in rows}
+    planner = Planner(source, mapping, Ledger(warehouse, tables), selection, None)
+    return {one.key.result_id: one.action for _, rows in planner.rows() for one in rows}
 
 
 TWINS = [

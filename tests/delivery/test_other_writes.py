@@ -11,7 +11,7 @@ from pydantic import Field, Json
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, MappingError
-from airflow_kombo.kombo_api.request import Delivery, InvalidRow
+from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS, ResultLink
 from airflow_kombo.kombo_api.writes import Request, Text, Write
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping, mapping_of
@@ -134,5 +134,5 @@ def test_a_result_link_is_such_a_write():
     assert mapping_of(RESULT_LINKS) is ResultLinkMapping
     assert (RESULT_LINKS.request, RESULT_LINKS.once) == (ResultLink, "url")
     assert (RESULT_LINKS.status_table, NOTES.status_table) == ("kombo_result_links", "kombo_notes")
-    link = Delivery(LinkKey("i", "candidate", "1", "r"), None, "https://a", b"{}")
+    link = RowRequest(LinkKey("i", "candidate", "1", "r"), None, "https://a", b"{}")
     assert (link.write.method, link.path) == ("POST", "/ats/candidates/1/result-links")

@@ -4,13 +4,13 @@ import asyncio
 
 from support.harness import delivery
 
-from airflow_kombo.delivery.outcome_writer import Recorder
+from airflow_kombo.delivery.outcome_writer import OutcomeWriter
 from airflow_kombo.exceptions import LedgerError
-from airflow_kombo.ledger.outcomes import Claim, Outcome, Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome, Claim, RowOutcome
 from airflow_kombo.statuses import Status
 
 ROWS = [
-    Recorded(Claim(delivery(f"r{number}"), "run", 1), Outcome(Status.SUCCESS))
+    AttemptOutcome(Claim(delivery(f"r{number}"), "run", 1), RowOutcome(Status.SUCCESS))
     for number in range(9)
 ]
 
@@ -33,7 +33,7 @@ class Ledger:
 
 def record(ledger, rows=ROWS, give_up_after=60.0):
     async def run():
-        recorder = Recorder(ledger.write, ledger.told.append, give_up_after=give_up_after)
+        recorder = OutcomeWriter(ledger.write, ledger.told.append, give_up_after=give_up_after)
         return await asyncio.gather(*map(recorder.record, rows), return_exceptions=True)
 
     return asyncio.run(run())
@@ -51,7 +51,7 @@ def test_every_outcome_is_written_once():
     ledger = Ledger()
 
     async def run():
-        recorder = Recorder(ledger.write, ledger.told.append)
+        recorder = OutcomeWriter(ledger.write, ledger.told.append)
 
         async def later(turns, row):
             for _ in range(turns):
@@ -93,7 +93,7 @@ def test_an_outcome_is_written_though_nobody_waits_for_it():
     ledger = Ledger()
 
     async def run():
-        recorder = Recorder(ledger.write, ledger.told.append)
+        recorder = OutcomeWriter(ledger.write, ledger.told.append)
         recorder.record(ROWS[0])
         await asyncio.sleep(0)
         await recorder.record(ROWS[1])

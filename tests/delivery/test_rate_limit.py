@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_kombo.delivery.rate_limit import RateLimit
+from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
 
 SLOTS, FIRST_SLOTS = 28, 5
@@ -22,7 +22,7 @@ SLOTS, FIRST_SLOTS = 28, 5
 class Simulation:
     """Some lanes, which always have something to send, and a server that counts."""
 
-    lanes: int
+    senders: int
     limit: int
     window: float
     shared: bool
@@ -32,13 +32,13 @@ class Simulation:
 
     def run(self, seconds):
         self.dice = random.Random(1)  # noqa: S311 - to be repeated
-        self.rates = [RateLimit(self.lanes) for _ in range(self.lanes)]
-        self.in_flight = [0] * self.lanes
-        self.timed = [False] * self.lanes
+        self.rates = [RateLimiter(self.senders) for _ in range(self.senders)]
+        self.in_flight = [0] * self.senders
+        self.timed = [False] * self.senders
         self.order, self.events = count(), []
-        for lane in range(self.lanes):
-            begins = self.joins[lane] if self.joins else self.dice.uniform(0, 0.01)
-            self.later(begins, self.send, lane)
+        for sender in range(self.senders):
+            begins = self.joins[sender] if self.joins else self.dice.uniform(0, 0.01)
+            self.later(begins, self.send, sender)
         while self.events and self.events[0][0] < seconds:
             now, _, happen, arguments = heapq.heappop(self.events)
             happen(now, *arguments)
@@ -47,26 +47,26 @@ class Simulation:
     def later(self, when, happen, *arguments):
         heapq.heappush(self.events, (when, next(self.order), happen, arguments))
 
-    def send(self, now, lane):
-        rate = self.rates[lane]
-        while not rate.pause(now) and self.in_flight[lane] < self.slots(lane):
-            self.in_flight[lane] += 1
+    def send(self, now, sender):
+        rate = self.rates[sender]
+        while not rate.pause(now) and self.in_flight[sender] < self.slots(sender):
+            self.in_flight[sender] += 1
             arrives = now + self.dice.uniform(0.02, 0.08)
-            self.later(arrives, self.arrive, lane, rate.sent(now))
-        if rate.pause(now) and not self.timed[lane]:
-            self.timed[lane] = True
-            self.later(now + rate.pause(now) + 0.001, self.wake, lane)
+            self.later(arrives, self.arrive, sender, rate.sent(now))
+        if rate.pause(now) and not self.timed[sender]:
+            self.timed[sender] = True
+            self.later(now + rate.pause(now) + 0.001, self.wake, sender)
 
-    def slots(self, lane):
-        return FIRST_SLOTS if self.rates[lane]._limit == inf else SLOTS
+    def slots(self, sender):
+        return FIRST_SLOTS if self.rates[sender]._limit == inf else SLOTS
 
-    def wake(self, now, lane):
-        self.timed[lane] = False
-        self.send(now, lane)
+    def wake(self, now, sender):
+        self.timed[sender] = False
+        self.send(now, sender)
 
-    def arrive(self, now, lane, number):
+    def arrive(self, now, sender, number):
         window = floor((now + 0.37) / self.window)
-        budget = (window, 0 if self.shared else lane)
+        budget = (window, 0 if self.shared else sender)
         used = self.used.setdefault(budget, 0)
         if used < self.limit:
             self.used[budget] = used = used + 1
@@ -77,18 +77,18 @@ class Simulation:
             "ratelimit-remaining": str(self.limit - used),
             "ratelimit-reset": str(ceil((window + 1) * self.window - 0.37 - now)),
         }
-        self.later(now + self.dice.uniform(0.02, 0.08), self.answer, lane, number, headers)
+        self.later(now + self.dice.uniform(0.02, 0.08), self.answer, sender, number, headers)
 
-    def answer(self, now, lane, number, headers):
-        self.in_flight[lane] -= 1
-        self.rates[lane].heard(now, number, headers)
-        self.send(now, lane)
+    def answer(self, now, sender, number, headers):
+        self.in_flight[sender] -= 1
+        self.rates[sender].observe(now, number, headers)
+        self.send(now, sender)
 
     def share_used(self):
         """Give what was used of the windows that were whole."""
         last = max(window for window, _ in self.used)
         whole = [used for (window, _), used in self.used.items() if 0 < window < last]
-        budgets = (last - 1) * (1 if self.shared else self.lanes)
+        budgets = (last - 1) * (1 if self.shared else self.senders)
         return sum(whole) / (budgets * self.limit)
 
     def share_refused(self):
@@ -98,9 +98,9 @@ class Simulation:
 @pytest.mark.parametrize("shared", [True, False], ids=["per key", "per integration"])
 @pytest.mark.parametrize("lanes", [1, 3, 10, 20])
 @pytest.mark.parametrize(("limit", "window"), [(600, 10), (300, 60)])
-def test_the_rate_is_used_and_not_exceeded(lanes, limit, window, shared):
+def test_the_rate_is_used_and_not_exceeded(senders, limit, window, shared):
     """Whoever shares the limit, it is used to 98 %, and at most 0.5 % of the requests meet it."""
-    simulation = Simulation(lanes, limit, window, shared).run(8 * window)
+    simulation = Simulation(senders, limit, window, shared).run(8 * window)
     assert simulation.share_used() >= 0.98
     assert simulation.share_refused() <= 0.005
 
@@ -114,27 +114,27 @@ def test_tasks_that_join_later_converge():
 
 def test_without_a_limit_nothing_waits():
     """As long as no answer has told a limit, the rate is no reason to wait."""
-    rate = RateLimit()
+    rate = RateLimiter()
     for number in range(1, 100):
         assert rate.pause(0.0) == 0
-        rate.heard(0.0, rate.sent(0.0), {"Concurrency-Limit": "30"})
+        rate.observe(0.0, rate.sent(0.0), {"Concurrency-Limit": "30"})
         assert rate._sent == number
 
 
 @pytest.mark.parametrize("told", ["", "nan", "-1", "inf", "soon"])
 def test_headers_that_say_nothing_change_nothing(told):
     """A header that is no number of requests or seconds is not learned from."""
-    rate = RateLimit()
+    rate = RateLimiter()
     headers = {"ratelimit-limit": "600", "ratelimit-remaining": told, "ratelimit-reset": "10"}
-    rate.heard(0.0, rate.sent(0.0), headers)
+    rate.observe(0.0, rate.sent(0.0), headers)
     assert rate.pause(0.0) == 0
 
 
 def test_a_spent_window_is_waited_for():
     """When nothing is left, the next request goes when the window is reset."""
-    rate = RateLimit()
+    rate = RateLimiter()
     headers = {"ratelimit-limit": "600", "ratelimit-remaining": "0", "ratelimit-reset": "7"}
-    rate.heard(100.0, rate.sent(100.0), headers)
+    rate.observe(100.0, rate.sent(100.0), headers)
     assert rate.pause(103.0) == 4.0
     assert rate.pause(107.0) == 0
 
@@ -164,13 +164,13 @@ def told(limit, remaining, reset):
 @example([(told(1, 1, "5e-324"), 9.0)], 49)
 @example([(told(2, 0, 2), 0.0), ({}, 0.0), (told(1, 0, 0), 0.0)], 1)
 @example([(told(600, "1e300", 60), 0.0), (told(600, 3, 60), 1.0)], 1)
-def test_no_header_stops_the_rate_for_long(answers, lanes):
+def test_no_header_stops_the_rate_for_long(answers, senders):
     """Whatever the headers hold, waiting as long as was asked for, a bounded time, is enough."""
-    rate, now = RateLimit(lanes), 1_000.0
+    rate, now = RateLimiter(senders), 1_000.0
     for headers, later in answers:
         number = rate.sent(now)
         now += later
-        rate.heard(now, number, headers)
+        rate.observe(now, number, headers)
         pause = rate.pause(now)
         assert 0 <= pause <= LONGEST_PAUSE_SECONDS + 1e-6
         now += pause + 1e-6
@@ -179,11 +179,11 @@ def test_no_header_stops_the_rate_for_long(answers, lanes):
 
 def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
     """Where a window of a minute tells an epoch as its end, over a third of the rate is used."""
-    rate, now, sent, limit, seen = RateLimit(), 0.0, 0, 300, {}
+    rate, now, sent, limit, seen = RateLimiter(), 0.0, 0, 300, {}
     while now < 1_200:
         window = now // 60
         seen[window] = used = seen.get(window, 0) + 1
-        rate.heard(now, rate.sent(now), told(limit, limit - used, EPOCH))
+        rate.observe(now, rate.sent(now), told(limit, limit - used, EPOCH))
         sent += 1
         now += max(0.01, rate.pause(now))
     assert sent >= 20 * limit / 3
@@ -191,11 +191,11 @@ def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
 
 
 @pytest.mark.parametrize(("limit", "lanes"), [(5, 20), (1, 3), (10, 11)])
-def test_a_limit_smaller_than_the_number_of_lanes_is_waited_for(limit, lanes):
+def test_a_limit_smaller_than_the_number_of_lanes_is_waited_for(limit, senders):
     """A lane whose share is less than one request sends one a window, and does not stand still."""
-    rate, now = RateLimit(lanes), 0.0
+    rate, now = RateLimiter(senders), 0.0
     for window in range(5):
         assert rate.pause(now) == 0
-        rate.heard(now, rate.sent(now), told(limit, 0, 60))
+        rate.observe(now, rate.sent(now), told(limit, 0, 60))
         assert rate.pause(now) == 60
         now = 60.0 * (window + 1)

@@ -178,8 +178,8 @@ def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, 
     rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
     fill(warehouse, source_table, rows)
     report = run_day(warehouse, tables)
-    assert report.lanes["lever:two"] == {"blocked": 100}
-    assert report.lanes["workday:one"] == {"success": 100}
+    assert report.senders["lever:two"] == {"blocked": 100}
+    assert report.senders["workday:one"] == {"success": 100}
     assert standin.stats()["received"] < 110
     standin.clear_rules()
     assert run_day(warehouse, tables).counts == {"success": 100}
@@ -197,8 +197,8 @@ def test_an_integration_that_keeps_failing_is_given_up(
     rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
     fill(warehouse, source_table, rows)
     report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
-    assert report.lanes["workday:one"] == {"success": 100}
-    failing = report.lanes["lever:two"]
+    assert report.senders["workday:one"] == {"success": 100}
+    failing = report.senders["lever:two"]
     assert failing[ended] <= 5 + 5 + 1  # what opened the breaker, what was out then, the probe
     assert failing["retryable"] == 100 - failing[ended]
     reasons = {one.error_code for one in by_result(warehouse, tables).values()}

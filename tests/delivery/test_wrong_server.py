@@ -9,9 +9,9 @@ from support.another_server import CREATED, KNOWN, PAGE, another_server, foreign
 from support.harness import all_of, by_result, connect, fill, row, run_day, statuses
 
 from airflow_kombo.delivery.run_context import Settings
-from airflow_kombo.delivery.wrong_server import MOST, Misdirection
+from airflow_kombo.delivery.wrong_server import MOST, WrongServerDetector
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 
 ONE_AT_A_TIME = Settings(first_retry=0.001, max_in_flight=1)
 
@@ -109,21 +109,21 @@ KOMBOS = [
 FOREIGN = [PAGE, foreign(301), foreign(403), foreign(204, b"")]
 
 
-def heard(answers):
-    misdirection = Misdirection("api.kombo.dev")
-    return [misdirection.hear(Answer.of(*answer)) for answer in answers]
+def observe(answers):
+    wrong_server = WrongServerDetector("api.kombo.dev")
+    return [wrong_server.observe(KomboResponse.of(*answer)) for answer in answers]
 
 
 @pytest.mark.parametrize("between", NEUTRAL, ids=lambda answer: str(answer[0]))
 def test_what_says_nothing_neither_counts_nor_interrupts(between):
     """A load balancer's own answers leave the count of foreign ones as it is."""
-    assert not any(heard([between] * 20))
-    assert heard([PAGE, between, PAGE, between, PAGE])[-1]
+    assert not any(observe([between] * 20))
+    assert observe([PAGE, between, PAGE, between, PAGE])[-1]
 
 
 @pytest.mark.parametrize("between", KOMBOS)
 def test_an_answer_of_kombos_begins_anew(between):
     """Whatever Kombo itself answers shows that the address is right."""
     for one, other in itertools.product(FOREIGN, FOREIGN):
-        assert not any(heard([one, other, between, one, other, between]))
-        assert heard([one, other, between, one, other, one])[-1]
+        assert not any(observe([one, other, between, one, other, between]))
+        assert observe([one, other, between, one, other, one])[-1]

@@ -11,9 +11,9 @@ import pytest
 from support.harness import KEY, connect, delivery
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.exceptions import AnswerLostError, ConfigurationError, NotSentError
+from airflow_kombo.exceptions import ConfigurationError, NotSentError, ResponseLostError
 from airflow_kombo.hooks.kombo import KomboHook
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.verdicts import Verdict
 from airflow_kombo.kombo_api.writes import Request, Write
 
@@ -128,7 +128,7 @@ def test_an_answer_that_does_not_come(standin, monkeypatch, kind, effect):
     connect(monkeypatch, standin.url, timeout=0.3)
     standin.add_rule({"kind": kind}, effect=effect)
     (lost,) = post(delivery(body=BODY))
-    assert isinstance(lost, AnswerLostError)
+    assert isinstance(lost, ResponseLostError)
     assert standin.stats()["created"] == (effect == "created")
 
 
@@ -253,8 +253,8 @@ def test_a_put_is_sent_once(standin, kind):
     body = b'{"status": "OPEN", "result_url": "https://results.example/1"}'
     key = LinkKey("workday:one", "order", "o1", "r1")
     standin.add_rule({"kind": kind}, times=1)
-    (outcome,) = post(Delivery(key, None, None, body, orders))
-    assert isinstance(outcome, AnswerLostError)
+    (outcome,) = post(RowRequest(key, None, None, body, orders))
+    assert isinstance(outcome, ResponseLostError)
     assert standin.stats()["received"] == 1
-    (answer,) = post(Delivery(key, None, None, body, orders))
+    (answer,) = post(RowRequest(key, None, None, body, orders))
     assert answer.verdict is Verdict.CREATED

@@ -7,18 +7,18 @@ import pytest
 
 from airflow_kombo import exceptions as errors
 from airflow_kombo.exceptions import (
-    AnswerLostError,
     KomboError,
     NotSentError,
+    ResponseLostError,
     RowError,
     TransportError,
 )
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import (
     STATUS_OF,
     VERDICTS,
     Verdict,
-    is_misdirected,
+    is_from_wrong_server,
     verdict_of,
 )
 from airflow_kombo.statuses import FINAL, SENT_AGAIN, SENT_WHEN_CHANGED, Status
@@ -91,11 +91,13 @@ ERRORS = {
 
 def answer(http_status, code=None):
     error = {"code": code, "title": None, "message": "Text.", "log_url": None}
-    return Answer.of(http_status, {}, json.dumps({"status": "error", "error": error}).encode())
+    return KomboResponse.of(
+        http_status, {}, json.dumps({"status": "error", "error": error}).encode()
+    )
 
 
 def foreign(http_status, body=b"<html>Bad gateway</html>"):
-    return Answer.of(http_status, {"Content-Type": "text/html"}, body)
+    return KomboResponse.of(http_status, {"Content-Type": "text/html"}, body)
 
 
 def test_every_published_code_is_in_the_table():
@@ -151,13 +153,13 @@ FOREIGN = [
 )
 def test_only_kombos_word_makes_a_2xx_created(http_status, headers, body, verdict):
     """A 2xx proves a link by Kombo's body, or by its headers where the body was lost or empty."""
-    assert Answer.of(http_status, headers, body).verdict == verdict
+    assert KomboResponse.of(http_status, headers, body).verdict == verdict
 
 
 @pytest.mark.parametrize("http_status", [302, 400, 404, 500, 503])
 def test_a_success_with_another_status_contradicts_itself(http_status):
     """A body that says success under an error's status proves nothing."""
-    assert Answer.of(http_status, {}, SUCCESS).verdict is Verdict.UNKNOWN
+    assert KomboResponse.of(http_status, {}, SUCCESS).verdict is Verdict.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -223,14 +225,14 @@ def test_a_503_that_lost_a_request_proves_nothing(body):
 )
 def test_who_may_have_answered_instead(http_status, misdirected):
     """Only answers that no load balancer of Kombo's gives by itself speak of a wrong address."""
-    assert is_misdirected(foreign(http_status)) is misdirected
-    assert not is_misdirected(answer(http_status, "PLATFORM.INPUT_INVALID"))
-    assert not is_misdirected(Answer.of(200, LIMITS, None))
+    assert is_from_wrong_server(foreign(http_status)) is misdirected
+    assert not is_from_wrong_server(answer(http_status, "PLATFORM.INPUT_INVALID"))
+    assert not is_from_wrong_server(KomboResponse.of(200, LIMITS, None))
 
 
 @pytest.mark.parametrize(
     ("error", "verdict"),
-    [(NotSentError, "retry"), (AnswerLostError, "unknown"), (TransportError, "unknown")],
+    [(NotSentError, "retry"), (ResponseLostError, "unknown"), (TransportError, "unknown")],
 )
 def test_only_what_never_left_is_safe_to_send_again(error, verdict):
     """No connection proves that nothing was made; a lost answer proves nothing."""

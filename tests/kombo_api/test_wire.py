@@ -11,7 +11,7 @@ from kombo import Kombo
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.hooks.kombo import KomboHook
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS, ResultLink
 from airflow_kombo.kombo_api.verdicts import Verdict
 from tools.kombo_standin.client import DEFAULT_KEY, running
@@ -88,7 +88,7 @@ def post_ours(key, link):
     async def post():
         body = ResultLink.model_validate(link).body()
         async with KomboHook().client() as client:
-            return await client.send(Delivery(key, None, link["url"], body))
+            return await client.send(RowRequest(key, None, link["url"], body))
 
     return asyncio.run(post())
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api import writes as models
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.kombo_api.response import Answer, clean
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.kombo_api.response import KomboResponse, clean
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS, ResultLink
 from airflow_kombo.kombo_api.verdicts import Verdict
 
@@ -70,7 +70,7 @@ def link(**changes):
 
 
 def answer(body, http_status=400):
-    return Answer.of(http_status, {}, json.dumps(body).encode())
+    return KomboResponse.of(http_status, {}, json.dumps(body).encode())
 
 
 def error_body(**error):
@@ -334,10 +334,10 @@ def test_the_targets_type_belongs_to_the_key():
 def test_hashes_tell_changed_requests_and_equal_links():
     """The request's hash changes with any byte; the URL's only with the URL."""
     key = LinkKey("i", "candidate", "1", "r")
-    first, second = (Delivery(key, None, "https://a", body) for body in (b"{}", b"{ }"))
+    first, second = (RowRequest(key, None, "https://a", body) for body in (b"{}", b"{ }"))
     assert first.request_hash != second.request_hash
     assert first.url_hash == second.url_hash
-    assert first.url_hash != Delivery(key, None, "https://a/", b"{}").url_hash
+    assert first.url_hash != RowRequest(key, None, "https://a/", b"{}").url_hash
 
 
 # What comes back -----------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_a_success_needs_neither_warnings_nor_data(extra):
 )
 def test_a_foreign_body_is_named_and_not_quoted(body):
     """A body that is not Kombo's leaves a message of its status and type, none of its text."""
-    got = Answer.of(502, {"Content-Type": "text/html"}, body)
+    got = KomboResponse.of(502, {"Content-Type": "text/html"}, body)
     assert (got.from_kombo, got.error_code, got.verdict) == (False, None, Verdict.UNKNOWN)
     assert got.error_message == "HTTP 502 with a body that is not Kombo's (text/html)"
 
@@ -423,7 +423,7 @@ def test_a_broken_message_does_not_cost_the_code(message):
 def test_bytes_that_are_no_utf_8_do_not_cost_the_code():
     """A message in another encoding leaves the code what it was."""
     body = b'{"status":"error","error":{"code":"ATS.JOB_CLOSED","message":"gr\xf6\xdfe"}}'
-    got = Answer.of(400, {}, body)
+    got = KomboResponse.of(400, {}, body)
     assert (got.error_code, got.error_message) == ("ATS.JOB_CLOSED", "gr\ufffd\ufffde")
 
 
@@ -440,7 +440,7 @@ def assert_clean(got):
 @given(st.integers(100, 599), st.binary(max_size=200), HOSTILE_TEXT)
 def test_any_bytes_are_an_answer(http_status, body, content_type):
     """Random bytes never raise, and what is kept of them can be stored."""
-    assert_clean(Answer.of(http_status, {"Content-Type": content_type}, body))
+    assert_clean(KomboResponse.of(http_status, {"Content-Type": content_type}, body))
 
 
 @unhurried

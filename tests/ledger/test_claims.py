@@ -11,17 +11,19 @@ from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery_key import TargetType
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
-from airflow_kombo.ledger.redaction import keeper
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
+from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
-SUCCESS = Outcome(Status.SUCCESS, http_status=200, warnings=("too long",))
-RETRYABLE = Outcome(Status.RETRYABLE, "REMOTE.SERVICE_UNAVAILABLE", http_status=503)
-REFUSED = Outcome(Status.FAILED, "ATS.JOB_CLOSED", "Closed", "The job is closed", http_status=422)
-BLOCKED = Outcome(Status.BLOCKED, "INTEGRATION.INACTIVE")
-INVALID = Outcome(Status.INVALID, "missing_field", error_message="candidate_id: is empty")
+SUCCESS = RowOutcome(Status.SUCCESS, http_status=200, warnings=("too long",))
+RETRYABLE = RowOutcome(Status.RETRYABLE, "REMOTE.SERVICE_UNAVAILABLE", http_status=503)
+REFUSED = RowOutcome(
+    Status.FAILED, "ATS.JOB_CLOSED", "Closed", "The job is closed", http_status=422
+)
+BLOCKED = RowOutcome(Status.BLOCKED, "INTEGRATION.INACTIVE")
+INVALID = RowOutcome(Status.INVALID, "missing_field", error_message="candidate_id: is empty")
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def claim_one(ledger, run_id="run", redeliver=(), **changes):
 
 def recorded(ledger, outcome, **changes):
     claim = claim_one(ledger, **changes)
-    ledger.record([Recorded(claim, outcome, 12)])
+    ledger.record([AttemptOutcome(claim, outcome, 12)])
     return claim
 
 
@@ -77,19 +79,19 @@ def test_an_outcome_is_kept_with_all_that_kombo_said(ledger):
     ("outcome", "again", "when_changed", "on_purpose"),
     [
         (SUCCESS, False, False, True),
-        (Outcome(Status.UNKNOWN), False, False, False),
+        (RowOutcome(Status.UNKNOWN), False, False, False),
         (REFUSED, False, True, True),
         (RETRYABLE, True, True, True),
         (BLOCKED, True, True, True),
     ],
-    ids=lambda value: value.status.value if isinstance(value, Outcome) else "",
+    ids=lambda value: value.status.value if isinstance(value, RowOutcome) else "",
 )
 def test_what_the_next_run_sends(ledger, outcome, again, when_changed, on_purpose):
     """A later run sends what may work now and what was mended, and a changed one if it is told."""
     recorded(ledger, outcome)
 
     def sends(row, redeliver=()):
-        return bool(ledger.foresee([row], redeliver)[0].won)
+        return bool(ledger.look_up_claims([row], redeliver)[0].won)
 
     mended = delivery(body=b'{"label": "Mended"}')
     assert sends(delivery()) is again
@@ -101,13 +103,13 @@ def test_what_the_next_run_sends(ledger, outcome, again, when_changed, on_purpos
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.UNKNOWN, Status.FAILED])
 def test_redeliver_sends_on_purpose(ledger, status):
     """A status that `redeliver` names is sent again, as a further attempt."""
-    recorded(ledger, Outcome(status))
+    recorded(ledger, RowOutcome(status))
     assert claim_one(ledger, "other", redeliver=[status]).attempt == 2
 
 
 def test_a_row_that_became_valid_is_sent(ledger):
     """An `invalid` row that has become a request is claimed."""
-    ledger.note("run", [Unsent(delivery().key, None, INVALID)])
+    ledger.record_unsent("run", [UnsentRow(delivery().key, None, INVALID)])
     assert claim_one(ledger)
 
 
@@ -131,7 +133,7 @@ def test_a_candidate_and_an_application_may_share_their_id(ledger):
 def test_what_was_not_sent_goes_back(ledger):
     """A released row is `retryable`, and its attempt never was."""
     claim = claim_one(ledger)
-    ledger.release([claim], Outcome(Status.RETRYABLE, "run_stopped"))
+    ledger.release([claim], RowOutcome(Status.RETRYABLE, "run_stopped"))
     link = by_result(ledger.engine, ledger.tables)["r1"]
     assert (link.status, link.attempts, link.first_sent_at) == ("retryable", 0, None)
     assert all_of(ledger.engine, ledger.tables.attempts) == []
@@ -141,11 +143,11 @@ def test_what_was_not_sent_goes_back(ledger):
 def test_a_late_answer_tells_of_a_link_that_a_newer_attempt_did_not_make(ledger):
     """An answer settles its own attempt, and a row whose link exists is not sent again."""
     late = claim_one(ledger)
-    ledger.record([Recorded(late, Outcome(Status.UNKNOWN, "run_died"))])
+    ledger.record([AttemptOutcome(late, RowOutcome(Status.UNKNOWN, "run_died"))])
     newer = claim_one(ledger, "other", redeliver=[Status.UNKNOWN])
-    ledger.record([Recorded(newer, REFUSED)])
+    ledger.record([AttemptOutcome(newer, REFUSED)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "unknown"
-    ledger.record([Recorded(late, SUCCESS)])
+    ledger.record([AttemptOutcome(late, SUCCESS)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
     attempts = sorted(all_of(ledger.engine, ledger.tables.attempts), key=lambda row: row.attempt)
     assert [row.status for row in attempts] == ["success", "failed"]
@@ -154,8 +156,8 @@ def test_a_late_answer_tells_of_a_link_that_a_newer_attempt_did_not_make(ledger)
 def test_a_late_answer_ends_the_doubt_about_its_row(ledger):
     """An answer that comes after its row was given up as `unknown` tells what happened."""
     late = claim_one(ledger)
-    ledger.record([Recorded(late, Outcome(Status.UNKNOWN, "run_died"))])
-    ledger.record([Recorded(late, SUCCESS)])
+    ledger.record([AttemptOutcome(late, RowOutcome(Status.UNKNOWN, "run_died"))])
+    ledger.record([AttemptOutcome(late, SUCCESS)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
 
 
@@ -165,7 +167,7 @@ def test_a_late_answer_ends_the_doubt_about_its_row(ledger):
         (None, INVALID, "invalid"),
         (SUCCESS, INVALID, "success"),
         (SUCCESS, BLOCKED, "success"),
-        (Outcome(Status.UNKNOWN), BLOCKED, "unknown"),
+        (RowOutcome(Status.UNKNOWN), BLOCKED, "unknown"),
         (REFUSED, BLOCKED, "failed"),
         (REFUSED, INVALID, "invalid"),
         (RETRYABLE, BLOCKED, "blocked"),
@@ -176,16 +178,16 @@ def test_what_needs_no_request_is_noted(ledger, before, noted, after):
     """A fate without a request never overwrites what an answer, or the doubt about one, said."""
     if before:
         recorded(ledger, before)
-    left = ledger.note("other", [Unsent(delivery().key, None, noted)])
+    left = ledger.record_unsent("other", [UnsentRow(delivery().key, None, noted)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
     assert bool(left) is (after != noted.status.value)
 
 
 def test_an_invalid_row_is_noted_once(ledger):
     """A row that is `invalid` for the same reason as before is left as it is."""
-    rows = [Unsent(delivery().key, None, INVALID)]
-    assert ledger.note("run", rows) == []
-    assert ledger.note("other", rows) == [delivery().key]
+    rows = [UnsentRow(delivery().key, None, INVALID)]
+    assert ledger.record_unsent("run", rows) == []
+    assert ledger.record_unsent("other", rows) == [delivery().key]
     assert by_result(ledger.engine, ledger.tables)["r1"].run_id == "run"
 
 
@@ -235,12 +237,12 @@ def test_a_run_that_is_not_alive_claims_nothing(ledger):
         ({"store": False}, None),
     ],
 )
-def test_what_the_history_keeps_is_a_setting(ledger, options, kept):
+def test_what_the_history_keeps_is_a_setting(ledger, options, redact):
     """A deployment may mask members of the request in the history, or leave it out."""
-    ledger.kept = keeper(**options)
+    ledger.redact = redactor(**options)
     claim_one(ledger)
     (attempt,) = all_of(ledger.engine, ledger.tables.attempts)
-    assert attempt.request == kept
+    assert attempt.request == redact
 
 
 def test_the_tables_are_made_by_many_at_once(warehouse):
@@ -308,5 +310,5 @@ def test_a_write_that_may_repeat_has_no_duplicates(ledger, warehouse, tables):
         (),
     )
     assert [link.url_hash for link in all_of(warehouse, tables.links)] == [None, None]
-    ledger.record([Recorded(claim, Outcome(Status.SUCCESS)) for claim in claims.won])
+    ledger.record([AttemptOutcome(claim, RowOutcome(Status.SUCCESS)) for claim in claims.won])
     assert len(ledger.claim("run", [delivery("r3", **same)]).won) == 1

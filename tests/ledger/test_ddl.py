@@ -17,7 +17,7 @@ from airflow_kombo.ledger.ddl import DIALECTS, main, statements
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.planning.dry_run import preview
-from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -70,10 +70,10 @@ def test_the_docs_grants_are_enough(warehouse, source_table, standin):
     tables.create(warehouse)
     assert run_day(warehouse, tables).counts == {"success": 1}
     source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=Selection())
-    foresight = Foresight(
+    planner = Planner(
         source, ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables), Selection(), None
     )
-    assert preview(Run("dry"), foresight).counts == {}
+    assert preview(Run("dry"), planner).counts == {}
     with pytest.raises(ProgrammingError, match="permission denied"):
         Tables.named("others").links.create(warehouse)
 

@@ -8,18 +8,18 @@ import pytest
 from support.harness import all_of, but_for_its_time, by_result, delivery
 
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import SENT_AGAIN, Decision, Status
 
-SUCCESS = Outcome(Status.SUCCESS, http_status=200, warnings=("The label was cut",))
-LOST = Outcome(Status.UNKNOWN, "answer_lost", error_message="the request left")
-REFUSED = Outcome(Status.FAILED, "ATS.JOB_CLOSED", http_status=422)
-LIMITED = Outcome(Status.RETRYABLE, "PLATFORM.RATE_LIMIT_EXCEEDED", http_status=429)
-BLOCKED = Outcome(Status.BLOCKED, "INTEGRATION.INACTIVE", http_status=403)
-INVALID = Outcome(Status.INVALID, "missing_field", error_message="url: is empty")
-STOPPED = Outcome(Status.RETRYABLE, "run_stopped", error_message="Not sent, the run ended")
+SUCCESS = RowOutcome(Status.SUCCESS, http_status=200, warnings=("The label was cut",))
+LOST = RowOutcome(Status.UNKNOWN, "answer_lost", error_message="the request left")
+REFUSED = RowOutcome(Status.FAILED, "ATS.JOB_CLOSED", http_status=422)
+LIMITED = RowOutcome(Status.RETRYABLE, "PLATFORM.RATE_LIMIT_EXCEEDED", http_status=429)
+BLOCKED = RowOutcome(Status.BLOCKED, "INTEGRATION.INACTIVE", http_status=403)
+INVALID = RowOutcome(Status.INVALID, "missing_field", error_message="url: is empty")
+STOPPED = RowOutcome(Status.RETRYABLE, "run_stopped", error_message="Not sent, the run ended")
 ALL = [status.value for status in Status if status is not Status.SENDING] + ["changed"]
 
 
@@ -39,7 +39,7 @@ def claim(ledger, number=0, redeliver=(), **changes):
 
 def send(ledger, outcome, number=0, redeliver=(), **changes):
     claimed = claim(ledger, number, redeliver, **changes)
-    ledger.record([Recorded(claimed, outcome)])
+    ledger.record([AttemptOutcome(claimed, outcome)])
     return claimed
 
 
@@ -81,9 +81,9 @@ def test_a_decision_counts_as_history(ledger, decision, after, later):
 
 
 def decide(ledger, decision):
-    resolution = Resolution(ledger.engine, ledger.tables)
-    judgement = Judgement(decision, "looked it up", "alice")
-    return sum(resolution.decide(Choice(result_ids=("r1",)), judgement))
+    resolution = UnknownRows(ledger.engine, ledger.tables)
+    judgement = DecisionBy(decision, "looked it up", "alice")
+    return sum(resolution.decide(UnknownRowsFilter(result_ids=("r1",)), judgement))
 
 
 def test_a_decision_about_a_row_that_has_a_link_does_not_send_it_again(ledger):
@@ -130,7 +130,7 @@ def test_a_released_claim_gets_its_status_back(ledger, before):
 
 def test_a_released_invalid_row_is_invalid_again(ledger):
     """A row that has become valid and is not sent after all says why it was invalid."""
-    ledger.note("run0", [Unsent(delivery().key, None, INVALID)])
+    ledger.record_unsent("run0", [UnsentRow(delivery().key, None, INVALID)])
     ledger.release([claim(ledger, 1)], STOPPED)
     assert (link(ledger).status, link(ledger).error_code) == ("invalid", "missing_field")
 
@@ -140,7 +140,7 @@ def test_an_answer_of_before_counts_when_the_row_is_released(ledger):
     for outcome, status in [(SUCCESS, "success"), (REFUSED, "failed")]:
         late = send(ledger, LOST, 0, ALL, result_id=status)
         again = claim(ledger, 1, ["unknown"], result_id=status)
-        ledger.record([Recorded(late, outcome)])
+        ledger.record([AttemptOutcome(late, outcome)])
         ledger.release([again], STOPPED)
         assert by_result(ledger.engine, ledger.tables)[status].status == status
 
@@ -150,9 +150,9 @@ def test_a_late_answer_is_heard_while_a_second_attempt_is_on_the_wire(ledger, se
     """A link that turns out to exist keeps its row from being sent, whatever comes next."""
     late = send(ledger, LOST)
     newer = claim(ledger, 1, ["unknown"])
-    ledger.record([Recorded(late, SUCCESS)])
+    ledger.record([AttemptOutcome(late, SUCCESS)])
     assert link(ledger).status == "sending"
-    ledger.record([Recorded(newer, STATES[second])])
+    ledger.record([AttemptOutcome(newer, STATES[second])])
     assert link(ledger).status == ("unknown" if second == "unknown" else "success")
     assert claim(ledger, 2, body=b'{"label": "Mended"}') is None
 
@@ -163,13 +163,13 @@ def test_a_late_answer_is_heard_whatever_the_row_is_by_then(ledger, meanwhile):
     late = send(ledger, LOST)
     decide(ledger, Decision.NOT_CREATED)
     if meanwhile == "invalid":
-        ledger.note("run1", [Unsent(delivery().key, None, REFUSED)])
+        ledger.record_unsent("run1", [UnsentRow(delivery().key, None, REFUSED)])
         send(ledger, REFUSED, 1)
-        ledger.note("run2", [Unsent(delivery().key, None, INVALID)])
+        ledger.record_unsent("run2", [UnsentRow(delivery().key, None, INVALID)])
     else:
         send(ledger, STATES[meanwhile], 1)
     assert link(ledger).status == meanwhile
-    ledger.record([Recorded(late, SUCCESS)])
+    ledger.record([AttemptOutcome(late, SUCCESS)])
     assert (link(ledger).status, link(ledger).warnings) == ("success", ["The label was cut"])
 
 
@@ -178,7 +178,7 @@ def test_a_late_refusal_ends_the_doubt(ledger):
     late = send(ledger, LOST)
     send(ledger, LIMITED, 1, ["unknown"])
     assert link(ledger).status == "unknown"
-    ledger.record([Recorded(late, REFUSED)])
+    ledger.record([AttemptOutcome(late, REFUSED)])
     assert link(ledger).status == "retryable"
 
 

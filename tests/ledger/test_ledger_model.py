@@ -20,10 +20,10 @@ from support.harness import all_of, by_result, delivery
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import DECIDED, Decision, Status
 
 NAMES = [f"r{number}" for number in range(4)]
@@ -50,7 +50,7 @@ class World(RuleBasedStateMachine):
         self.wire = []  # claims whose request may be at Kombo's
         self.status = dict.fromkeys(NAMES)  # what the table must say
         self.attempts = dict.fromkeys(NAMES, 0)
-        self.heard = {}  # by row and attempt: what the history must say
+        self.observe = {}  # by row and attempt: what the history must say
         self.decided = {}  # by row and attempt: what a person decided
         self.before = {}  # by row and attempt: the status that a release gives back
         self.senders = {}  # by row and attempt: the run
@@ -78,7 +78,7 @@ class World(RuleBasedStateMachine):
             self.attempts[name] += 1
             attempt = name, self.attempts[name]
             self.before[attempt], self.senders[attempt] = self.status[name], run_id
-            self.status[name], self.heard[attempt] = "sending", None
+            self.status[name], self.observe[attempt] = "sending", None
             self.wire.append(claim)
 
     def may_be_sent(self, name, run_id, again):
@@ -86,21 +86,21 @@ class World(RuleBasedStateMachine):
         if self.status[name] in {None, "retryable", "blocked"}:
             return True
         sent = any(
-            self.heard[attempt] not in {"retryable", "blocked"}
+            self.observe[attempt] not in {"retryable", "blocked"}
             for attempt in self.attempts_of(name)
             if self.senders[attempt] == run_id
         )
         return self.status[name] in again and not sent
 
     def attempts_of(self, name):
-        return sorted(attempt for attempt in self.heard if attempt[0] == name)
+        return sorted(attempt for attempt in self.observe if attempt[0] == name)
 
     def made(self, attempt):
-        decided = self.heard[attempt] == "unknown" and self.decided.get(attempt) == "created"
-        return decided or self.heard[attempt] == "success"
+        decided = self.observe[attempt] == "unknown" and self.decided.get(attempt) == "created"
+        return decided or self.observe[attempt] == "success"
 
     def in_doubt(self, attempt):
-        return self.heard[attempt] in {None, "unknown"} and attempt not in self.decided
+        return self.observe[attempt] in {None, "unknown"} and attempt not in self.decided
 
     def standing(self, status, others):
         """Return what a row is when its newest attempt ended so, and these are its others."""
@@ -114,7 +114,7 @@ class World(RuleBasedStateMachine):
         *others, newest = self.attempts_of(name)
         if self.made(newest):
             return "success"
-        said = "unknown" if self.in_doubt(newest) else self.heard[newest]
+        said = "unknown" if self.in_doubt(newest) else self.observe[newest]
         decided = said == "unknown" and not self.in_doubt(newest)
         return self.standing("retryable" if decided else said, others)
 
@@ -123,11 +123,11 @@ class World(RuleBasedStateMachine):
     def answer(self, answer, data):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
-        self.ledger.record([Recorded(claim, Outcome(Status(answer)))])
+        self.ledger.record([AttemptOutcome(claim, RowOutcome(Status(answer)))])
         name = claim.delivery.key.result_id
         attempt = name, claim.attempt
         others = [one for one in self.attempts_of(name) if one != attempt]
-        self.heard[attempt] = answer
+        self.observe[attempt] = answer
         is_newest = claim.attempt == self.attempts[name]
         if is_newest and self.status[name] in {"sending", "unknown"}:
             self.status[name] = self.standing(answer, others)
@@ -142,32 +142,34 @@ class World(RuleBasedStateMachine):
         elif answer == "success":
             self.status[name] = answer  # the link exists, so it is not sent again
         elif number == self.attempts[name] and attempt in self.decided:
-            alone = not {self.heard[one] for one in others} & {"success", "unknown"}
+            alone = not {self.observe[one] for one in others} & {"success", "unknown"}
             self.status[name] = answer if alone else self.status[name]
 
     @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
     def decide(self, names, decision):
         doubtful = {name for name in names if self.status[name] == "unknown"}
-        judgement = Judgement(decision, "looked it up", "somebody")
-        resolution = Resolution(self.engine, self.tables)
-        assert sum(resolution.decide(Choice(result_ids=tuple(names)), judgement)) == len(doubtful)
+        judgement = DecisionBy(decision, "looked it up", "somebody")
+        resolution = UnknownRows(self.engine, self.tables)
+        assert sum(resolution.decide(UnknownRowsFilter(result_ids=tuple(names)), judgement)) == len(
+            doubtful
+        )
         for name in doubtful:
             attempts = self.attempts_of(name)
             in_doubt = {one for one in attempts if self.in_doubt(one)}
             made = any(map(self.made, attempts))
             self.decided |= dict.fromkeys(in_doubt, decision.value)
-            kept = decision is Decision.CREATED or made
-            self.status[name] = "success" if kept else DECIDED[decision].value
+            redact = decision is Decision.CREATED or made
+            self.status[name] = "success" if redact else DECIDED[decision].value
 
     @precondition(lambda self: self.wire and not self.dead)
     @rule(data=st.data())
     def release(self, data):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
-        self.ledger.release([claim], Outcome(Status.RETRYABLE))
+        self.ledger.release([claim], RowOutcome(Status.RETRYABLE))
         name = claim.delivery.key.result_id
         attempt = name, claim.attempt
-        del self.heard[attempt]
+        del self.observe[attempt]
         self.attempts[name] -= 1
         self.status[name] = self.before[attempt] or "retryable"
         if self.status[name] == "unknown" and not any(map(self.in_doubt, self.attempts_of(name))):
@@ -194,7 +196,7 @@ class World(RuleBasedStateMachine):
         }
         assert settled == len(doubtful)
         self.status |= dict.fromkeys(doubtful, "unknown")
-        self.heard |= {(name, self.attempts[name]): "unknown" for name in doubtful}
+        self.observe |= {(name, self.attempts[name]): "unknown" for name in doubtful}
         for run_id in self.dead:
             try:
                 self.ledger.claim(run_id, [self.row(NAMES[0])])
@@ -204,9 +206,9 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: self.living)
     @rule(name=st.sampled_from(NAMES))
-    def note(self, name):
-        blocked = Outcome(Status.BLOCKED)
-        self.ledger.note(self.living[0], [Unsent(self.row(name).key, None, blocked)])
+    def record_unsent(self, name):
+        blocked = RowOutcome(Status.BLOCKED)
+        self.ledger.record_unsent(self.living[0], [UnsentRow(self.row(name).key, None, blocked)])
         if self.status[name] in {None, "retryable", "blocked"}:
             self.status[name] = "blocked"
 
@@ -220,7 +222,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def every_post_has_its_attempt(self):
         attempts = all_of(self.engine, self.tables.attempts)
-        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.heard
+        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.observe
         decided = {(one.result_id, one.attempt): one.resolution for one in attempts}
         assert {one: said for one, said in decided.items() if said} == self.decided
 

@@ -6,7 +6,7 @@ from support.harness import all_of, by_result, delivery
 
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.statuses import Status
 
@@ -79,7 +79,7 @@ def test_the_late_answer_of_a_dead_run_is_recorded(runs):
     silence(runs, "old", 61)
     runs.settle(["old"])
     ledger = Ledger(runs.engine, runs.tables)
-    ledger.record([Recorded(claim, Outcome(Status.SUCCESS, http_status=200))])
+    ledger.record([AttemptOutcome(claim, RowOutcome(Status.SUCCESS, http_status=200))])
     assert by_result(runs.engine, runs.tables)["r1"].status == "success"
 
 
@@ -163,9 +163,9 @@ def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, ans
     ledger = Ledger(runs.engine, runs.tables)
     for before in earlier:
         (claim,) = ledger.claim("new", [delivery()], {"success", "unknown"}).won
-        ledger.record([Recorded(claim, Outcome(Status(before)))])
+        ledger.record([AttemptOutcome(claim, RowOutcome(Status(before)))])
     claims = ledger.claim("old", [delivery(), delivery("r2")], {"success", "unknown"}).won
-    ledger.record_attempts([Recorded(claims[0], Outcome(Status(answer), "CODE"))])
+    ledger.record_attempts([AttemptOutcome(claims[0], RowOutcome(Status(answer), "CODE"))])
     runs.finish("old", {"planned": 2})
     assert runs.settle(["old"]) == 1
     links = by_result(runs.engine, runs.tables)

@@ -32,8 +32,8 @@ def older(warehouse):
     """Give a warehouse with our tables as the first version made them, and a row of history."""
     metadata = MetaData()
     for table in Tables.named().links.metadata.sorted_tables:
-        kept = [column for column in table.columns if column.name not in LATER]
-        Table(table.name, metadata, *(column._copy() for column in kept))
+        redact = [column for column in table.columns if column.name not in LATER]
+        Table(table.name, metadata, *(column._copy() for column in redact))
     metadata.create_all(warehouse)
     key = dict.fromkeys(["integration_id", "target_type", "target_id", "result_id", "run_id"], "1")
     claimed_at = datetime(2026, 11, 3, tzinfo=timezone.utc)

@@ -10,17 +10,17 @@ from support.harness import DAY, all_of, by_result, delivery, statuses
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger import unknown_rows as resolution
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded, Unsent
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import Decision, Status
 
-CREATED = Judgement(Decision.CREATED, "seen in Kombo's logs", "alice")
-NOT_CREATED = Judgement(Decision.NOT_CREATED, "not in Kombo's logs", "bob")
-LOST = Outcome(Status.UNKNOWN, "answer_lost", log_url="https://log", http_status=504)
-SUCCESS = Outcome(Status.SUCCESS, http_status=200, warnings=("too long",))
-REFUSED = Outcome(Status.FAILED, "ATS.JOB_CLOSED", http_status=422)
-RETRYABLE = Outcome(Status.RETRYABLE, "REMOTE.SERVICE_UNAVAILABLE", http_status=503)
+CREATED = DecisionBy(Decision.CREATED, "seen in Kombo's logs", "alice")
+NOT_CREATED = DecisionBy(Decision.NOT_CREATED, "not in Kombo's logs", "bob")
+LOST = RowOutcome(Status.UNKNOWN, "answer_lost", log_url="https://log", http_status=504)
+SUCCESS = RowOutcome(Status.SUCCESS, http_status=200, warnings=("too long",))
+REFUSED = RowOutcome(Status.FAILED, "ATS.JOB_CLOSED", http_status=422)
+RETRYABLE = RowOutcome(Status.RETRYABLE, "REMOTE.SERVICE_UNAVAILABLE", http_status=503)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def ledger(warehouse, tables):
 
 @pytest.fixture
 def resolver(ledger):
-    return Resolution(ledger.engine, ledger.tables)
+    return UnknownRows(ledger.engine, ledger.tables)
 
 
 @pytest.fixture
@@ -44,12 +44,12 @@ def doubtful(ledger, *result_ids, outcome=LOST, run_id="run", redeliver=(), **ch
     """Send rows whose answer is lost, and give the claims, by result."""
     rows = [delivery(result_id, **changes) for result_id in result_ids or ["r1"]]
     claims = ledger.claim(run_id, rows, redeliver).won
-    ledger.record([Recorded(claim, outcome) for claim in claims])
+    ledger.record([AttemptOutcome(claim, outcome) for claim in claims])
     return {claim.delivery.key.result_id: claim for claim in claims}
 
 
 def decide(resolver, judgement, **choice):
-    return sum(resolver.decide(Choice(**choice), judgement))
+    return sum(resolver.decide(UnknownRowsFilter(**choice), judgement))
 
 
 def attempts(ledger):
@@ -89,17 +89,17 @@ def test_what_the_next_run_sends_of_decided_rows(ledger, resolver):
     again = [delivery("r1"), delivery("r2", body=b"{}")]
     (claim,) = ledger.claim("other", again).won
     assert (claim.delivery.key.result_id, claim.attempt) == ("r2", 2)
-    ledger.record([Recorded(claim, SUCCESS)])
+    ledger.record([AttemptOutcome(claim, SUCCESS)])
     assert ledger.claim("other", again).won == ()
     assert [attempt.resolution for attempt in attempts(ledger)][-1] is None
 
 
-@pytest.mark.parametrize("outcome", [SUCCESS, REFUSED, RETRYABLE, Outcome(Status.BLOCKED)])
+@pytest.mark.parametrize("outcome", [SUCCESS, REFUSED, RETRYABLE, RowOutcome(Status.BLOCKED)])
 def test_only_unknown_rows_are_decided(ledger, resolver, outcome):
     """A row that is anything but `unknown` is left as it is, and told with its status."""
     doubtful(ledger, outcome=outcome)
     ledger.claim("run", [delivery("r2")])
-    chosen = Choice(result_ids=("r1", "r2", "no such"))
+    chosen = UnknownRowsFilter(result_ids=("r1", "r2", "no such"))
     assert sum(resolver.decide(chosen, CREATED)) == 0
     assert list(resolver.others(chosen)) == [
         {outcome.status.value: ["r1"], "sending": ["r2"], "not found": ["no such"]}
@@ -124,9 +124,9 @@ def test_conditions_have_to_hold_together(ledger, resolver, choice, chosen):
     """Rows are chosen by ids, integration, day, error code and run, and by all that is given."""
     doubtful(ledger, "a")
     doubtful(ledger, "b", integration_id="workday:two")
-    doubtful(ledger, "c", outcome=Outcome(Status.UNKNOWN, "run_died"))
+    doubtful(ledger, "c", outcome=RowOutcome(Status.UNKNOWN, "run_died"))
     doubtful(ledger, "d", run_id="other")
-    choice = Choice(**choice)
+    choice = UnknownRowsFilter(**choice)
     assert sorted(name for page in resolver.in_doubt(choice) for name in page) == sorted(chosen)
     assert sum(resolver.count(choice).values()) == len(chosen)
     assert sum(resolver.decide(choice, CREATED)) == len(chosen)
@@ -136,7 +136,7 @@ def test_conditions_have_to_hold_together(ledger, resolver, choice, chosen):
 
 def test_no_condition_is_everything():
     """A choice without a condition says so, whatever its time."""
-    assert Choice().is_everything
+    assert UnknownRowsFilter().is_everything
 
 
 def test_rows_that_came_into_doubt_later_are_not_decided(ledger, resolver):
@@ -154,18 +154,18 @@ def test_many_rows_are_decided_in_batches(ledger, resolver, small_batches):
     """A batch is durable when its number is given, and what is left can be decided later."""
     doubtful(ledger, *(f"r{number}" for number in range(10)), integration_id="b")
     doubtful(ledger, *(f"s{number}" for number in range(4)), integration_id="a")
-    batches = resolver.decide(Choice(run_id="run"), CREATED)
+    batches = resolver.decide(UnknownRowsFilter(run_id="run"), CREATED)
     assert [next(batches), next(batches)] == [3, 3]
     batches.close()  # as a process that is killed
     assert statuses(ledger.engine, ledger.tables) == {"success": 6, "unknown": 8}
-    assert list(resolver.decide(Choice(run_id="run"), CREATED)) == [3, 3, 2]
+    assert list(resolver.decide(UnknownRowsFilter(run_id="run"), CREATED)) == [3, 3, 2]
     assert [attempt.resolution for attempt in attempts(ledger)] == ["created"] * 14
 
 
 def test_many_ids_are_asked_for_in_batches(ledger, resolver, small_batches):
     """Any number of result ids may be named; each row is decided and each other one is told."""
     doubtful(ledger, *(f"r{number}" for number in range(7)))
-    named = Choice(result_ids=tuple(f"r{number}" for number in range(10)))
+    named = UnknownRowsFilter(result_ids=tuple(f"r{number}" for number in range(10)))
     lost = [others.get("not found") for others in resolver.others(named)]
     assert lost == [None, None, ["r7", "r8"], ["r9"]]
     assert sum(resolver.decide(named, CREATED)) == 7
@@ -178,7 +178,11 @@ def test_two_people_at_once_decide_each_row_once(ledger, resolver):
 
     def judge(judgement):
         start.wait()
-        return sum(Resolution(ledger.engine, ledger.tables).decide(Choice(run_id="run"), judgement))
+        return sum(
+            UnknownRows(ledger.engine, ledger.tables).decide(
+                UnknownRowsFilter(run_id="run"), judgement
+            )
+        )
 
     with ThreadPoolExecutor(2) as threads:
         decided = list(threads.map(judge, [CREATED, NOT_CREATED]))
@@ -197,7 +201,7 @@ def test_answers_and_decisions_at_once_agree(ledger, resolver):
     def answer():
         start.wait()
         for claim in claims.values():
-            Ledger(ledger.engine, ledger.tables).record([Recorded(claim, SUCCESS)])
+            Ledger(ledger.engine, ledger.tables).record([AttemptOutcome(claim, SUCCESS)])
 
     with ThreadPoolExecutor(1) as threads:
         answering = threads.submit(answer)
@@ -211,10 +215,10 @@ def test_a_late_answer_overrules_not_created(ledger, resolver):
     """A link that turns out to exist is not sent again, whatever was noted about its row since."""
     claims = doubtful(ledger, "r1", "r2", "r3")
     decide(resolver, NOT_CREATED, run_id="run")
-    ledger.note("other", [Unsent(delivery("r2").key, DAY, Outcome(Status.BLOCKED))])
-    wrong = Outcome(Status.INVALID, "missing_field")
-    ledger.note("other", [Unsent(delivery("r3").key, DAY, wrong)])
-    ledger.record([Recorded(claim, SUCCESS) for claim in claims.values()])
+    ledger.record_unsent("other", [UnsentRow(delivery("r2").key, DAY, RowOutcome(Status.BLOCKED))])
+    wrong = RowOutcome(Status.INVALID, "missing_field")
+    ledger.record_unsent("other", [UnsentRow(delivery("r3").key, DAY, wrong)])
+    ledger.record([AttemptOutcome(claim, SUCCESS) for claim in claims.values()])
     assert statuses(ledger.engine, ledger.tables) == {"success": 3}
     assert ledger.claim("other", [delivery(name) for name in claims]).won == ()
     assert {row.status for row in attempts(ledger)} == {"success"}
@@ -225,7 +229,7 @@ def test_a_late_answer_overrules_created(ledger, resolver):
     """Proof that nothing was created beats a person's word: no row is lost by a mistake."""
     claim = doubtful(ledger)["r1"]
     decide(resolver, CREATED, run_id="run")
-    ledger.record([Recorded(claim, RETRYABLE)])
+    ledger.record([AttemptOutcome(claim, RETRYABLE)])
     link = by_result(ledger.engine, ledger.tables)["r1"]
     assert (link.status, link.error_code) == ("retryable", "REMOTE.SERVICE_UNAVAILABLE")
     assert link.warnings is None
@@ -236,7 +240,7 @@ def test_a_late_answer_confirms_created(ledger, resolver):
     """When Kombo's word comes after all, the row has it instead of the person's."""
     claim = doubtful(ledger)["r1"]
     decide(resolver, CREATED, run_id="run")
-    ledger.record([Recorded(claim, SUCCESS)])
+    ledger.record([AttemptOutcome(claim, SUCCESS)])
     link = by_result(ledger.engine, ledger.tables)["r1"]
     assert (link.status, link.warnings, link.http_status) == ("success", ["too long"], 200)
 
@@ -246,7 +250,7 @@ def test_created_stands_where_another_attempt_may_be_the_one(ledger, resolver):
     doubtful(ledger)
     second = doubtful(ledger, run_id="other", redeliver=["unknown"])["r1"]
     decide(resolver, CREATED, result_ids=("r1",))
-    ledger.record([Recorded(second, RETRYABLE)])
+    ledger.record([AttemptOutcome(second, RETRYABLE)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
     assert [row.status for row in attempts(ledger)] == ["unknown", "retryable"]
 
@@ -256,7 +260,7 @@ def test_a_late_doubt_does_not_undo_a_decision(ledger, resolver, judgement, afte
     """A run that wakes up and has heard nothing either tells nothing new."""
     claim = doubtful(ledger)["r1"]
     decide(resolver, judgement, run_id="run")
-    ledger.record([Recorded(claim, LOST)])
+    ledger.record([AttemptOutcome(claim, LOST)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
 
 
@@ -265,7 +269,7 @@ def test_a_late_answer_leaves_what_is_on_the_wire_alone(ledger, resolver):
     first = doubtful(ledger)["r1"]
     decide(resolver, NOT_CREATED, run_id="run")
     assert ledger.claim("other", [delivery()]).won
-    ledger.record([Recorded(first, SUCCESS)])
+    ledger.record([AttemptOutcome(first, SUCCESS)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "sending"
     assert [row.status for row in attempts(ledger)] == ["success", None]
 
@@ -275,7 +279,7 @@ def test_a_late_answer_keeps_a_newer_attempt_from_being_repeated(ledger, resolve
     first = doubtful(ledger)["r1"]
     decide(resolver, NOT_CREATED, run_id="run")
     doubtful(ledger, run_id="other", outcome=RETRYABLE)
-    ledger.record([Recorded(first, SUCCESS)])
+    ledger.record([AttemptOutcome(first, SUCCESS)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
 
 

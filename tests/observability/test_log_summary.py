@@ -7,12 +7,12 @@ from airflow_kombo.observability.log_summary import MOST_LINES, table
 
 def test_the_table_has_integrations_and_statuses():
     """Each integration has a line, the ones to look at first, then the sum; columns are aligned."""
-    lanes = {
+    senders = {
         "workday:one": {"success": 1_200, "skipped": 3, "failed": 0},
         "lever:two": {"success": 7, "unknown": 2},
         "": {"invalid": 1},
     }
-    assert table(lanes) == [
+    assert table(senders) == [
         "integration       success  skipped  invalid  unknown   rows",
         "lever:two               7        0        0        2      9",
         "(no integration)        0        0        1        0      1",
@@ -23,8 +23,8 @@ def test_the_table_has_integrations_and_statuses():
 
 def test_the_table_is_of_bounded_length():
     """Of many integrations, those with the most to look at have a line, the others one together."""
-    lanes = {f"ats:{number}": {"success": 1, "failed": number} for number in range(1_000)}
-    lines = table(lanes)
+    senders = {f"ats:{number}": {"success": 1, "failed": number} for number in range(1_000)}
+    lines = table(senders)
     assert len(lines) == MOST_LINES + 3
     assert lines[1].split() == ["ats:999", "1", "999", "1,000"]
     assert lines[-2].split() == [

@@ -12,9 +12,9 @@ from airflow.sdk.observability import stats
 from statsd import StatsClient
 from support.harness import fill, make_run, row
 
-from airflow_kombo.exceptions import AnswerLostError
+from airflow_kombo.exceptions import ResponseLostError
 from airflow_kombo.ledger.runs import Run
-from airflow_kombo.observability.metrics import BLOCKED, Meter, Metrics
+from airflow_kombo.observability.metrics import BLOCKED, Metrics, SenderMetrics
 
 
 class Server:
@@ -23,7 +23,7 @@ class Server:
     def __init__(self, receiver):
         self._receiver = receiver
 
-    def heard(self):
+    def observe(self):
         """Give what has come, by name with tags: counters as their sum, timings as their list."""
         counters, timings = {}, {}
         while True:
@@ -81,7 +81,7 @@ def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
         await (await run()).deliver()
 
     asyncio.run(deliver())
-    counters, timings = server.heard()
+    counters, timings = server.observe()
     one, two, other = (
         f"dag_id=dag,task_id=deliver,integration={tag}"
         for tag in ("workday_one", "lever_two", "other")
@@ -105,15 +105,15 @@ def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
 def test_what_was_told_is_not_told_again(server):
     """On the way and at the end, each is told once: counters add up, times are of new calls."""
     counts = {"success": 2}
-    meter = Meter("workday:one", counts)
-    metrics = Metrics([meter], {})
-    meter.heard(AnswerLostError("lost"), 0.25)
+    metrics = SenderMetrics("workday:one", counts)
+    metrics = Metrics([metrics], {})
+    metrics.observe(ResponseLostError("lost"), 0.25)
     asyncio.run(metrics.tell_on_the_way())
-    meter.ended_by, counts["success"], counts["blocked"] = BLOCKED, 3, 7
+    metrics.ended_by, counts["success"], counts["blocked"] = BLOCKED, 3, 7
     metrics.tell()
     metrics.tell()
     tag = "integration=workday_one"
-    assert server.heard() == (
+    assert server.observe() == (
         {
             f"rows.success,{tag}": 3,
             f"rows.blocked,{tag}": 7,
@@ -126,11 +126,11 @@ def test_what_was_told_is_not_told_again(server):
 
 def test_of_many_calls_an_even_sample_of_times_is_told(server):
     """A lane tells at most 20 times at once, over all of their order, the longest among them."""
-    meter = Meter("workday:one", {})
+    metrics = SenderMetrics("workday:one", {})
     for number in range(1, 1_001):
-        meter.heard(AnswerLostError("lost"), number / 1000)
-    Metrics([meter], {}).tell()
-    counters, timings = server.heard()
+        metrics.observe(ResponseLostError("lost"), number / 1000)
+    Metrics([metrics], {}).tell()
+    counters, timings = server.observe()
     assert counters == {"posts,integration=workday_one": 1_000}
     assert timings == {"post,integration=workday_one": [1_000.0 - 50 * n for n in range(20)]}
 
@@ -140,5 +140,5 @@ def test_of_many_calls_an_even_sample_of_times_is_told(server):
 )
 def test_what_is_no_integration_s_id_is_no_tag(server, hostile):
     """A column that holds a person's data, or a thousand different things, is one tag: other."""
-    Metrics([Meter(hostile, {"invalid": 1})], {}).tell()
-    assert server.heard()[0] == {"rows.invalid,integration=other": 1}
+    Metrics([SenderMetrics(hostile, {"invalid": 1})], {}).tell()
+    assert server.observe()[0] == {"rows.invalid,integration=other": 1}

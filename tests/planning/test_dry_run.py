@@ -11,10 +11,10 @@ from support.harness import DAY, MAPPING, SQL, all_of, by_result, delivery, fill
 
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.redaction import keeper
+from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.planning.dry_run import preview
-from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -36,11 +36,11 @@ def dry_run(warehouse, tables, *, day=DAY, page_rows=1000, kept=None, dag="dag",
     )
     mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables, kept)
     run = Run(str(uuid4()), **TASK | {"dag_id": dag}, dag_run_id="manual", assessment_date=day)
-    return preview(run, Foresight(source, mapping, ledger, selection, "workday:one"))
+    return preview(run, Planner(source, mapping, ledger, selection, "workday:one"))
 
 
 def counted(previewed):
-    return {name: dict(lane) for name, lane in previewed.lanes.items()}
+    return {name: dict(sender) for name, sender in previewed.senders.items()}
 
 
 def verdicts(warehouse, tables):
@@ -61,7 +61,7 @@ def test_a_dry_run_says_what_a_run_does(warehouse, tables, source_table, standin
     assert counted(foreseen) == {"workday:one": {"send": 18, "invalid": 1, "duplicate": 1}}
     assert standin.stats()["received"] == 0
     assert all_of(warehouse, tables.links) == all_of(warehouse, tables.runs) == []
-    assert run_day(warehouse, tables).lanes["workday:one"] == {"success": 18, "invalid": 2}
+    assert run_day(warehouse, tables).senders["workday:one"] == {"success": 18, "invalid": 2}
     requests = {one.result_id: one.request for one in all_of(warehouse, tables.attempts)}
     previewed = {one.result_id: one for one in all_of(warehouse, tables.preview)}
     assert {name: previewed[name].request for name in requests} == requests
@@ -212,10 +212,10 @@ def test_a_preview_keeps_of_a_request_what_the_history_keeps(
 ):
     """Masked members are masked here too, and where no request is stored, none is here."""
     fill(warehouse, source_table, [row("r1")])
-    dry_run(warehouse, tables, kept=keeper(["label"]))
+    dry_run(warehouse, tables, kept=redactor(["label"]))
     (one,) = all_of(warehouse, tables.preview)
     assert json.loads(one.request)["label"] == "***"
-    dry_run(warehouse, tables, kept=keeper(store=False))
+    dry_run(warehouse, tables, kept=redactor(store=False))
     (one,) = all_of(warehouse, tables.preview)
     assert one.request is None
 

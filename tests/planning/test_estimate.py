@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert
 from support.harness import DAY, delivery, fill, row, run_day
 
-from airflow_kombo.planning.estimate import History, Rate, told
+from airflow_kombo.planning.estimate import PastRuns, SendingRate, told
 
 BEGAN = datetime(2026, 11, 2, 2, tzinfo=timezone.utc)
 
@@ -28,7 +28,7 @@ def sent(engine, tables, rows, *, seconds, run_id="run", day=DAY, status="succes
 
 
 def rates(engine, tables, *names, **options):
-    return History(engine, tables).rates(names or ["workday:one"], DAY, **options)
+    return PastRuns(engine, tables).rates(names or ["workday:one"], DAY, **options)
 
 
 def test_a_rate_is_what_the_last_large_run_got_done(warehouse, tables):
@@ -81,8 +81,8 @@ def test_a_real_run_leaves_what_an_estimate_needs(warehouse, tables, source_tabl
 def test_an_estimate_says_what_it_rests_on():
     """The slowest integration comes first, and the whole takes as long as it."""
     to_send = {"a": 600, "b": 3_000, "c": 10}
-    measured = {"a": Rate(2, 0.5, "measured", is_measured=True)}
-    guessed = {"b": Rate(50, 0.5, "guessed", is_measured=False)}
+    measured = {"a": SendingRate(2, 0.5, "measured", is_measured=True)}
+    guessed = {"b": SendingRate(50, 0.5, "guessed", is_measured=False)}
     side_by_side = "as long as its slowest integration: they are delivered side by side"
     assert list(told({"a": 600}, measured)) == [
         "a: about 0:05:00 for 600 rows at 2.0 a second: measured",
@@ -103,7 +103,7 @@ def test_an_estimate_says_what_it_rests_on():
 def test_an_estimate_names_a_few_of_many():
     """With hundreds of integrations the ten slowest are told, and ten of those without a rate."""
     to_send = {f"i{number:03}": number + 1 for number in range(300)}
-    known = {name: Rate(1, 0.5, "x", is_measured=True) for name in sorted(to_send)[:150]}
+    known = {name: SendingRate(1, 0.5, "x", is_measured=True) for name in sorted(to_send)[:150]}
     lines = list(told(to_send, known))
     assert [line.split(":")[0] for line in lines[:2]] == ["i149", "i148"]
     assert len(lines) == 12

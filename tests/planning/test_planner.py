@@ -5,7 +5,7 @@ from sqlalchemy import event
 from support.harness import MAPPING, row
 
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.planning.planner import Foresight
+from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
@@ -14,7 +14,7 @@ from airflow_kombo.rows.task_source import TaskSource
 def foresight_of(engine, tables, rows, **selected):
     selection = Selection(**selected)
     mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(engine, tables)
-    return Foresight(TaskSource(rows, selection), mapping, ledger, selection, None)
+    return Planner(TaskSource(rows, selection), mapping, ledger, selection, None)
 
 
 def test_a_limit_is_spread_over_the_integrations(warehouse, tables):

@@ -26,8 +26,8 @@ from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.planning.planner import Foresight
-from airflow_kombo.planning.row_limit import Guard
+from airflow_kombo.planning.planner import Planner
+from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -42,7 +42,7 @@ TASK = {"dag_id": "dag", "task_id": "deliver", "map_index": -1}
 )
 def test_ten_times_the_usual_and_never_below_a_thousand(usual, most):
     """What a run may send grows with what a day usually sends; without any day it is 1,000."""
-    guard = Guard.over(usual)
+    guard = RowLimit.over(usual)
     assert guard.refuses(most) is None
     assert f"{most + 1:,} rows would be sent, and at most {most:,} may be" in guard.refuses(
         most + 1
@@ -87,13 +87,15 @@ def test_a_run_that_would_send_too_much_stops_before_the_first(
     """Nothing is sent and nothing claimed; the run's row says why. One row less, and it goes."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(31)])
     with pytest.raises(ConfigurationError, match="31 rows would be sent, and at most 30 may be"):
-        run_day(warehouse, tables, guard=Guard(30, "a test says so"))
+        run_day(warehouse, tables, guard=RowLimit(30, "a test says so"))
     assert standin.stats()["received"] == 0
     assert all_of(warehouse, tables.links) == all_of(warehouse, tables.attempts) == []
     (run,) = all_of(warehouse, tables.runs)
     assert (run.planned, run.ended_at is None) == (0, False)
     assert "a test says so" in run.error
-    assert run_day(warehouse, tables, guard=Guard(31, "a test says so")).counts == {"success": 31}
+    assert run_day(warehouse, tables, guard=RowLimit(31, "a test says so")).counts == {
+        "success": 31
+    }
 
 
 def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, standin):
@@ -103,7 +105,7 @@ def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, 
     run_day(warehouse, tables)
     standin.clear_rules()
     fill(warehouse, source_table, [row("new"), row("bad", result_url="ftp://results.example")])
-    guard = Guard(1, "a test says so")
+    guard = RowLimit(1, "a test says so")
     assert run_day(warehouse, tables, guard=guard).counts == {
         "success": 1,
         "invalid": 1,
@@ -136,7 +138,7 @@ def test_the_query_is_read_once_also_when_the_guard_asks(
         if "assessment_results" in statement:
             reads.append(statement)
 
-    report = run_day(warehouse, tables, source=source, guard=Guard(1, "a test"), **selected)
+    report = run_day(warehouse, tables, source=source, guard=RowLimit(1, "a test"), **selected)
     event.remove(warehouse, "before_cursor_execute", listen)
     assert report.counts == {"success": 1, "skipped": 12}
     assert len(reads) == 1
@@ -156,11 +158,11 @@ def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeyp
         warehouse, tables, SQL, parameters_of(DAY), selection=selection, page_rows=7
     )
     mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables)
-    foresight = Foresight(source, mapping, ledger, selection, None)
-    assert foresight._planned == {"workday:one": 400}
+    planner = Planner(source, mapping, ledger, selection, None)
+    assert planner._planned == {"workday:one": 400}
     tracemalloc.start()
     try:
-        assert foresight.sent() == 400
+        assert planner.sent() == 400
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

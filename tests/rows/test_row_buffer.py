@@ -9,7 +9,7 @@ import pytest
 
 from airflow_kombo.database.unreadable import Unreadable
 from airflow_kombo.rows import row_buffer as spool
-from airflow_kombo.rows.row_buffer import Spool
+from airflow_kombo.rows.row_buffer import RowBuffer
 
 VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\x00", {"a": [1]})
 
@@ -18,7 +18,7 @@ VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\
 def kept(request, monkeypatch):
     """Give an empty spool: one that stays in memory, and one that goes to the disk at once."""
     monkeypatch.setattr(spool, "_IN_MEMORY_BYTES", request.param)
-    return Spool([f"c{number}" for number in range(len(VALUES))])
+    return RowBuffer([f"c{number}" for number in range(len(VALUES))])
 
 
 def test_pages_come_back_as_they_were(kept):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import MappingError, RowError
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.row_keys import key_of
@@ -58,7 +58,7 @@ def outcome(mapping, **columns):
 
 def body(mapping, **columns):
     made = outcome(mapping, **columns)
-    assert isinstance(made, Delivery), made
+    assert isinstance(made, RowRequest), made
     return json.loads(made.body)
 
 
@@ -213,7 +213,7 @@ def test_templates(template, columns, text):
 def test_a_template_that_fails_on_a_row_fails_that_row_only(template, columns):
     """Whatever a template raises for a row's values makes the row `invalid` or drops the text."""
     made = outcome(mapped({"A": template}), **columns)
-    assert isinstance(made, Delivery) or made.error.field == "attributes.A"
+    assert isinstance(made, RowRequest) or made.error.field == "attributes.A"
     assert b'"A"' not in getattr(made, "body", b"")
 
 
@@ -415,7 +415,7 @@ def test_deep_remote_fields_cost_one_row_at_most(depth, as_text):
     fields = nested(depth)
     value = json.dumps(fields) if as_text else fields
     made = outcome(mapped(remote_fields={"column": "x"}), x=value)
-    if isinstance(made, Delivery):
+    if isinstance(made, RowRequest):
         assert json.loads(made.body)["remote_fields"] == fields
     else:
         assert (made.error.code, made.error.field) == ("invalid_field", "remote_fields")
@@ -513,7 +513,7 @@ def test_any_row_is_a_clean_request_or_an_invalid_row(row, mapping):
     """Nothing else is raised, and no `nan`, `None`, `NaT`, `<NA>` or `inf` of our making leaves."""
     (one,) = [made for part in mapping.deliveries([row], "workday:0") for made in part]
     assert one.assessment_date is None or isinstance(one.assessment_date.toordinal(), int)
-    if not isinstance(one, Delivery):
+    if not isinstance(one, RowRequest):
         assert isinstance(one.error, RowError)
         return
     sent = json.loads(one.body)

@@ -22,11 +22,11 @@ from sqlalchemy import (
     select,
 )
 
-from airflow_kombo.delivery.run import Delivery as Run_
+from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.hooks.kombo import KomboHook
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
@@ -101,7 +101,7 @@ def delivery(result_id="r1", *, integration_id="workday:one", target_id="c1", **
     """Give a row that has become a request."""
     key = LinkKey(integration_id, changes.pop("target_type", "candidate"), target_id, result_id)
     url = changes.pop("url", f"https://results.example/{result_id}")
-    return Delivery(key, DAY, url, changes.pop("body", b'{"label": "Coding"}'))
+    return RowRequest(key, DAY, url, changes.pop("body", b'{"label": "Coding"}'))
 
 
 def make_run(
@@ -132,7 +132,7 @@ def make_run(
             selection=selection,
             default_integration=hook.default_integration,
         )
-        return Run_(
+        return DeliveryRun(
             run or Run(str(uuid4())),
             source=rows,
             mapping=mapping or ResultLinkMapping.load(MAPPING),

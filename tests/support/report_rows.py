@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from support.harness import DAY, delivery
 
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Outcome, Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.statuses import Status
 
@@ -17,12 +17,16 @@ SCRIPT = "<script>alert(1)</script>"
 LOG = "https://app.kombo.dev/logs/1"
 _NOON = datetime(2026, 11, 3, 12, tzinfo=timezone.utc)
 RUN = Run("run-1", "kombo_result_links", "manual__1", "deliver", -1, 1, DAY)
-BLOCKED = Outcome(
+BLOCKED = RowOutcome(
     Status.BLOCKED, "INTEGRATION.PERMISSION_MISSING", "A permission is missing.", log_url=LOG
 )
-FAILED = Outcome(Status.FAILED, "ATS.JOB_CLOSED", SCRIPT, f"{SCRIPT} & more", "javascript:alert(1)")
-WARNED = Outcome(Status.SUCCESS, warnings=(SCRIPT, "The emoji was removed."))
-UNKNOWN = Outcome(Status.UNKNOWN, "answer_lost", error_message="No answer came.", http_status=504)
+FAILED = RowOutcome(
+    Status.FAILED, "ATS.JOB_CLOSED", SCRIPT, f"{SCRIPT} & more", "javascript:alert(1)"
+)
+WARNED = RowOutcome(Status.SUCCESS, warnings=(SCRIPT, "The emoji was removed."))
+UNKNOWN = RowOutcome(
+    Status.UNKNOWN, "answer_lost", error_message="No answer came.", http_status=504
+)
 
 
 def fill_ledger(engine, tables):
@@ -35,8 +39,8 @@ def fill_ledger(engine, tables):
         ("failed", FAILED, "workday:one"),
         ("warned", WARNED, "workday:one"),
         ("unknown", UNKNOWN, "workday:one"),
-        ("done", Outcome(Status.SUCCESS), "workday:one"),
-        ("=1+1", Outcome(Status.SUCCESS), "workday:one"),
+        ("done", RowOutcome(Status.SUCCESS), "workday:one"),
+        ("=1+1", RowOutcome(Status.SUCCESS), "workday:one"),
     ):
         row = delivery(result_id, integration_id=integration_id, target_id=f"c-{result_id}")
         record(ledger, replace(row, body=body), outcome)
@@ -47,12 +51,12 @@ def fill_ledger(engine, tables):
 def record(ledger, row, outcome, run_id="run-1"):
     """Send a row, so to speak, and write what became of it."""
     (claim,) = ledger.claim(run_id, [row], ["failed", "unknown"]).won
-    ledger.record([Recorded(claim, outcome, 12)])
+    ledger.record([AttemptOutcome(claim, outcome, 12)])
 
 
 def add_rows(engine, tables, *rows):
     """Write rows of the status table by hand: (result id, days before DAY or None, status)."""
-    moment = Outcome(Status.SUCCESS).values | {"updated_at": _NOON, "attempts": 1, "run_id": "x"}
+    moment = RowOutcome(Status.SUCCESS).values | {"updated_at": _NOON, "attempts": 1, "run_id": "x"}
     with engine.begin() as connection:
         connection.execute(
             insert(tables.links),

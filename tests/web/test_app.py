@@ -29,8 +29,8 @@ from airflow_kombo.web import app as app_module
 from airflow_kombo.web.chart import HEIGHT, chart
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
 from airflow_kombo.web.overview import overview
-from airflow_kombo.web.pagination import Place
-from airflow_kombo.web.rows import Asked
+from airflow_kombo.web.pagination import PagePosition
+from airflow_kombo.web.rows import RowFilter
 
 AT_ONE = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
 PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon"]
@@ -280,7 +280,7 @@ VALUES = st.one_of(
     st.binary(max_size=20),
     (st.sampled_from(NUMBERS) | CURSORS).map(str.encode),
 ).map(lambda value: quote_from_bytes(value, safe=""))
-PARAMETERS = [*Asked.model_fields, *delivery().key.columns, "page", "size"]
+PARAMETERS = [*RowFilter.model_fields, *delivery().key.columns, "page", "size"]
 ADDRESSES = st.tuples(
     st.sampled_from(["/", "/rows", "/rows.csv", "/row"]),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
@@ -310,7 +310,7 @@ def test_no_number_in_an_address_is_an_error_of_the_server(site, value):
     """Each parameter takes numbers and days far out, other digits and control characters."""
     escaped = quote_from_bytes(value.encode(), safe="")
     texts = {"q", "error_code", "integration", "dag_id", "task_id"}
-    for names in ([*texts], *([name] for name in Asked.model_fields if name not in texts)):
+    for names in ([*texts], *([name] for name in RowFilter.model_fields if name not in texts)):
         given = "&".join(f"{name}={escaped}" for name in names)
         assert site.get(f"/rows?dag_run_id=manual__1&{given}").status_code in TOLD, given
     key = "&".join(f"{name}={escaped}" for name in delivery().key.columns)
@@ -320,7 +320,7 @@ def test_no_number_in_an_address_is_an_error_of_the_server(site, value):
 def test_a_cursor_that_was_cut_or_forged_is_told(site):
     """A place in the list that is not one of ours is a page with a way out, cut wherever it was."""
     assert site.get("/rows").status_code == 200
-    token = Place(day=DAY, key=delivery("r1").key).token
+    token = PagePosition(day=DAY, key=delivery("r1").key).token
     assert site.get(f"/rows?after={token}").status_code == 200
     for cut in range(1, len(token)):
         response = site.get(f"/rows?after={token[:cut]}")

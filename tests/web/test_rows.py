@@ -19,8 +19,8 @@ from airflow_kombo.web import database as reading
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import NoTablesError, Warehouse, read_only
 from airflow_kombo.web.overview import overview
-from airflow_kombo.web.pagination import NoPlaceError
-from airflow_kombo.web.rows import Asked, Rows
+from airflow_kombo.web.pagination import InvalidPositionError
+from airflow_kombo.web.rows import RowFilter, Rows
 
 STATUSES = ["success", "failed", "success", "retryable", "unknown", "success", "success"]
 ROWS = [(f"r{n}", (None, 0, 1, 1, 2)[n % 5], STATUSES[n % 7]) for n in range(23)]
@@ -40,10 +40,10 @@ def ids(page):
 
 def walk(rows, size, **asked):
     """Give the pages from the first to the last."""
-    page = rows.page(Asked(**asked), size)
+    page = rows.page(RowFilter(**asked), size)
     yield page
     while page.after:
-        page = rows.page(Asked(**asked, after=page.after), size)
+        page = rows.page(RowFilter(**asked, after=page.after), size)
         yield page
 
 
@@ -57,10 +57,10 @@ def pages_show_every_row_once(rows, sort, size):
     forwards = list(walk(rows, size, sort=sort))
     every = [one for page in forwards for one in ids(page)]
     assert sorted(every) == sorted(name for name, _, _ in ROWS)
-    assert every == ids(rows.page(Asked(sort=sort), 50))
+    assert every == ids(rows.page(RowFilter(sort=sort), 50))
     page, back = forwards[-1], [ids(forwards[-1])]
     while page.before:
-        page = rows.page(Asked(sort=sort, before=page.before), size)
+        page = rows.page(RowFilter(sort=sort, before=page.before), size)
         back.insert(0, ids(page))
     assert back == [ids(page) for page in forwards]
 
@@ -68,7 +68,7 @@ def pages_show_every_row_once(rows, sort, size):
 def test_rows_without_a_day_come_last(rows):
     """Newest first and oldest first agree that a row without a day is neither."""
     for sort, first in (("newest", DAY), ("oldest", DAY.replace(day=1))):
-        days = [row.assessment_date for row in rows.page(Asked(sort=sort)).rows]
+        days = [row.assessment_date for row in rows.page(RowFilter(sort=sort)).rows]
         assert days[0] == first
         assert days[-5:] == [None] * 5
         assert None not in days[:-5]
@@ -94,14 +94,14 @@ FOUND = [
 def test_searching_and_filtering(rows):
     """A row is found by any of its ids, and every condition narrows what is shown."""
     for asked, expected in FOUND:
-        assert set(ids(rows.page(Asked(**asked)))) == expected, asked
+        assert set(ids(rows.page(RowFilter(**asked)))) == expected, asked
 
 
 def test_an_address_that_names_no_place_is_refused(rows):
     """A page's address that was cut or made up is an error with a way out, not a crash."""
     for token in ("x", "W10", "WzFd", "bnVsbA", "é"):
-        with pytest.raises(NoPlaceError, match="begin at its start"):
-            rows.page(Asked(after=token))
+        with pytest.raises(InvalidPositionError, match="begin at its start"):
+            rows.page(RowFilter(after=token))
 
 
 def test_a_tasks_rows(warehouse, tables):
@@ -111,9 +111,9 @@ def test_a_tasks_rows(warehouse, tables):
     task = {"dag_id": RUN.dag_id, "dag_run_id": RUN.dag_run_id, "task_id": "deliver"}
     with warehouse.connect() as connection:
         rows = Rows(connection, tables)
-        assert len(rows.page(Asked(**task, map_index=-1)).rows) == 6
-        assert ids(rows.page(Asked(**task, map_index=3))) == []
-        assert ids(rows.page(Asked(**task, error_code="ATS.JOB_CLOSED"))) == ["failed"]
+        assert len(rows.page(RowFilter(**task, map_index=-1)).rows) == 6
+        assert ids(rows.page(RowFilter(**task, map_index=3))) == []
+        assert ids(rows.page(RowFilter(**task, error_code="ATS.JOB_CLOSED"))) == ["failed"]
 
 
 def test_a_rows_history(warehouse, tables):
@@ -257,7 +257,7 @@ def test_a_warehouse_without_our_tables(warehouse):
     """Where nothing was ever delivered, reading says that, rather than that it failed."""
     house = Warehouse(lambda: warehouse, Tables.named())
     with pytest.raises(NoTablesError, match="no table kombo_result_links"), house.reading() as one:
-        Rows(one, house.tables).page(Asked())
+        Rows(one, house.tables).page(RowFilter())
 
 
 def test_a_table_that_lacks_an_index_gets_it(warehouse, tables):

@@ -20,11 +20,11 @@ import aiohttp
 from airflow.sdk import BaseHook
 
 from airflow_kombo.database.connections import engine_of
-from airflow_kombo.delivery.run import Delivery
+from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
-from airflow_kombo.kombo_api.request import Delivery as Request
+from airflow_kombo.kombo_api.request import RowRequest as Request
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
@@ -60,7 +60,7 @@ def _deliver(day: date) -> Mapping[str, int]:
         await hook.config()
         source = _source(engine, day, hook.default_integration, selection)
         mapping.check(source.columns())
-        delivery = Delivery(
+        delivery = DeliveryRun(
             Run(str(uuid4()), assessment_date=day),
             source=source,
             mapping=mapping,
@@ -181,13 +181,13 @@ def _requests(day: date) -> Iterator[Request]:
     """Map the day's rows by the shipped mapping, a row of each integration after the other."""
     engine, mapping = engine_of("warehouse_default"), ResultLinkMapping.load(_MAPPING)
     source = _source(engine, day, None, Selection(redeliver=frozenset({Status.SUCCESS})))
-    lanes = []
+    senders = []
     for name, rows in source.plan().items():
         pages = source.pages(name, rows)
         mapped = [request for page in pages for request in mapping.deliveries(page, None)[0]]
-        lanes.append(mapped)
+        senders.append(mapped)
     engine.dispose()
-    for together in zip(*lanes, strict=True):
+    for together in zip(*senders, strict=True):
         yield from together
 
 

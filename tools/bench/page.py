@@ -28,8 +28,8 @@ from sqlalchemy.dialects.postgresql import JSON
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web import app as report
 from airflow_kombo.web.database import Warehouse as Ledger
-from airflow_kombo.web.pagination import Place
-from airflow_kombo.web.rows import Asked, Rows
+from airflow_kombo.web.pagination import PagePosition
+from airflow_kombo.web.rows import RowFilter, Rows
 from tools.bench.warehouse import DAY, Warehouse, name_of
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
 def _paths(ledger: Ledger) -> dict[str, str]:
     with ledger.reading() as connection:
         rows = Rows(connection, ledger.tables)
-        middle = rows.page(Asked(day=DAY.replace(month=DAY.month - 1))).rows[25]
-    some = Place.of(middle)
+        middle = rows.page(RowFilter(day=DAY.replace(month=DAY.month - 1))).rows[25]
+    some = PagePosition.of(middle)
     return {
         "overview": "/",
         "first page": "/rows",

@@ -10,7 +10,7 @@ from typing import Final
 
 from airflow_kombo.kombo_api.limits import HEADROOM
 from tools.bench.page import timed
-from tools.bench.server import Behaviour, Counts, Orders, Seen
+from tools.bench.server import Behaviour, Counts, LedgerRow, Orders
 from tools.bench.stage import BenchError, Run, Stage
 from tools.bench.warehouse import EMPTY_DAY, name_of
 
@@ -141,25 +141,25 @@ class Bench:
 
     def makespan(self) -> list[Finding]:
         """How close a day comes to what limits and latency allow."""
-        lanes, rows = 20, self._scale.rows(2_000, 40)
+        senders, rows = 20, self._scale.rows(2_000, 40)
         steady = Behaviour(latency=(0.1, 0.3), limit=30)
         falling = replace(steady, falls_to=8, falls_after=rows // 2)
         some = {name_of(number): falling for number in range(5)}
         return [
-            *self._paced("20 integrations", Orders(default=steady), lanes, rows),
+            *self._paced("20 integrations", Orders(default=steady), senders, rows),
             # So few rows a second that no machine is too slow for them.
-            *self._paced("5 integrations", Orders(default=steady), lanes // 4, rows),
+            *self._paced("5 integrations", Orders(default=steady), senders // 4, rows),
             *self._paced(
                 "5 of 20 fall to 8 in the middle",
                 Orders(default=steady, by_integration=some),
-                lanes,
+                senders,
                 rows,
             ),
         ]
 
-    def _paced(self, what: str, orders: Orders, lanes: int, rows: int) -> list[Finding]:
-        self._stage.fill(lanes * rows, lanes)
-        run = self._run("ours", orders, rows=lanes * rows)
+    def _paced(self, what: str, orders: Orders, senders: int, rows: int) -> list[Finding]:
+        self._stage.fill(senders * rows, senders)
+        run = self._run("ours", orders, rows=senders * rows)
         full, ours = (
             max(
                 ideal(orders.of(name), seen, headroom=headroom)
@@ -213,12 +213,12 @@ class Bench:
 
     def hang(self) -> list[Finding]:
         """Compare nine integrations beside one that never answers with the nine alone."""
-        lanes, rows = 10, self._scale.rows(1_500, 40)
-        nine, hung = [name_of(number) for number in range(lanes - 1)], name_of(lanes - 1)
+        senders, rows = 10, self._scale.rows(1_500, 40)
+        nine, hung = [name_of(number) for number in range(senders - 1)], name_of(senders - 1)
         slow = Behaviour(latency=(0.2, 0.4))
         self._stage.fill(len(nine) * rows, len(nine))
         without = self._run("ours", Orders(default=slow), rows=len(nine) * rows)
-        self._stage.fill(lanes * rows, lanes)
+        self._stage.fill(senders * rows, senders)
 
         def are_done(counts: Counts) -> bool:
             return len(nine) * rows == sum(
@@ -295,7 +295,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Bench], list[Finding]]]] = {
 }
 
 
-def ideal(behaviour: Behaviour, seen: Seen, *, headroom: int = 0) -> float:
+def ideal(behaviour: Behaviour, seen: LedgerRow, *, headroom: int = 0) -> float:
     """Give the seconds that an integration takes if its slots, less some, are always at work."""
     rows, slots, latency = seen.links, behaviour.limit - headroom, seen.work / seen.links
     if behaviour.falls_to is None:

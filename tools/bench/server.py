@@ -23,7 +23,7 @@ from typing import Final
 import httptools
 
 from tools.kombo_standin.gate import Gate
-from tools.kombo_standin.outcomes import Answer
+from tools.kombo_standin.outcomes import KomboResponse
 from tools.kombo_standin.scenario import Limits
 from tools.kombo_standin.wire import error_body, parse_body, success_body
 
@@ -32,8 +32,10 @@ _PATIENCE: Final = 30.0  # seconds until a new process listens, on a slow and bu
 _NO_RATE: Final = 1_000_000_000
 """Requests per window that no client can send: it always has to be told a number."""
 _DELIVERED: Final = success_body([])
-_INVALID: Final = Answer(status=400, code="PLATFORM.INPUT_INVALID", message="The body is invalid.")
-_NO_SUCH_PATH: Final = Answer(
+_INVALID: Final = KomboResponse(
+    status=400, code="PLATFORM.INPUT_INVALID", message="The body is invalid."
+)
+_NO_SUCH_PATH: Final = KomboResponse(
     status=404, message="There are only POST .../result-links and GET /v1/check-api-key."
 )
 _CHECK: Final = ("GET", "/v1/check-api-key")
@@ -95,7 +97,7 @@ class Orders:
 
 
 @dataclass
-class Seen:
+class LedgerRow:
     """What came in for one integration; times in seconds after the first request of all."""
 
     posts: int = 0
@@ -124,7 +126,7 @@ class Seen:
 class Counts:
     """All that came in since the last orders."""
 
-    by_integration: Mapping[str, Seen]
+    by_integration: Mapping[str, LedgerRow]
     taken: Mapping[int, int]
     """By second: links that were taken, whether or not they are answered yet."""
 
@@ -149,7 +151,7 @@ class Kombo:
         self.orders = orders
         self.gate = Gate(orders.limits)
         self.dice = random.Random(orders.seed)  # noqa: S311 - to be repeated
-        self._seen: defaultdict[str, Seen] = defaultdict(Seen)
+        self._seen: defaultdict[str, LedgerRow] = defaultdict(LedgerRow)
         self._links: set[int] = set()
         self._taken: Counter[int] = Counter()
         self._began: float | None = None
@@ -160,7 +162,7 @@ class Kombo:
             seen.most_in_flight = self.gate.max_in_flight[name]
         return Counts(dict(self._seen), dict(self._taken))
 
-    def refusal(self, integration_id: str, path: str, body: bytes) -> Answer | None:
+    def refusal(self, integration_id: str, path: str, body: bytes) -> KomboResponse | None:
         """Count a request, and refuse it or take it."""
         now, seen = self._now(), self._seen[integration_id]
         seen.first = seen.first if seen.posts else now
@@ -198,7 +200,7 @@ class Kombo:
             self._began = now
         return now - self._began
 
-    def _let_fall(self, integration_id: str, seen: Seen) -> None:
+    def _let_fall(self, integration_id: str, seen: LedgerRow) -> None:
         behaviour = self.orders.of(integration_id)
         taken = seen.links + seen.duplicates
         if behaviour.falls_to is not None and taken == behaviour.falls_after:
@@ -292,7 +294,7 @@ class _Http(asyncio.Protocol):
         self._free()
         self._write(HTTPStatus.OK, headers, _DELIVERED)
 
-    def _refuse(self, answer: Answer) -> None:
+    def _refuse(self, answer: KomboResponse) -> None:
         headers = {**self._kombo.gate.headers(self._integration_id), **answer.headers}
         body = error_body(answer.code, answer.title, answer.message, "https://app.kombo.dev/logs")
         self._write(HTTPStatus(answer.status), headers, body)

@@ -151,14 +151,14 @@ def _rows(rows: int, integrations: int) -> Insert:
         return func.md5(literal(of) + cast(number, Text))
 
     target = func.substr(digest("target"), 1, _ID_LENGTH)
-    lane = number % integrations  # every second one's rows go to applications
+    sender = number % integrations  # every second one's rows go to applications
     values: dict[str, ColumnElement[Any]] = {
         "result_id": cast(cast(digest("result"), UUID), String),
         "assessment_date": literal(DAY),
         "completed_at": literal(datetime.combine(DAY, time(10, 30))),
-        "integration_id": literal(_TOOL) + func.lpad(cast(lane, Text), _ID_LENGTH, "0"),
+        "integration_id": literal(_TOOL) + func.lpad(cast(sender, Text), _ID_LENGTH, "0"),
         "candidate_id": target,
-        "application_id": case((lane % 2 == 0, target)),
+        "application_id": case((sender % 2 == 0, target)),
         "assessment_name": literal("Python, intermediate"),
         "result_url": literal("https://results.example/") + digest("url"),
         "score": 40 + number % 61,

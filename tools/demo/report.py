@@ -43,17 +43,17 @@ def _statuses(connection: Connection, tables: Tables, day: date) -> Table:
         .where(links.c.assessment_date == day)
         .group_by(links.c.integration_id, links.c.status)
     )
-    lanes: dict[str, Counter[str]] = {}
+    senders: dict[str, Counter[str]] = {}
     for integration, status, rows in connection.execute(query):
-        lanes.setdefault(integration or "(none)", Counter())[status] = rows
-    totals = sum(lanes.values(), Counter[str]())
+        senders.setdefault(integration or "(none)", Counter())[status] = rows
+    totals = sum(senders.values(), Counter[str]())
     table = _table(f"Rows of {day} by integration and status", "integration")
     table.show_footer = True
     seen = [status for status in Status if totals[status]]
     for status in seen:
         table.add_column(status, str(totals[status]), justify="right", style=_STYLES.get(status))
     table.add_column("all", str(totals.total()), justify="right")
-    for integration, counts in sorted(lanes.items()):
+    for integration, counts in sorted(senders.items()):
         cells = [str(counts[status] or "") for status in seen]
         table.add_row(integration, *cells, str(counts.total()))
     return table

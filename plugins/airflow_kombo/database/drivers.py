@@ -22,7 +22,7 @@ _DATES: Final = frozenset({1082, 1114, 1115, 1182, 1184, 1185})
 """Its numbers of dates and timestamps, and of lists of them."""
 
 
-class Reading:
+class CursorReader:
     """The rows of one query, read so that a cell that cannot be converted stops none of them.
 
     :param types: The query's columns, each with the driver's word for its type.

@@ -21,7 +21,7 @@ that looks like a limit, and waiting for it costs no try."""
 _FAILED: Final = frozenset({Verdict.UNKNOWN, Verdict.RETRY})
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed, calls pass; open, none does until its probe; given up, none does any more.
 
     :param cool_down: Seconds between opening and the probe.
@@ -51,7 +51,7 @@ class Breaker:
         self._probing = self._probe_at is not None
         return self._probing
 
-    def heed(self, verdict: Verdict, now: float, *, probe: bool) -> None:
+    def record_verdict(self, verdict: Verdict, now: float, *, probe: bool) -> None:
         """Learn from a call's outcome; while the breaker is open, only the probe's counts."""
         failed = verdict in _FAILED
         if verdict is not Verdict.WAIT:

@@ -10,7 +10,7 @@ from math import inf
 from typing import Final
 
 from airflow_kombo.kombo_api.limits import HEADROOM, number_in, pause_of
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import CONCURRENCY_LIMIT, Verdict
 
 _FIRST_SLOTS: Final = 5
@@ -25,7 +25,7 @@ _DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
 _AT_WORK: Final = _DONE | {Verdict.WAIT}
 
 
-class Pace:
+class ConcurrencyLimiter:
     """The slots of one integration.
 
     :param cap: In flight at most, whatever the answers allow; none by default.
@@ -51,7 +51,7 @@ class Pace:
         self._was_full = self._was_full or self._in_flight >= self._slots
         return True
 
-    def give_back(self, now: float, sent_at: float, answer: Answer | None) -> None:
+    def give_back(self, now: float, sent_at: float, answer: KomboResponse | None) -> None:
         """Return a slot, and learn from the answer that it brought, if it brought one.
 
         :param sent_at: When its request left: one that left before the limit fell knows no better.
@@ -83,7 +83,7 @@ class Pace:
         elif may_rise:
             self._slots = slots
 
-    def _try(self, now: float, answer: Answer) -> None:
+    def _try(self, now: float, answer: KomboResponse) -> None:
         """Find the limit that no answer tells: one slot more a round trip, half of them at a 429.
 
         A number of slots that were never all in use is not proven, and does not grow.

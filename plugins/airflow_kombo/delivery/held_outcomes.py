@@ -10,7 +10,7 @@ from typing import Final
 
 from airflow_kombo.delivery.waiting import happened
 from airflow_kombo.exceptions import LedgerError
-from airflow_kombo.ledger.outcomes import Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class HeldOutcomes:
 
     def __init__(
         self,
-        write: Callable[[list[Recorded]], Awaitable[list[Recorded]]],
+        write: Callable[[list[AttemptOutcome]], Awaitable[list[AttemptOutcome]]],
         *,
         pause: float,
         patience: float,
@@ -41,7 +41,7 @@ class HeldOutcomes:
         self._hurried = hurried
         self._waiting = 0
 
-    async def record(self, recorded: list[Recorded]) -> list[Recorded]:
+    async def record(self, recorded: list[AttemptOutcome]) -> list[AttemptOutcome]:
         """Write outcomes when their rows are free; return those that are left to the next run."""
         if self._waiting + len(recorded) > MOST_WAITING:
             return recorded
@@ -51,7 +51,7 @@ class HeldOutcomes:
         finally:
             self._waiting -= len(recorded)
 
-    async def _record(self, held: list[Recorded]) -> list[Recorded]:
+    async def _record(self, held: list[AttemptOutcome]) -> list[AttemptOutcome]:
         until = monotonic() + self._patience
         while held and monotonic() < until and not await happened(self._hurried, self._pause):
             try:

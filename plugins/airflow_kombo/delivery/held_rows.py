@@ -9,7 +9,7 @@ from typing import Final
 
 from airflow_kombo.delivery.retry_queue import Retries
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +47,15 @@ class HeldRows:
         """Return when the first row may be tried again; infinity if none waits."""
         return self._waiting.next_due
 
-    def take_due(self, now: float, most: int) -> list[Delivery]:
+    def take_due(self, now: float, most: int) -> list[RowRequest]:
         """Remove and return rows that may be tried again now."""
         return self._waiting.take_due(now, most)
 
-    def were_held(self, batch: Sequence[Delivery]) -> bool:
+    def were_held(self, batch: Sequence[RowRequest]) -> bool:
         """Return whether the rows of a batch were held when they were tried last."""
         return batch[0].key in self._since
 
-    def update(self, batch: Iterable[Delivery], held: Sequence[Delivery], now: float) -> int:
+    def update(self, batch: Iterable[RowRequest], held: Sequence[RowRequest], now: float) -> int:
         """Keep those rows of a batch that are held; return how many are left to the next run."""
         given_up = []
         for one in held:

@@ -14,38 +14,38 @@ from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 from typing import Final
 
-from airflow_kombo.delivery.circuit_breaker import Breaker
-from airflow_kombo.delivery.concurrency import Pace
+from airflow_kombo.delivery.circuit_breaker import CircuitBreaker
+from airflow_kombo.delivery.concurrency import ConcurrencyLimiter
 from airflow_kombo.delivery.held_rows import ANSWERED, UNRELEASED, UNSENT, HeldRows
-from airflow_kombo.delivery.rate_limit import RateLimit
+from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.delivery.recording import Answered, Ends, Recording
 from airflow_kombo.delivery.retry_queue import Retries
-from airflow_kombo.delivery.run_context import Shared
+from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.delivery.unsent_rows import reason_of, unreached
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import (
-    AnswerLostError,
     ConfigurationError,
     LedgerError,
+    ResponseLostError,
     RunStoppedError,
     TransportError,
 )
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict, verdict_of
 from airflow_kombo.ledger.outcomes import (
+    AttemptOutcome,
     Claim,
-    Outcome,
-    Recorded,
-    Unsent,
+    RowOutcome,
+    UnsentRow,
     duplicate,
     invalid,
     outcome_of,
 )
-from airflow_kombo.observability.metrics import BLOCKED, GIVEN_UP, Meter
+from airflow_kombo.observability.metrics import BLOCKED, GIVEN_UP, SenderMetrics
 from airflow_kombo.rows.row_keys import Row
 from airflow_kombo.rows.source import PAGE_ROWS
-from airflow_kombo.statuses import HELD, Status
+from airflow_kombo.statuses import HELD, SKIPPED, Status
 
 log = logging.getLogger(__name__)
 
@@ -55,27 +55,25 @@ _SHORTEST_PAUSE_SECONDS: Final = 0.001
 _TRIED_AGAIN: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
 MOST_RETRIES: Final = 1_000
 """Rows that may wait to be sent again before new ones are read."""
-SKIPPED: Final = "skipped"
-"""What counts a row that is left as it is: done, refused and unchanged, or another run's."""
 
 
-class Lane:
+class IntegrationSender:
     """One integration's way through a run.
 
     :param planned: How many rows it has; it ends with as many in its counts.
     """
 
-    def __init__(self, shared: Shared, integration_id: str, planned: int) -> None:
+    def __init__(self, shared: RunContext, integration_id: str, planned: int) -> None:
         self.integration_id = integration_id
         self.planned = planned
         self.counts: Counter[str] = Counter()
-        self.meter = Meter(integration_id, self.counts)
+        self.metrics = SenderMetrics(integration_id, self.counts)
         self._shared = shared
-        self._pace = Pace(shared.settings.max_in_flight)
-        self._rate = RateLimit(shared.lanes)
+        self._concurrency = ConcurrencyLimiter(shared.settings.max_in_flight)
+        self._rate = RateLimiter(shared.senders)
         self._timer: asyncio.TimerHandle | None = None
-        self._breaker = Breaker(cool_down=shared.settings.cool_down)
-        self._mapped: deque[Delivery] = deque()
+        self._breaker = CircuitBreaker(cool_down=shared.settings.cool_down)
+        self._mapped: deque[RowRequest] = deque()
         self._unsent: deque[Claim] = deque()
         self._calls: set[asyncio.Task[None]] = set()
         ends = Ends(self._settle, self._leave, self._fail, self._go_on)
@@ -85,7 +83,7 @@ class Lane:
         settings = shared.settings
         self._held = HeldRows(integration_id, settings.held_pause, settings.held_patience)
         self._held_first = False
-        self._blocked: Outcome | None = None
+        self._blocked: RowOutcome | None = None
         self._failing: str | None = None
         self._bug: BaseException | None = None
         self._changed = asyncio.Event()
@@ -111,7 +109,7 @@ class Lane:
         now = monotonic()
         if self._breaker.pause(now):
             return "a pause after failures"
-        if self._unsent and (self._pace.pause(now) or self._rate.pause(now)):
+        if self._unsent and (self._concurrency.pause(now) or self._rate.pause(now)):
             return "Kombo's limits"
         if self._calls:
             return "answers"
@@ -129,7 +127,7 @@ class Lane:
     def _has_room(self) -> bool:
         return len(self._unsent) + self._recording.unrecorded < BATCH_ROWS
 
-    async def _batches(self) -> AsyncIterator[list[Delivery]]:
+    async def _batches(self) -> AsyncIterator[list[RowRequest]]:
         while not self._is_over:
             self._changed.clear()
             if not self._has_room:
@@ -153,7 +151,7 @@ class Lane:
         if due:
             due.cancel()
 
-    async def _next(self) -> list[Delivery]:
+    async def _next(self) -> list[RowRequest]:
         """Return rows to claim; held ones every other time, so that they hold up no others."""
         self._held_first = bool(self._held) and not self._held_first
         if self._held_first and (due := self._held.take_due(monotonic(), BATCH_ROWS)):
@@ -161,7 +159,7 @@ class Lane:
         due = self._retries.take_due(monotonic(), BATCH_ROWS)
         return due or await self._new() or self._held.take_due(monotonic(), BATCH_ROWS)
 
-    async def _new(self) -> list[Delivery]:
+    async def _new(self) -> list[RowRequest]:
         """Give rows that were not tried yet; none if there are no more, or too many wait."""
         if len(self._retries) >= MOST_RETRIES:
             return []
@@ -178,12 +176,12 @@ class Lane:
     async def _map(self, rows: Sequence[Row]) -> None:
         deliveries, wrong = self._shared.mapping.deliveries(rows, self._shared.default_integration)
         self._mapped.extend(deliveries)
-        await self._note([invalid(row) for row in wrong])
+        await self._record_unsent([invalid(row) for row in wrong])
 
-    async def _note(self, rows: Sequence[Unsent]) -> None:
+    async def _record_unsent(self, rows: Sequence[UnsentRow]) -> None:
         if rows:
             shared = self._shared
-            noted = await shared.in_thread(shared.ledger.note, shared.run_id, rows)
+            noted = await shared.in_thread(shared.ledger.record_unsent, shared.run_id, rows)
             left, held = len(noted.left), self._held.leave(UNSENT, noted.held)
             self._count(rows[0].outcome.status, len(rows) - left - held)
             self._count(SKIPPED, left)
@@ -195,7 +193,7 @@ class Lane:
 
     # Claim, send, record ------------------------------------------------------------------------
 
-    async def _claim(self, batch: Sequence[Delivery]) -> None:
+    async def _claim(self, batch: Sequence[RowRequest]) -> None:
         were_held, shared = self._held.were_held(batch), self._shared
         claimer = shared.claimer_of_held if were_held else shared.claimer
         claims = (await claimer.join(batch)).of(batch)
@@ -203,17 +201,19 @@ class Lane:
         self._count(SKIPPED, len(claims.skipped) + len(claims.moved))
         self._unsent.extend(claims.won)
         self._pump()
-        await self._note([duplicate(delivery, owner) for delivery, owner in claims.duplicates])
+        await self._record_unsent(
+            [duplicate(delivery, owner) for delivery, owner in claims.duplicates]
+        )
 
     def _pump(self) -> None:
         """Send what is claimed, as far as there are slots, and come back when there are more."""
-        while self._unsent and self._may_send() and self._pace.take(monotonic()):
+        while self._unsent and self._may_send() and self._concurrency.take(monotonic()):
             number, probe = self._rate.sent(monotonic()), self._breaker.sent()
             call = asyncio.create_task(self._send(self._unsent.popleft(), number, probe=probe))
             self._calls.add(call)
             call.add_done_callback(self._called)
         if self._unsent and not self._is_over and self._timer is None:
-            gates = (self._pace, self._breaker, self._rate)
+            gates = (self._concurrency, self._breaker, self._rate)
             pause = max(gate.pause(monotonic()) for gate in gates)
             # A gate may have opened since it said no: then nobody else would wake us.
             if pause or not (self._calls or self._recording.groups):
@@ -236,28 +236,28 @@ class Lane:
 
     async def _send(self, claim: Claim, number: int, *, probe: bool) -> None:
         began = monotonic()
-        outcome: Answer | TransportError
+        outcome: KomboResponse | TransportError
         try:
             outcome = await self._shared.client.send(claim.delivery, self._shared.may_leave)
         except asyncio.CancelledError:  # the drain is over: what is still on the wire is in doubt
-            outcome = AnswerLostError("the run was stopped before the answer came")
-        now, answer = monotonic(), outcome if isinstance(outcome, Answer) else None
-        self.meter.heard(outcome, now - began)
-        self._pace.give_back(now, began, answer)
+            outcome = ResponseLostError("the run was stopped before the answer came")
+        now, answer = monotonic(), outcome if isinstance(outcome, KomboResponse) else None
+        self.metrics.observe(outcome, now - began)
+        self._concurrency.give_back(now, began, answer)
         if answer:
-            self._rate.heard(now, number, answer.headers)
+            self._rate.observe(now, number, answer.headers)
         verdict = answer.verdict if answer else verdict_of(outcome)
         fate = outcome_of(verdict, outcome)
-        self._heed(verdict, outcome)
-        self._breaker.heed(verdict, now, probe=probe)
+        self._stop_where_hopeless(verdict, outcome)
+        self._breaker.record_verdict(verdict, now, probe=probe)
         if self._breaker.given_up and not self._failing:
             log.warning("Integration %s is given up for this run", self.integration_id)
-            self.meter.ended_by = GIVEN_UP
+            self.metrics.ended_by = GIVEN_UP
             self._failing = fate.error_code or f"HTTP {fate.http_status}"
-        recorded = Recorded(claim, fate, round((now - began) * 1000))
+        recorded = AttemptOutcome(claim, fate, round((now - began) * 1000))
         self._recording.record(Answered(recorded, verdict))
         for warning in fate.warnings:
-            self._shared.warnings.hear(warning, claim.delivery)
+            self._shared.warnings.observe(warning, claim.delivery)
 
     def _leave(self, rows: Sequence[Answered]) -> None:
         """Count answered rows that others hold: the next run writes their outcome."""
@@ -292,19 +292,23 @@ class Lane:
         if self._has_room or self._is_over:
             self._changed.set()
 
-    def _heed(self, verdict: Verdict, outcome: Answer | TransportError) -> None:
+    def _stop_where_hopeless(
+        self, verdict: Verdict, outcome: KomboResponse | TransportError
+    ) -> None:
         """Stop the lane, or the run, at once where an answer says that the rest would fail too."""
-        if verdict is Verdict.BLOCKED and isinstance(outcome, Answer) and not self._blocked:
+        if verdict is Verdict.BLOCKED and isinstance(outcome, KomboResponse) and not self._blocked:
             log.warning(
                 "Integration %s takes nothing now: %s", self.integration_id, outcome.error_code
             )
             self._blocked = outcome_of(verdict, outcome)
-            self.meter.ended_by = BLOCKED
-        elif verdict is Verdict.STOP and isinstance(outcome, Answer):
+            self.metrics.ended_by = BLOCKED
+        elif verdict is Verdict.STOP and isinstance(outcome, KomboResponse):
             what = outcome.error_code or f"HTTP {outcome.http_status}"
             error = ConfigurationError(f"Kombo refuses this key or this address: {what}.")
             self._shared.stop.now(error)
-        if isinstance(outcome, Answer) and (wrong := self._shared.misdirection.hear(outcome)):
+        if isinstance(outcome, KomboResponse) and (
+            wrong := self._shared.wrong_server.observe(outcome)
+        ):
             self._shared.stop.now(wrong)
 
     def _tries_left(self, claim: Claim, verdict: Verdict) -> bool:
@@ -315,7 +319,7 @@ class Lane:
     def _retry(self, claim: Claim, verdict: Verdict) -> None:
         """Put a row back: it is `retryable` in the ledger, and is claimed anew when it is due."""
         settings = self._shared.settings
-        wait = self._pace.pause(monotonic())
+        wait = self._concurrency.pause(monotonic())
         if verdict is Verdict.RETRY:
             longest = settings.first_retry * 2 ** (self._tries[claim.delivery.key] - 1)
             wait += random.uniform(0, min(longest, settings.longest_retry))  # noqa: S311 - jitter
@@ -330,14 +334,14 @@ class Lane:
         await self._release()  # a call that ended meanwhile has sent nothing: it is over
         self._count(Status.RETRYABLE, len(self._retries))
         self._count(HELD, self._held.give_up())
-        if self._is_over and self._can_note_rest():
-            await self._note_rest()
+        if self._is_over and self._can_record_rest():
+            await self._record_rest_unsent()
         rest = self.planned - sum(self.counts.values())
         # A row that was counted and is not there any more has nothing to be sent.
         self._count(Status.RETRYABLE if self._is_over else SKIPPED, rest)
         self._held.tell()
 
-    def _can_note_rest(self) -> bool:
+    def _can_record_rest(self) -> bool:
         """Whether there is a ledger, and time, to write why rows were not reached."""
         stop = self._shared.stop
         return not (isinstance(stop.error, LedgerError) or stop.hurried.is_set() or self._bug)
@@ -349,7 +353,7 @@ class Lane:
         reason, shared = self._reason(), self._shared
         log.info("%s: %d claimed rows go back unsent", self.integration_id, len(claims))
         try:
-            held = await shared.recorder.insist(
+            held = await shared.recorder.write_durably(
                 lambda: shared.in_thread(shared.ledger.release, claims, reason)
             )
         except LedgerError as error:
@@ -380,18 +384,20 @@ class Lane:
             await asyncio.wait(self._recording.groups, timeout=left)
         self._count(Status.UNKNOWN, self._recording.abandon())
 
-    async def _note_rest(self) -> None:
+    async def _record_rest_unsent(self) -> None:
         """Write why the rows that were not reached were not sent."""
         reason, shared = self._reason(), self._shared
         try:
-            await self._note([Unsent(one.key, one.assessment_date, reason) for one in self._mapped])
+            await self._record_unsent(
+                [UnsentRow(one.key, one.assessment_date, reason) for one in self._mapped]
+            )
             async for rows in self._chunks:
                 for unsent in unreached(
                     rows, shared.default_integration, shared.mapping.write, reason
                 ):
-                    await self._note(unsent)
+                    await self._record_unsent(unsent)
         except LedgerError as error:
             shared.stop.now(error)
 
-    def _reason(self) -> Outcome:
+    def _reason(self) -> RowOutcome:
         return reason_of(self._blocked, self._failing, self._shared.stop.error)

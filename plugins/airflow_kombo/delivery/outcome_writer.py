@@ -15,7 +15,7 @@ from tenacity import (
 
 from airflow_kombo.delivery.group_commit import GroupCommit
 from airflow_kombo.exceptions import LedgerError
-from airflow_kombo.ledger.outcomes import Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 Result = TypeVar("Result")
 
@@ -24,7 +24,7 @@ GIVE_UP_SECONDS: Final = 300.0
 """How long a ledger that does not answer is asked again: what cannot be recorded is in doubt."""
 
 
-class Recorder:
+class OutcomeWriter:
     """Writes outcomes as they come.
 
     :param write: Writes a batch, durably, or raises `LedgerError`; returns those of which it wrote
@@ -34,7 +34,7 @@ class Recorder:
 
     def __init__(
         self,
-        write: Callable[[list[Recorded]], Awaitable[list[Recorded]]],
+        write: Callable[[list[AttemptOutcome]], Awaitable[list[AttemptOutcome]]],
         on_failure: Callable[[LedgerError], None],
         *,
         give_up_after: float = GIVE_UP_SECONDS,
@@ -42,9 +42,9 @@ class Recorder:
         self._write = write
         self._on_failure = on_failure
         self._give_up_after = give_up_after
-        self._group = GroupCommit[Recorded, list[Recorded]](self._insist_on)
+        self._group = GroupCommit[AttemptOutcome, list[AttemptOutcome]](self._write_group)
 
-    def record(self, recorded: Recorded) -> asyncio.Task[list[Recorded]]:
+    def record(self, recorded: AttemptOutcome) -> asyncio.Task[list[AttemptOutcome]]:
         """Record an outcome with others; give what ends when they are durable.
 
         Its result are those whose status rows others hold. It ends in a `LedgerError` if they
@@ -52,7 +52,7 @@ class Recorder:
         """
         return self._group.add([recorded])
 
-    async def insist(self, write: Callable[[], Awaitable[Result]]) -> Result:
+    async def write_durably(self, write: Callable[[], Awaitable[Result]]) -> Result:
         """Write until it is done: what happened has to be told, even by a ledger that was down.
 
         :raises LedgerError: if it could not be written within the time set for it.
@@ -72,5 +72,5 @@ class Recorder:
             reraise=True,
         )(attempt)
 
-    async def _insist_on(self, group: list[Recorded]) -> list[Recorded]:
-        return await self.insist(lambda: self._write(group))
+    async def _write_group(self, group: list[AttemptOutcome]) -> list[AttemptOutcome]:
+        return await self.write_durably(lambda: self._write(group))

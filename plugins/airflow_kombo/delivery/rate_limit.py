@@ -23,18 +23,18 @@ _OBSERVED_REQUESTS: Final = 5
 _LEAST_SHARE: Final = 0.01
 
 
-class RateLimit:
+class RateLimiter:
     """What one lane knows of the limit; all times are of one clock, in seconds.
 
     :param lanes: How many lanes of this run may share the limit; where they do not, it shows soon.
     """
 
-    def __init__(self, lanes: int = 1) -> None:
+    def __init__(self, senders: int = 1) -> None:
         self._limit = inf
         self._left = inf
         self._resets_at = -inf
         self._window = 0.0
-        self._share = 1 / lanes
+        self._share = 1 / senders
         self._sent = 0
         self._next_at = -inf
         self._mark: tuple[float, int, float] | None = None
@@ -59,7 +59,7 @@ class RateLimit:
             self._left -= 1 / self._share  # the others go on sending, too
         return self._sent
 
-    def heard(self, now: float, number: int, headers: Mapping[str, str]) -> None:
+    def observe(self, now: float, number: int, headers: Mapping[str, str]) -> None:
         """Learn from the answer to a request."""
         limit, remaining = (number_in(headers, f"ratelimit-{name}") for name in _COUNTS)
         reset = seconds_in(headers, "ratelimit-reset")

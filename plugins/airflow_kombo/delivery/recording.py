@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
-from airflow_kombo.delivery.outcome_writer import Recorder
+from airflow_kombo.delivery.outcome_writer import OutcomeWriter
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.verdicts import Verdict
-from airflow_kombo.ledger.outcomes import Recorded
+from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 
 @dataclass(frozen=True)
 class Answered:
     """A row with what its answer proves."""
 
-    recorded: Recorded
+    recorded: AttemptOutcome
     verdict: Verdict
 
     @property
@@ -49,10 +49,10 @@ class Recording:
     attempts have their outcome.
     """
 
-    def __init__(self, recorder: Recorder, held_outcomes: HeldOutcomes, ends: Ends) -> None:
+    def __init__(self, recorder: OutcomeWriter, held_outcomes: HeldOutcomes, ends: Ends) -> None:
         self.unrecorded = 0
         """Rows whose outcome is not durable."""
-        self.groups: dict[asyncio.Task[list[Recorded]], list[Answered]] = {}
+        self.groups: dict[asyncio.Task[list[AttemptOutcome]], list[Answered]] = {}
         self._recorder = recorder
         self._held_outcomes = held_outcomes
         self._ends = ends
@@ -72,7 +72,7 @@ class Recording:
         self.groups.clear()
         return rows
 
-    def _recorded(self, group: asyncio.Task[list[Recorded]]) -> None:
+    def _recorded(self, group: asyncio.Task[list[AttemptOutcome]]) -> None:
         rows = self.groups.pop(group, [])  # none if nobody waits for it any more
         self.unrecorded -= len(rows)
         if group.cancelled():
@@ -86,7 +86,7 @@ class Recording:
             again.add_done_callback(self._recorded_again)
         self._ends.ended()
 
-    def _recorded_again(self, group: asyncio.Task[list[Recorded]]) -> None:
+    def _recorded_again(self, group: asyncio.Task[list[AttemptOutcome]]) -> None:
         rows = self.groups.pop(group, [])
         if group.cancelled():
             return
@@ -96,7 +96,9 @@ class Recording:
             self._ends.held(self._go_on_but(group.result(), rows))
         self._ends.ended()
 
-    def _go_on_but(self, held: Sequence[Recorded], rows: Sequence[Answered]) -> list[Answered]:
+    def _go_on_but(
+        self, held: Sequence[AttemptOutcome], rows: Sequence[Answered]
+    ) -> list[Answered]:
         """Go on with the rows that are not held, and return the others."""
         keys = {one.claim.delivery.key for one in held}
         for row in rows:

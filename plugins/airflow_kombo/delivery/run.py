@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 
 from airflow_kombo.delivery.group_commit import GroupCommit
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
-from airflow_kombo.delivery.integration_sender import Lane
+from airflow_kombo.delivery.integration_sender import IntegrationSender
 from airflow_kombo.delivery.liveness import clock
-from airflow_kombo.delivery.outcome_writer import Recorder
-from airflow_kombo.delivery.run_context import Settings, Shared, Stop
+from airflow_kombo.delivery.outcome_writer import OutcomeWriter
+from airflow_kombo.delivery.run_context import RunContext, Settings, StopSignal
 from airflow_kombo.delivery.waiting import happened
-from airflow_kombo.delivery.wrong_server import Misdirection
+from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.exceptions import (
     ConfigurationError,
     DeclaredDeadError,
@@ -33,13 +33,13 @@ from airflow_kombo.kombo_api import request
 from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import KomboClient
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.held_rows import AroundHeld
-from airflow_kombo.ledger.outcomes import Claims, Outcome, UnheardClaimError
+from airflow_kombo.ledger.held_rows import LockTolerantLedger
+from airflow_kombo.ledger.outcomes import Claims, RowOutcome, UnconfirmedClaimError
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.observability.metrics import Metrics
 from airflow_kombo.observability.warning_log import WarningLog
-from airflow_kombo.planning.planner import Foresight
-from airflow_kombo.planning.row_limit import Guard
+from airflow_kombo.planning.planner import Planner
+from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
 from airflow_kombo.statuses import COUNTED, Status
@@ -56,11 +56,11 @@ _SILENT: Final = 0.75
 
 
 @dataclass
-class Report:
+class RunReport:
     """What became of a run's rows."""
 
     planned: int = 0
-    lanes: dict[str, Counter[str]] = field(default_factory=dict)
+    senders: dict[str, Counter[str]] = field(default_factory=dict)
     """By integration and status."""
     settled: int = 0
     """Rows of dead runs that became `unknown`: not this run's, so in none of the counts."""
@@ -68,7 +68,7 @@ class Report:
     @property
     def counts(self) -> Counter[str]:
         """By status, over all integrations."""
-        return sum(self.lanes.values(), Counter[str]())
+        return sum(self.senders.values(), Counter[str]())
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -77,7 +77,7 @@ class Report:
         return {"planned": self.planned} | {name: counts[name] for name in COUNTED}
 
 
-class Delivery:
+class DeliveryRun:
     """One run over one source.
 
     :param source: The rows.
@@ -97,7 +97,7 @@ class Delivery:
         ledger: Ledger,
         runs: Runs,
         settings: Settings,
-        guard: Guard | None = None,
+        guard: RowLimit | None = None,
     ) -> None:
         self._run = run
         self._source = source
@@ -108,8 +108,8 @@ class Delivery:
         self._runs = runs
         self._settings = settings
         self._guard = guard
-        self.report = Report()
-        self._stop = Stop()
+        self.report = RunReport()
+        self._stop = StopSignal()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="ledger")
         self._last_beat = clock()
@@ -123,7 +123,7 @@ class Delivery:
         with suppress(RuntimeError):  # the loop is closed: there is nothing to stop any more
             self._loop.call_soon_threadsafe(lambda: self._stop.now(error, hurried=True))
 
-    async def deliver(self) -> Report:
+    async def deliver(self) -> RunReport:
         """Deliver every row of the source that is to be delivered.
 
         :raises ConfigurationError: if something is not as it must be, or somebody else answers in
@@ -152,8 +152,8 @@ class Delivery:
                     await self._in_thread(self._runs.finish, self._run.run_id, numbers, ended_by)
         return self.report
 
-    async def _deliver(self, report: Report) -> None:
-        foresight = Foresight(
+    async def _deliver(self, report: RunReport) -> None:
+        planner = Planner(
             self._source,
             self._mapping,
             self._ledger,
@@ -161,20 +161,22 @@ class Delivery:
             self._hook.default_integration,
             self._run.run_id,
         )
-        planned = await self._unless_stopped(self._in_thread(foresight.plan))
-        await self._unless_stopped(self._ask_the_guard(sum(planned.values()), foresight))
+        planned = await self._unless_stopped(self._in_thread(planner.plan))
+        await self._unless_stopped(self._ask_the_guard(sum(planned.values()), planner))
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with self._hook.client() as client:
-            if planned and await self._unless_stopped(self._in_thread(foresight.sends_any)):
+            if planned and await self._unless_stopped(self._in_thread(planner.sends_any)):
                 await self._unless_stopped(check_api(client))
             shared = self._shared(client, len(planned))
-            lanes = [Lane(shared, name, rows) for name, rows in planned.items()]
-            report.lanes = {lane.integration_id: lane.counts for lane in lanes}
-            metrics = Metrics([lane.meter for lane in lanes], self._run.tags)
-            progress = asyncio.create_task(_tell(lanes, report.planned, metrics))
+            senders = [IntegrationSender(shared, name, rows) for name, rows in planned.items()]
+            report.senders = {sender.integration_id: sender.counts for sender in senders}
+            metrics = Metrics([sender.metrics for sender in senders], self._run.tags)
+            progress = asyncio.create_task(_tell(senders, report.planned, metrics))
             # A lane that meets a bug of ours ends alone; the others deliver what they can.
-            ends = await asyncio.gather(*(lane.deliver() for lane in lanes), return_exceptions=True)
+            ends = await asyncio.gather(
+                *(sender.deliver() for sender in senders), return_exceptions=True
+            )
             progress.cancel()
             metrics.tell()
             shared.warnings.write()
@@ -199,20 +201,22 @@ class Delivery:
             working.cancel()
             stopped.cancel()
 
-    async def _ask_the_guard(self, planned: int, foresight: Foresight) -> None:
+    async def _ask_the_guard(self, planned: int, planner: Planner) -> None:
         """Stop a run that would send too much; only where many are planned are they looked at."""
         if self._guard is None or not self._guard.refuses(planned):
             return
-        if reason := self._guard.refuses(await self._in_thread(foresight.sent)):
+        if reason := self._guard.refuses(await self._in_thread(planner.sent)):
             raise ConfigurationError(reason)
 
-    def _shared(self, client: KomboClient, lanes: int) -> Shared:
-        ledger, settings = AroundHeld(self._ledger), self._settings
-        recorder = Recorder(lambda batch: self._in_thread(ledger.record, batch), self._stop.now)
+    def _shared(self, client: KomboClient, senders: int) -> RunContext:
+        ledger, settings = LockTolerantLedger(self._ledger), self._settings
+        recorder = OutcomeWriter(
+            lambda batch: self._in_thread(ledger.record, batch), self._stop.now
+        )
         claim = partial(self._claim, recorder, ledger)
-        return Shared(
+        return RunContext(
             run_id=self._run.run_id,
-            lanes=lanes,
+            senders=senders,
             source=self._source,
             mapping=self._mapping,
             selection=self._selection,
@@ -233,14 +237,14 @@ class Delivery:
             in_thread=self._in_thread,
             is_alive=self._is_alive,
             warnings=WarningLog(),
-            misdirection=Misdirection(client.host),
+            wrong_server=WrongServerDetector(client.host),
         )
 
     async def _claim(
         self,
-        recorder: Recorder,
-        ledger: AroundHeld,
-        deliveries: list[request.Delivery],
+        recorder: OutcomeWriter,
+        ledger: LockTolerantLedger,
+        deliveries: list[request.RowRequest],
         *,
         are_held: bool = False,
     ) -> Claims:
@@ -253,12 +257,12 @@ class Delivery:
             claims: Claims = await self._in_thread(
                 claim, self._run.run_id, deliveries, self._selection.redeliver
             )
-        except UnheardClaimError as error:
+        except UnconfirmedClaimError as error:
             failed, unheard = LedgerError(str(error)), error.claims
             self._stop.now(failed)
             message = f"Not sent, the run ended before it: {failed}"
-            outcome = Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
-            await recorder.insist(lambda: self._in_thread(ledger.release, unheard, outcome))
+            outcome = RowOutcome(Status.RETRYABLE, "run_stopped", error_message=message)
+            await recorder.write_durably(lambda: self._in_thread(ledger.release, unheard, outcome))
             raise failed from None
         return claims
 
@@ -329,13 +333,13 @@ def _fewer_to_search() -> Iterator[None]:
         gc.unfreeze()
 
 
-async def _tell(lanes: Sequence[Lane], planned: int, metrics: Metrics) -> None:
+async def _tell(senders: Sequence[IntegrationSender], planned: int, metrics: Metrics) -> None:
     while True:
         await asyncio.sleep(_PROGRESS_SECONDS)
-        done = sum((lane.counts for lane in lanes), Counter[str]())
+        done = sum((sender.counts for sender in senders), Counter[str]())
         told = ", ".join(f"{number} {name}" for name, number in sorted(done.items()) if number)
         log.info("%d of %d rows: %s", done.total(), planned, told or "none yet")
-        waiting = Counter(lane.waits_for for lane in lanes if lane.waits_for)
+        waiting = Counter(sender.waits_for for sender in senders if sender.waits_for)
         if waiting:
             causes = ", ".join(f"{cause} ({number})" for cause, number in waiting.most_common())
             log.info("Integrations wait for: %s", causes)

@@ -11,12 +11,12 @@ from typing import Any, Protocol
 from airflow_kombo.delivery.circuit_breaker import COOL_DOWN_SECONDS
 from airflow_kombo.delivery.group_commit import GroupCommit
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
-from airflow_kombo.delivery.outcome_writer import Recorder
-from airflow_kombo.delivery.wrong_server import Misdirection
+from airflow_kombo.delivery.outcome_writer import OutcomeWriter
+from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.exceptions import KomboError
 from airflow_kombo.kombo_api.client import KomboClient
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.ledger.held_rows import AroundHeld
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.outcomes import Claims
 from airflow_kombo.ledger.runs import HEARTBEAT_SECONDS
 from airflow_kombo.observability.warning_log import WarningLog
@@ -54,7 +54,7 @@ class Settings:
     drain: float = 45.0
 
 
-class Stop:
+class StopSignal:
     """Whether a run must send nothing more, and why; asked before every request."""
 
     def __init__(self) -> None:
@@ -90,31 +90,31 @@ class Threads(Protocol):
 
 
 @dataclass(frozen=True)
-class Shared:
+class RunContext:
     """What the lanes of a run have in common."""
 
     run_id: str
-    lanes: int
+    senders: int
     """How many there are."""
     source: Source
     mapping: RowMapping
     selection: Selection
     default_integration: str | None
-    ledger: AroundHeld
+    ledger: LockTolerantLedger
     client: KomboClient
-    claimer: GroupCommit[Delivery, Claims]
+    claimer: GroupCommit[RowRequest, Claims]
     """Claims rows for all lanes at once."""
-    claimer_of_held: GroupCommit[Delivery, Claims]
+    claimer_of_held: GroupCommit[RowRequest, Claims]
     """Claims rows that were held: nobody else waits for them."""
-    recorder: Recorder
+    recorder: OutcomeWriter
     held_outcomes: HeldOutcomes
     settings: Settings
-    stop: Stop
+    stop: StopSignal
     in_thread: Threads
     is_alive: Callable[[], bool]
     """Whether others may not yet take us for dead."""
     warnings: WarningLog
-    misdirection: Misdirection
+    wrong_server: WrongServerDetector
     """Notices who answers in Kombo's stead."""
 
     def may_leave(self) -> bool:

@@ -8,14 +8,14 @@ from dataclasses import replace
 from airflow_kombo.exceptions import KomboError
 from airflow_kombo.kombo_api.request import InvalidRow
 from airflow_kombo.kombo_api.writes import Write
-from airflow_kombo.ledger.outcomes import Outcome, Unsent, invalid
+from airflow_kombo.ledger.outcomes import RowOutcome, UnsentRow, invalid
 from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
 from airflow_kombo.statuses import Status
 
 
 def unreached(
-    rows: Iterable[Row], default_integration: str | None, write: Write, reason: Outcome
-) -> tuple[list[Unsent], list[Unsent]]:
+    rows: Iterable[Row], default_integration: str | None, write: Write, reason: RowOutcome
+) -> tuple[list[UnsentRow], list[UnsentRow]]:
     """Return rows that were not sent for a reason of the run's, and those that never could be.
 
     :param reason: Why the run did not reach them.
@@ -27,11 +27,13 @@ def unreached(
         if error:
             wrong.append(invalid(InvalidRow(key, day, error)))
         else:
-            waiting.append(Unsent(key, day, reason))
+            waiting.append(UnsentRow(key, day, reason))
     return waiting, wrong
 
 
-def reason_of(blocked: Outcome | None, failing: str | None, stopped: KomboError | None) -> Outcome:
+def reason_of(
+    blocked: RowOutcome | None, failing: str | None, stopped: KomboError | None
+) -> RowOutcome:
     """Return why an integration's rows were not sent.
 
     :param blocked: What the row became whose answer blocked the integration.
@@ -43,6 +45,6 @@ def reason_of(blocked: Outcome | None, failing: str | None, stopped: KomboError 
         return replace(blocked, error_message=None, log_url=None, http_status=None)
     if failing:
         message = f"Not sent, its integration kept failing, at last with {failing}"
-        return Outcome(Status.RETRYABLE, "integration_failing", error_message=message)
+        return RowOutcome(Status.RETRYABLE, "integration_failing", error_message=message)
     message = f"Not sent, the run ended before it: {stopped or 'an error in this program'}"
-    return Outcome(Status.RETRYABLE, "run_stopped", error_message=message)
+    return RowOutcome(Status.RETRYABLE, "run_stopped", error_message=message)

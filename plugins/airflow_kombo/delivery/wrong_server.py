@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.kombo_api.response import Answer
-from airflow_kombo.kombo_api.verdicts import is_misdirected
+from airflow_kombo.kombo_api.response import KomboResponse
+from airflow_kombo.kombo_api.verdicts import is_from_wrong_server
 
 MOST: Final = 3
 """Answers in a row that are not Kombo's before nothing more is sent."""
 
 
-class Misdirection:
+class WrongServerDetector:
     """Counts answers that are not Kombo's, with none of Kombo's between them.
 
     :param host: Where the requests go, to name it.
@@ -22,14 +22,14 @@ class Misdirection:
         self._host = host
         self._in_a_row = 0
 
-    def hear(self, answer: Answer) -> ConfigurationError | None:
+    def observe(self, answer: KomboResponse) -> ConfigurationError | None:
         """Count an answer, and return what the run has to end with, if it has to.
 
         Answers that say nothing, such as a load balancer's 502, neither count nor interrupt.
         """
         if answer.from_kombo:
             self._in_a_row = 0
-        elif is_misdirected(answer):
+        elif is_from_wrong_server(answer):
             self._in_a_row += 1
         if self._in_a_row < MOST:
             return None

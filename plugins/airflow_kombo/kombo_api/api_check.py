@@ -15,7 +15,7 @@ from airflow_kombo.exceptions import (
     UnreachableError,
 )
 from airflow_kombo.kombo_api.limits import pause_of
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Client(Protocol):
     def host(self) -> str:
         """Return the API's host."""
 
-    async def check_api_key(self) -> Answer | TransportError:
+    async def check_api_key(self) -> KomboResponse | TransportError:
         """Ask Kombo whether it knows the key."""
 
 
@@ -53,10 +53,10 @@ async def check_api(client: Client, *, tries: int = TRIES) -> None:
     waited, failed = 0.0, 0
     while True:
         outcome = await client.check_api_key()
-        if isinstance(outcome, Answer) and outcome.verdict is Verdict.CREATED:
+        if isinstance(outcome, KomboResponse) and outcome.verdict is Verdict.CREATED:
             return
         error = _error_of(client.host, outcome)
-        if isinstance(outcome, Answer) and outcome.verdict is Verdict.WAIT:
+        if isinstance(outcome, KomboResponse) and outcome.verdict is Verdict.WAIT:
             pause = pause_of(outcome)
             waited += pause
         else:
@@ -68,7 +68,7 @@ async def check_api(client: Client, *, tries: int = TRIES) -> None:
         await asyncio.sleep(pause)
 
 
-def _error_of(host: str, outcome: Answer | TransportError) -> KomboError:
+def _error_of(host: str, outcome: KomboResponse | TransportError) -> KomboError:
     if isinstance(outcome, TransportError):
         if isinstance(outcome, NotSentError) and outcome.lasting:
             return ConfigurationError(
@@ -91,11 +91,11 @@ def _error_of(host: str, outcome: Answer | TransportError) -> KomboError:
     )
 
 
-def _is_about_the_key(outcome: Answer) -> bool:
+def _is_about_the_key(outcome: KomboResponse) -> bool:
     return outcome.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
-def _what(outcome: Answer) -> str:
+def _what(outcome: KomboResponse) -> str:
     return outcome.error_code or (
         f"HTTP {outcome.http_status}" if outcome.from_kombo else str(outcome.error_message)
     )

@@ -14,13 +14,13 @@ import aiohttp
 from yarl import URL
 
 from airflow_kombo.exceptions import (
-    AnswerLostError,
     ConfigurationError,
     NotSentError,
+    ResponseLostError,
     TransportError,
 )
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.kombo_api.response import KomboResponse
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -79,8 +79,8 @@ class KomboClient:
         return urlsplit(self._access.base_url).hostname or self._access.base_url
 
     async def send(
-        self, delivery: Delivery, may_leave: Callable[[], bool] = lambda: True
-    ) -> Answer | TransportError:
+        self, delivery: RowRequest, may_leave: Callable[[], bool] = lambda: True
+    ) -> KomboResponse | TransportError:
         """Send a row's request, once, and return what came of it.
 
         :param may_leave: Asked when the connection is there and the body is about to leave: DNS,
@@ -93,7 +93,7 @@ class KomboClient:
         body = _Body(delivery.body, may_leave)
         return await self._call(delivery.write.method, delivery.path, headers, body)
 
-    async def check_api_key(self, seconds: float = CHECK_SECONDS) -> Answer | TransportError:
+    async def check_api_key(self, seconds: float = CHECK_SECONDS) -> KomboResponse | TransportError:
         """Ask Kombo whether it knows the key, for so many seconds at most."""
         longest = min(seconds, self._http.timeout.total or seconds)
         timeout = aiohttp.ClientTimeout(total=longest, sock_connect=longest)
@@ -107,7 +107,7 @@ class KomboClient:
         headers: Mapping[str, str],
         body: _Body | None,
         **options: Any,
-    ) -> Answer | TransportError:
+    ) -> KomboResponse | TransportError:
         try:
             # The path is escaped already; yarl would unescape it and resolve its dots.
             url = URL(self._access.base_url + path, encoded=True)
@@ -128,7 +128,7 @@ class KomboClient:
                 return NotSentError(f"the request could not leave ({cause})", lasting=lasting)
             if not isinstance(error, _NETWORK):
                 raise
-            return AnswerLostError(f"the request left, and no answer came back ({cause})")
+            return ResponseLostError(f"the request left, and no answer came back ({cause})")
 
 
 @asynccontextmanager
@@ -150,14 +150,14 @@ async def open_client(access: Access) -> AsyncIterator[KomboClient]:
         yield KomboClient(http, replace(access, headers=headers))
 
 
-async def _answer(response: aiohttp.ClientResponse) -> Answer:
+async def _answer(response: aiohttp.ClientResponse) -> KomboResponse:
     try:
         body = await _whole_body(response)
     except _NETWORK:
         if not response.ok:
             raise
         body = None
-    return Answer.of(response.status, response.headers, body)
+    return KomboResponse.of(response.status, response.headers, body)
 
 
 async def _whole_body(response: aiohttp.ClientResponse) -> bytes | None:

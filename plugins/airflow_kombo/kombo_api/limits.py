@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Final
 
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
 
 LONGEST_PAUSE_SECONDS: Final = 120.0
@@ -68,7 +68,7 @@ _LIMIT_PAUSE_SECONDS: Final = 1.0
 """Before sending again after a 429 that names no time."""
 
 
-def pause_of(answer: Answer) -> float:
+def pause_of(answer: KomboResponse) -> float:
     """Return the seconds that an answer asks to wait before the next request."""
     if answer.verdict not in _MAY_NAME_A_TIME:
         return 0.0

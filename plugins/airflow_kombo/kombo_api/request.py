@@ -21,7 +21,7 @@ else:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class RowRequest:
     """A row that became a request: what to send, and to whom."""
 
     key: LinkKey

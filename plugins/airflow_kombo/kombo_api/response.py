@@ -63,7 +63,7 @@ _LOST_ON_THE_WAY: Final = re.compile(rb"reset|terminat|disconnect|prematurely", 
 
 
 @dataclass(frozen=True)
-class Answer:
+class KomboResponse:
     """What came back for one call, whoever answered: Kombo, a load balancer or a proxy.
 
     :param from_kombo: Whether Kombo answered: by its body or, where a 2xx has lost its body, by its
@@ -85,7 +85,7 @@ class Answer:
     warnings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, http_status: int, headers: Mapping[str, str], body: bytes | None) -> Answer:
+    def of(cls, http_status: int, headers: Mapping[str, str], body: bytes | None) -> KomboResponse:
         """Read an answer; a body that is not Kombo's leaves only the status to go by.
 
         :param body: The body, or None if it did not arrive whole.
@@ -113,7 +113,7 @@ class Answer:
     @classmethod
     def _without_word(
         cls, http_status: int, headers: Mapping[str, str], body: bytes | None
-    ) -> Answer:
+    ) -> KomboResponse:
         """Read an answer without a body of Kombo's; its headers vouch for a 2xx that lost it."""
         if 200 <= http_status < 300 and not body and any(map(headers.get, _LIMIT_HEADERS)):  # noqa: PLR2004 - the 2xx class
             return cls(http_status, headers, from_kombo=True, succeeded=True)

@@ -151,7 +151,7 @@ def _is_client_error(outcome: Answered) -> bool:
     return outcome.http_status // 100 == 4 and outcome.http_status not in _GIVEN_UP  # noqa: PLR2004
 
 
-def is_misdirected(outcome: Answered) -> bool:
+def is_from_wrong_server(outcome: Answered) -> bool:
     """Return whether an answer suggests that the request went to somebody who is not Kombo.
 
     Load balancers in front of Kombo answer 5xx, 408, 429 and 499 by themselves: those say nothing.

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from airflow_kombo.database.transactions import RaceLostError, in_race, transaction
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.ledger.claim_rules import Decisions
-from airflow_kombo.ledger.known_rows import Known, history, lock
-from airflow_kombo.ledger.late_responses import record_late
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.ledger.claim_rules import ClaimRules
+from airflow_kombo.ledger.known_rows import KnownRows, history, lock
+from airflow_kombo.ledger.late_responses import record_late_responses
 from airflow_kombo.ledger.outcomes import (
+    AttemptOutcome,
     Claim,
     Claims,
-    Outcome,
-    Recorded,
-    Seen,
-    UnheardClaimError,
-    Unsent,
-    may_be_noted,
+    LedgerRow,
+    RowOutcome,
+    UnconfirmedClaimError,
+    UnsentRow,
+    may_be_recorded_unsent,
     may_have_been_created,
     outcome_of_history,
     with_history,
@@ -47,7 +47,7 @@ from airflow_kombo.statuses import DUPLICATE_RESULT_ID, FINAL, Status
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Insert
 
-from airflow_kombo.ledger.redaction import keeper
+from airflow_kombo.ledger.redaction import redactor
 
 
 class Ledger:
@@ -60,17 +60,17 @@ class Ledger:
         self,
         engine: Engine,
         tables: Tables,
-        kept: Callable[[bytes], str | None] | None = None,
+        redact: Callable[[bytes], str | None] | None = None,
     ) -> None:
         self.engine = engine
         self.tables = tables
-        self.kept = kept or keeper()
+        self.redact = redact or redactor()
         self._sql = Statements(engine, tables)
 
     def claim(
         self,
         run_id: str,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
         redeliver: Collection[str] = (),
     ) -> Claims:
         """Claim a few dozen rows for sending, all in one transaction, durable on return.
@@ -94,13 +94,13 @@ class Ledger:
         except RowsHeldError:
             raise
         except LedgerError as error:
-            raise UnheardClaimError(str(error), decided) from None
+            raise UnconfirmedClaimError(str(error), decided) from None
 
     def _claim(
         self,
         connection: Connection,
         run_id: str,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
         redeliver: Collection[str],
     ) -> Claims:
         assert_alive(connection, self.tables, run_id)
@@ -110,19 +110,19 @@ class Ledger:
         freed = [as_seen(row) for claim in claims.won for row in known.losers(claim.delivery)]
         sql.replaced.execute(connection, freed, sql.free_urls)
         written = [
-            (claimed(claim, self.kept(claim.delivery.body)), claim.before) for claim in claims.won
+            (claimed(claim, self.redact(claim.delivery.body)), claim.before) for claim in claims.won
         ]
         self._write(connection, known, written, sql.insert_attempts)
         sql.warned.execute(connection, warned(claims.moved), sql.warn_links)
         return claims
 
-    def foresee(
+    def look_up_claims(
         self,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
         redeliver: Collection[str] = (),
         others: Collection[LinkKey] = (),
         run_id: str = "",
-    ) -> tuple[Claims, Known]:
+    ) -> tuple[Claims, KnownRows]:
         """Return what `claim` would return now, and what is known of these rows and of others.
 
         Nothing is written.
@@ -135,13 +135,13 @@ class Ledger:
     def _decide(
         self,
         connection: Connection,
-        known: Known,
+        known: KnownRows,
         run_id: str,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
         redeliver: Collection[str],
     ) -> Claims:
         sent = self._sent_already(connection, known, run_id, deliveries) if redeliver else ()
-        decided = Decisions(known)
+        decided = ClaimRules(known)
         for delivery in _in_lock_order(deliveries):
             asked = () if delivery.key.result_id in sent else redeliver
             decided.decide(delivery, asked, run_id)
@@ -150,9 +150,9 @@ class Ledger:
     def _sent_already(
         self,
         connection: Connection,
-        known: Known,
+        known: KnownRows,
         run_id: str,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
     ) -> Collection[str]:
         """Return the results that this dag run has sent: `redeliver` is once for each."""
         ids = {one.key.result_id for one in deliveries if known.of(one.key.result_id)}
@@ -161,7 +161,7 @@ class Ledger:
         given = {"run_id": run_id, "result_ids": sorted(ids)}
         return {row.result_id for row in connection.execute(self._sql.sent_in_dag_run, given)}
 
-    def note(self, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
+    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> list[LinkKey]:
         """Write the fate of rows that are not sent; give those that were left as they are.
 
         Left are rows that are final or another run's, that were refused, and that are `invalid` for
@@ -170,20 +170,24 @@ class Ledger:
         :raises LedgerError: if nothing was written.
         """
         return in_race(
-            self.engine, "write rows' fate", lambda connection: self._note(connection, run_id, rows)
+            self.engine,
+            "write rows' fate",
+            lambda connection: self._record_unsent(connection, run_id, rows),
         )
 
-    def _note(self, connection: Connection, run_id: str, rows: Sequence[Unsent]) -> list[LinkKey]:
+    def _record_unsent(
+        self, connection: Connection, run_id: str, rows: Sequence[UnsentRow]
+    ) -> list[LinkKey]:
         assert_alive(connection, self.tables, run_id)
         known = self._look(connection, ((row.key, None) for row in rows))
-        noted: dict[LinkKey, tuple[dict[str, Any], Seen | None]] = {}
+        noted: dict[LinkKey, tuple[dict[str, Any], LedgerRow | None]] = {}
         left, results = [], set()
         for row in _in_lock_order(rows):
             # Rows that name one result twice stand side by side; of others, a result has one.
             side_by_side = row.outcome.error_code == DUPLICATE_RESULT_ID
             before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
             is_taken = row.key in noted or (row.key.result_id in results and not side_by_side)
-            if is_taken or not may_be_noted(before, row.outcome):
+            if is_taken or not may_be_recorded_unsent(before, row.outcome):
                 left.append(row.key)
             else:
                 results.add(row.key.result_id)
@@ -192,7 +196,7 @@ class Ledger:
         self._write(connection, known, noted.values())
         return left
 
-    def record(self, recorded: Sequence[Recorded]) -> None:
+    def record(self, recorded: Sequence[AttemptOutcome]) -> None:
         """Write what became of claims, all in one transaction, durable on return.
 
         A late answer settles its own attempt, and never overwrites what a newer one wrote; what a
@@ -211,12 +215,12 @@ class Ledger:
                 lock(connection, self.tables, [row["result_id"] for row in rows])
             sql.answered.execute(connection, rows, sql.record_attempts)
             if in_time != len(rows):
-                record_late(connection, self.tables, rows)
+                record_late_responses(connection, self.tables, rows)
 
         if rows:
             in_race(self.engine, "record outcomes", work)
 
-    def record_attempts(self, recorded: Sequence[Recorded]) -> None:
+    def record_attempts(self, recorded: Sequence[AttemptOutcome]) -> None:
         """Write what became of attempts into their history alone, durable on return.
 
         Their status rows are left as they are: the next run settles them by their attempts.
@@ -234,7 +238,7 @@ class Ledger:
         self,
         connection: Connection,
         rows: Sequence[Mapping[str, Any]],
-        again: Sequence[Recorded],
+        again: Sequence[AttemptOutcome],
     ) -> list[Mapping[str, Any]]:
         """Return what to write of rows in the status table, where some were sent before."""
         results = [one.claim.delivery.key.result_id for one in again]
@@ -247,7 +251,7 @@ class Ledger:
             changed[key, attempt] = with_history(one.outcome, attempt, others).values
         return [{**row, **changed.get((_key_in(row), row["attempt"]), {})} for row in rows]
 
-    def release(self, claims: Sequence[Claim], outcome: Outcome) -> None:
+    def release(self, claims: Sequence[Claim], outcome: RowOutcome) -> None:
         """Give back claims that were surely not sent: their attempt never was.
 
         A result gets back the status that it had; one that had none gets the outcome.
@@ -281,15 +285,17 @@ class Ledger:
             if row["status"] == unknown and others and not any(map(may_have_been_created, others)):
                 row.update(outcome_of_history(others).values)
 
-    def _look(self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]) -> Known:
+    def _look(
+        self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
+    ) -> KnownRows:
         """Return what is known of rows by result, and of the links on their targets."""
-        return Known(self._sql.known.read(connection, asked))
+        return KnownRows(self._sql.known.read(connection, asked))
 
     def _write(
         self,
         connection: Connection,
-        known: Known,
-        rows: Iterable[tuple[dict[str, Any], Seen | None]],
+        known: KnownRows,
+        rows: Iterable[tuple[dict[str, Any], LedgerRow | None]],
         *also: Insert,
     ) -> None:
         """Insert what is new, and change what is still as it was seen."""
@@ -310,7 +316,7 @@ def _in_lock_order(rows: Iterable[Any]) -> list[Any]:
     return sorted(rows, key=lambda row: row.key)
 
 
-def _needs_history(one: Recorded) -> bool:
+def _needs_history(one: AttemptOutcome) -> bool:
     return one.claim.attempt > 1 and one.outcome.status not in FINAL
 
 

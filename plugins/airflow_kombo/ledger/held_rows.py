@@ -15,19 +15,19 @@ from typing import Final, TypeVar
 from airflow_kombo.database.transactions import waiting_briefly
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import (
+    AttemptOutcome,
     Claim,
     Claims,
-    Outcome,
-    Recorded,
-    UnheardClaimError,
-    Unsent,
+    RowOutcome,
+    UnconfirmedClaimError,
+    UnsentRow,
 )
 from airflow_kombo.ledger.row_locks import find_held
 
-Item = TypeVar("Item", Delivery, Unsent, Recorded, Claim)
+Item = TypeVar("Item", RowRequest, UnsentRow, AttemptOutcome, Claim)
 
 _BRIEF_SECONDS: Final = 60.0
 """How long, after a held row was met, every write waits for a lock only briefly at first."""
@@ -36,7 +36,7 @@ _SEARCH_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Noted:
+class RecordedUnsent:
     """What became of rows that were to be noted."""
 
     left: Sequence[LinkKey]
@@ -45,7 +45,7 @@ class Noted:
     """Rows that somebody else's transaction holds: nothing was written of them."""
 
 
-class AroundHeld:
+class LockTolerantLedger:
     """A ledger's writes, of which a held row costs that row only.
 
     A lock on a whole table, or on the run's own row, is no held row: it is a `LedgerError`.
@@ -53,13 +53,13 @@ class AroundHeld:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._brief = Ledger(waiting_briefly(ledger.engine), ledger.tables, ledger.kept)
+        self._brief = Ledger(waiting_briefly(ledger.engine), ledger.tables, ledger.redact)
         self._brief_until = 0.0
 
     def claim(
         self,
         run_id: str,
-        deliveries: Sequence[Delivery],
+        deliveries: Sequence[RowRequest],
         redeliver: Collection[str] = (),
         *,
         are_held: bool = False,
@@ -71,7 +71,7 @@ class AroundHeld:
         """
         parts: list[Claims] = []
 
-        def write(ledger: Ledger, part: Sequence[Delivery]) -> None:
+        def write(ledger: Ledger, part: Sequence[RowRequest]) -> None:
             parts.append(ledger.claim(run_id, part, redeliver))
 
         try:
@@ -81,22 +81,22 @@ class AroundHeld:
                 held = self._write(deliveries, write, run_id)
         except LedgerError as error:
             won = [claim for part in parts for claim in part.won]
-            unheard = error.claims if isinstance(error, UnheardClaimError) else ()
-            raise UnheardClaimError(str(error), (*won, *unheard)) from None
+            unheard = error.claims if isinstance(error, UnconfirmedClaimError) else ()
+            raise UnconfirmedClaimError(str(error), (*won, *unheard)) from None
         return Claims.together(parts, held)
 
-    def note(self, run_id: str, rows: Sequence[Unsent]) -> Noted:
-        """Write the fate of rows as `Ledger.note` does, but for those that are held.
+    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> RecordedUnsent:
+        """Write the fate of rows as `Ledger.record_unsent` does, but for those that are held.
 
         :raises LedgerError: if nothing, or only a part, was written.
         """
         left: list[LinkKey] = []
         held = self._write(
-            rows, lambda ledger, part: left.extend(ledger.note(run_id, part)), run_id
+            rows, lambda ledger, part: left.extend(ledger.record_unsent(run_id, part)), run_id
         )
-        return Noted(left, [one.key for one in held])
+        return RecordedUnsent(left, [one.key for one in held])
 
-    def record(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+    def record(self, recorded: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
         """Write what became of claims as `Ledger.record` does; return those whose rows are held.
 
         Of these the attempts are written: what became of them is durable.
@@ -108,14 +108,14 @@ class AroundHeld:
             self._brief.record_attempts(held)
         return held
 
-    def record_again(self, recorded: Sequence[Recorded]) -> list[Recorded]:
+    def record_again(self, recorded: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
         """Write what became of claims whose rows were held; return those whose rows still are.
 
         :raises LedgerError: if not all of it was written.
         """
         return self._write_others(recorded, lambda ledger, part: ledger.record(part))
 
-    def release(self, claims: Sequence[Claim], outcome: Outcome) -> list[Claim]:
+    def release(self, claims: Sequence[Claim], outcome: RowOutcome) -> list[Claim]:
         """Give back claims as `Ledger.release` does; return those whose rows are held.
 
         The attempts of these get the outcome: they were not made, and the next run settles the
@@ -125,7 +125,7 @@ class AroundHeld:
         """
         held = self._write(claims, lambda ledger, part: ledger.release(part, outcome))
         if held:
-            self._brief.record_attempts([Recorded(claim, outcome) for claim in held])
+            self._brief.record_attempts([AttemptOutcome(claim, outcome) for claim in held])
         return held
 
     def _write(
@@ -168,7 +168,7 @@ class AroundHeld:
         return held
 
 
-def _key_of(item: Delivery | Unsent | Recorded | Claim) -> LinkKey:
-    if isinstance(item, Recorded):
+def _key_of(item: RowRequest | UnsentRow | AttemptOutcome | Claim) -> LinkKey:
+    if isinstance(item, AttemptOutcome):
         item = item.claim
     return (item.delivery if isinstance(item, Claim) else item).key

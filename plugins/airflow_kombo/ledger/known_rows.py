@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.kombo_api.request import Delivery
-from airflow_kombo.ledger.outcomes import Seen
+from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.ledger.outcomes import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import BINDING, DUPLICATE_RESULT_ID, OWNERS
 
@@ -27,7 +27,7 @@ _HISTORY = (
 )
 
 
-class Known:
+class KnownRows:
     """Status rows, as they were when we looked.
 
     A result has one status row, on the target that it was sent to, or is to be sent to. Only rows
@@ -36,20 +36,20 @@ class Known:
     :param rows: Rows of a lookup; some may come twice.
     """
 
-    def __init__(self, rows: Iterable[Seen]) -> None:
-        self.by_key: dict[LinkKey, Seen] = {LinkKey(*row[:4]): row for row in rows}
-        self._by_result: defaultdict[str, list[Seen]] = defaultdict(list)
-        self._by_link: dict[tuple[str, ...], Seen] = {}
+    def __init__(self, rows: Iterable[LedgerRow]) -> None:
+        self.by_key: dict[LinkKey, LedgerRow] = {LinkKey(*row[:4]): row for row in rows}
+        self._by_result: defaultdict[str, list[LedgerRow]] = defaultdict(list)
+        self._by_link: dict[tuple[str, ...], LedgerRow] = {}
         for row in self.by_key.values():
             self._by_result[row.result_id].append(row)
             if row.url_hash:
                 self._by_link[(*row[:3], row.url_hash)] = row
 
-    def of(self, result_id: str) -> Sequence[Seen]:
+    def of(self, result_id: str) -> Sequence[LedgerRow]:
         """Return a result's rows."""
         return self._by_result.get(result_id, ())
 
-    def standing(self, key: LinkKey) -> Seen | None:
+    def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the row that speaks for a result: the one that binds it, else the key's own."""
         own = self.by_key.get(key)
         if own is not None and own.status in BINDING:
@@ -58,7 +58,7 @@ class Known:
         bound = next((row for row in rows if row.status in BINDING), None)
         return bound or own or next(iter(rows), None)
 
-    def replaced_by(self, row: Mapping[str, Any], before: Seen | None) -> list[Seen]:
+    def replaced_by(self, row: Mapping[str, Any], before: LedgerRow | None) -> list[LedgerRow]:
         """Return the rows of a result that make way for what is written of it.
 
         Rows that name one result twice stand side by side until one of them is sent.
@@ -75,7 +75,7 @@ class Known:
             return None
         return str(owner.result_id)
 
-    def losers(self, delivery: Delivery) -> list[Seen]:
+    def losers(self, delivery: RowRequest) -> list[LedgerRow]:
         """Return the rows that have a request's link in the table though they were refused."""
         owner = self._by_link.get((*delivery.key[:3], delivery.url_hash or ""))
         if owner is None or owner.result_id == delivery.key.result_id:

@@ -10,14 +10,16 @@ from sqlalchemy import Connection, Update, and_, bindparam, select, update
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.known_rows import history
-from airflow_kombo.ledger.outcomes import Outcome, may_have_been_created, outcome_of_history
+from airflow_kombo.ledger.outcomes import RowOutcome, may_have_been_created, outcome_of_history
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import FINAL, Status
 
-_OUTCOME: Final = tuple(Outcome(Status.SENDING).values)
+_OUTCOME: Final = tuple(RowOutcome(Status.SENDING).values)
 
 
-def record_late(connection: Connection, tables: Tables, rows: Sequence[Mapping[str, Any]]) -> None:
+def record_late_responses(
+    connection: Connection, tables: Tables, rows: Sequence[Mapping[str, Any]]
+) -> None:
     """Let answers have the last word about rows that were settled without them.
 
     A link that exists is not sent again: its row becomes `success` whatever it was meanwhile, but

@@ -8,18 +8,18 @@ from datetime import date
 from typing import Any, Final
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.exceptions import AnswerLostError, LedgerError, TransportError
-from airflow_kombo.kombo_api.request import Delivery, InvalidRow
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.exceptions import LedgerError, ResponseLostError, TransportError
+from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
+from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import STATUS_OF, Verdict
 from airflow_kombo.statuses import BINDING, CHANGED, FINAL, SENT_AGAIN, Decision, Status
 
-Seen = Any
+LedgerRow = Any
 """A row of the status table, as it was when we looked."""
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RowOutcome:
     """A row's fate, as the columns of the status table and of the history name it."""
 
     status: Status
@@ -52,10 +52,10 @@ class Claim:
         there was none.
     """
 
-    delivery: Delivery
+    delivery: RowRequest
     run_id: str
     attempt: int
-    before: Seen | None = None
+    before: LedgerRow | None = None
 
     @property
     def was_to_be_sent(self) -> bool:
@@ -63,7 +63,7 @@ class Claim:
         return self.before is None or self.before.status in SENT_AGAIN
 
 
-class UnheardClaimError(LedgerError):
+class UnconfirmedClaimError(LedgerError):
     """A claim failed, and its COMMIT may have been done all the same.
 
     :param claims: Those that it may have made; none of them was sent.
@@ -75,32 +75,32 @@ class UnheardClaimError(LedgerError):
 
 
 @dataclass(frozen=True)
-class Recorded:
+class AttemptOutcome:
     """What became of a claim, and how long the answer took in milliseconds."""
 
     claim: Claim
-    outcome: Outcome
+    outcome: RowOutcome
     milliseconds: int | None = None
 
 
 @dataclass(frozen=True)
-class Unsent:
+class UnsentRow:
     """A row whose fate is known without a request: `invalid`, `blocked` or `retryable`."""
 
     key: LinkKey
     assessment_date: date | None
-    outcome: Outcome
+    outcome: RowOutcome
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedRow:
     """A row whose result is bound to another target: sent there, or being sent.
 
     :param bound: The result's status row; None if it is being claimed together with this one.
     """
 
-    delivery: Delivery
-    bound: Seen | None
+    delivery: RowRequest
+    bound: LedgerRow | None
 
     @property
     def status(self) -> str:
@@ -113,17 +113,17 @@ class Claims:
     """What became of the rows that were to be claimed."""
 
     won: tuple[Claim, ...]
-    duplicates: tuple[tuple[Delivery, str], ...]
+    duplicates: tuple[tuple[RowRequest, str], ...]
     """Rows whose link another row has already, each with that row's result id."""
-    skipped: tuple[Delivery, ...]
+    skipped: tuple[RowRequest, ...]
     """Rows that are done, in another run's hands, or unchanged since they were refused."""
-    moved: tuple[Moved, ...] = ()
+    moved: tuple[MovedRow, ...] = ()
     """Rows whose result was sent to another target than they name now."""
-    held: tuple[Delivery, ...] = ()
+    held: tuple[RowRequest, ...] = ()
     """Rows that somebody else's open transaction holds: nothing was written of them."""
 
     @classmethod
-    def together(cls, parts: Sequence[Claims], held: Iterable[Delivery] = ()) -> Claims:
+    def together(cls, parts: Sequence[Claims], held: Iterable[RowRequest] = ()) -> Claims:
         """Return what became of rows that were claimed in parts.
 
         :param held: Rows that were in none of them.
@@ -136,7 +136,7 @@ class Claims:
             tuple(held),
         )
 
-    def of(self, deliveries: Iterable[Delivery]) -> Claims:
+    def of(self, deliveries: Iterable[RowRequest]) -> Claims:
         """Give what became of these very rows: another lane may hold a row of the same key."""
         these = set(map(id, deliveries))
         return Claims(
@@ -148,7 +148,7 @@ class Claims:
         )
 
 
-def may_be_sent(known: Seen | None, delivery: Delivery, redeliver: Collection[str]) -> bool:
+def may_be_sent(known: LedgerRow | None, delivery: RowRequest, redeliver: Collection[str]) -> bool:
     """Say whether a row may be claimed, by what the ledger holds of it."""
     if known is None or known.status in SENT_AGAIN or known.status in redeliver:
         return True
@@ -157,14 +157,14 @@ def may_be_sent(known: Seen | None, delivery: Delivery, redeliver: Collection[st
     return bool(known.status == Status.INVALID)  # it has become a request: so it has changed
 
 
-def may_follow(bound: Seen | None, redeliver: Collection[str]) -> bool:
+def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
     """Return whether a result may go to another target than the one that its row is on."""
     if bound is None or bound.status not in BINDING:
         return True
     return bound.status != Status.SENDING.value and bool({CHANGED, bound.status} & set(redeliver))
 
 
-def may_be_noted(known: Seen | None, outcome: Outcome) -> bool:
+def may_be_recorded_unsent(known: LedgerRow | None, outcome: RowOutcome) -> bool:
     """Say whether a fate without a request may take the place of what the ledger holds."""
     if known is None or known.status in SENT_AGAIN:
         return True
@@ -176,7 +176,7 @@ def may_be_noted(known: Seen | None, outcome: Outcome) -> bool:
     return bool(known.status == Status.FAILED)
 
 
-def with_history(outcome: Outcome, attempt: int, earlier: Sequence[Any]) -> Outcome:
+def with_history(outcome: RowOutcome, attempt: int, earlier: Sequence[Any]) -> RowOutcome:
     """Return what a row becomes when an attempt ended so, and earlier ones ended as they did.
 
     A row that has a link, or may have one, is not sent again by itself, whatever became of a later
@@ -197,7 +197,7 @@ def with_history(outcome: Outcome, attempt: int, earlier: Sequence[Any]) -> Outc
     return outcome
 
 
-def outcome_of_history(attempts: Sequence[Any]) -> Outcome:
+def outcome_of_history(attempts: Sequence[Any]) -> RowOutcome:
     """Return what a row that was `unknown` is by its attempts, oldest first."""
     *earlier, newest = attempts
     if _was_created(newest):
@@ -227,10 +227,10 @@ def _of_attempt(
     *,
     warnings: tuple[str, ...] = (),
     error_message: str | None = None,
-) -> Outcome:
+) -> RowOutcome:
     """Return the outcome of an attempt in the history, with something more to say."""
     is_made = status is Status.SUCCESS
-    return Outcome(
+    return RowOutcome(
         status,
         error_code=None if is_made else attempt.error_code,
         error_title=None if is_made else attempt.error_title,
@@ -241,7 +241,7 @@ def _of_attempt(
     )
 
 
-def moved_warning(delivery: Delivery) -> str:
+def moved_warning(delivery: RowRequest) -> str:
     """Return what a delivered row says once the source names another target for its result."""
     key = delivery.key
     return (
@@ -253,13 +253,13 @@ def moved_warning(delivery: Delivery) -> str:
 MOVED_PREFIX: Final = "The source names another target now:"
 
 
-def outcome_of(verdict: Verdict, outcome: Answer | TransportError) -> Outcome:
+def outcome_of(verdict: Verdict, outcome: KomboResponse | TransportError) -> RowOutcome:
     """Say what an answer, or the lack of one, makes of a row."""
     status = STATUS_OF[verdict]
     if isinstance(outcome, TransportError):
-        code = "answer_lost" if isinstance(outcome, AnswerLostError) else "not_sent"
-        return Outcome(status, code, error_message=str(outcome))
-    return Outcome(
+        code = "answer_lost" if isinstance(outcome, ResponseLostError) else "not_sent"
+        return RowOutcome(status, code, error_message=str(outcome))
+    return RowOutcome(
         status,
         error_code=outcome.error_code,
         error_title=outcome.error_title,
@@ -270,18 +270,18 @@ def outcome_of(verdict: Verdict, outcome: Answer | TransportError) -> Outcome:
     )
 
 
-def invalid(row: InvalidRow) -> Unsent:
+def invalid(row: InvalidRow) -> UnsentRow:
     """Say what becomes of a row that cannot become a request."""
-    outcome = Outcome(Status.INVALID, row.error.code, error_message=str(row.error))
-    return Unsent(row.key, row.assessment_date, outcome)
+    outcome = RowOutcome(Status.INVALID, row.error.code, error_message=str(row.error))
+    return UnsentRow(row.key, row.assessment_date, outcome)
 
 
-def duplicate(delivery: Delivery, owner: str) -> Unsent:
+def duplicate(delivery: RowRequest, owner: str) -> UnsentRow:
     """Say what becomes of a row whose link another row has already."""
     write, target = delivery.write, delivery.key.target_type
     message = (
         f"{write.once}: the same {write.name.replace('_', ' ')} is on the same {target} as {owner}:"
         f" if these are two results, give each a {write.once} of its own"
     )
-    outcome = Outcome(Status.INVALID, "duplicate_of", error_message=message)
-    return Unsent(delivery.key, delivery.assessment_date, outcome)
+    outcome = RowOutcome(Status.INVALID, "duplicate_of", error_message=message)
+    return UnsentRow(delivery.key, delivery.assessment_date, outcome)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection
 
 
-def keeper(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
+def redactor(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
     """Give the function that says what the history keeps of a request.
 
     :param masked: Members of the request whose value it does not keep.

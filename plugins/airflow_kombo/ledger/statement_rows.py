@@ -8,24 +8,24 @@ from typing import Any
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.outcomes import (
     MOVED_PREFIX,
+    AttemptOutcome,
     Claim,
-    Moved,
-    Outcome,
-    Recorded,
-    Seen,
-    Unsent,
+    LedgerRow,
+    MovedRow,
+    RowOutcome,
+    UnsentRow,
     moved_warning,
 )
 from airflow_kombo.statuses import Status
 
 
-def as_seen(row: Seen) -> dict[str, Any]:
+def as_seen(row: LedgerRow) -> dict[str, Any]:
     """Return what finds a status row that is still as it was seen."""
     key = LinkKey(*row[:4]).columns
     return {**key, "status": row.status, "attempts": row.attempts}
 
 
-def as_before(row: Seen) -> dict[str, Any]:
+def as_before(row: LedgerRow) -> dict[str, Any]:
     """Return what finds a status row that is still as it was seen, to be changed."""
     key = LinkKey(*row[:4]).columns
     return {
@@ -35,7 +35,7 @@ def as_before(row: Seen) -> dict[str, Any]:
     }
 
 
-def warned(moved: Iterable[Moved]) -> list[dict[str, Any]]:
+def warned(moved: Iterable[MovedRow]) -> list[dict[str, Any]]:
     """Return the warnings of delivered rows whose source names another target, where new."""
     rows = []
     for one in moved:
@@ -49,7 +49,7 @@ def warned(moved: Iterable[Moved]) -> list[dict[str, Any]]:
     return rows
 
 
-def released(claim: Claim, outcome: Outcome) -> dict[str, Any]:
+def released(claim: Claim, outcome: RowOutcome) -> dict[str, Any]:
     """Return a claim's row with what the status table gets back."""
     delivery, before = claim.delivery, claim.before
     if before is None:
@@ -62,7 +62,7 @@ def released(claim: Claim, outcome: Outcome) -> dict[str, Any]:
         }
         key, run_id = delivery.key, claim.run_id
     else:
-        names = (*Outcome(Status.SENDING).values, "attempts", "request_hash", "url_hash")
+        names = (*RowOutcome(Status.SENDING).values, "attempts", "request_hash", "url_hash")
         was = {name: getattr(before, name) for name in (*names, "assessment_date")}
         key, run_id = LinkKey(*before[:4]), before.run_id
     back = {f"before_{name}": value for name, value in key.columns.items()}
@@ -87,7 +87,7 @@ def claimed(claim: Claim, request: str | None) -> dict[str, Any]:
     }
 
 
-def unsent(row: Unsent, run_id: str, attempts: int) -> dict[str, Any]:
+def unsent(row: UnsentRow, run_id: str, attempts: int) -> dict[str, Any]:
     """Return the row of a result that is not sent.
 
     :param attempts: How often it was sent before.
@@ -105,7 +105,7 @@ def _attempt(claim: Claim) -> dict[str, Any]:
     return {**claim.delivery.key.columns, "run_id": claim.run_id, "attempt": claim.attempt}
 
 
-def answered(recorded: Sequence[Recorded]) -> list[dict[str, Any]]:
+def answered(recorded: Sequence[AttemptOutcome]) -> list[dict[str, Any]]:
     """Return the attempts of claims with what became of them, in the order of their keys."""
     return [
         {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}

@@ -32,12 +32,12 @@ from sqlalchemy import (
 from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.ledger.lookup import Lookup
-from airflow_kombo.ledger.outcomes import Outcome
+from airflow_kombo.ledger.outcomes import RowOutcome
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import SENT_AGAIN, Status
 
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
-_OUTCOME: Final = tuple(Outcome(Status.SENDING).values)
+_OUTCOME: Final = tuple(RowOutcome(Status.SENDING).values)
 _BEFORE: Final = "before_"
 """Before the name of a column of the key, as a row had it before it goes to another target."""
 _SEEN: Final = ("status", "attempts", "request_hash", "run_id", "assessment_date", *_OUTCOME[1:])

@@ -30,7 +30,7 @@ from airflow_kombo.database.sql import beyond, in_utc, utc_now
 from airflow_kombo.database.transactions import RaceLostError, in_race, transaction
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.known_rows import history
-from airflow_kombo.ledger.outcomes import Outcome, may_have_been_created, with_history
+from airflow_kombo.ledger.outcomes import RowOutcome, may_have_been_created, with_history
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import DECIDED, Decision, Status
 
@@ -55,11 +55,11 @@ _FATES: Final[Mapping[Decision, Mapping[str, Any]]] = {
 """What a decided row says of itself. What Kombo said, if it said anything, stays in the others."""
 
 
-_NOT_MADE: Final = Outcome(Status.RETRYABLE, "decided_not_created")
+_NOT_MADE: Final = RowOutcome(Status.RETRYABLE, "decided_not_created")
 
 
 @dataclass(frozen=True)
-class Choice:
+class UnknownRowsFilter:
     """Which rows a person decides about; all conditions that are given have to hold.
 
     :param result_ids: Only these results; none means all.
@@ -80,11 +80,11 @@ class Choice:
     @property
     def is_everything(self) -> bool:
         """Whether no condition is given."""
-        return replace(self, until=None) == Choice()
+        return replace(self, until=None) == UnknownRowsFilter()
 
 
 @dataclass(frozen=True)
-class Judgement:
+class DecisionBy:
     """A person's decision.
 
     :param by: The person's name in Airflow.
@@ -95,7 +95,7 @@ class Judgement:
     by: str
 
 
-class Resolution:
+class UnknownRows:
     """The rows in doubt, and their end."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
@@ -107,7 +107,7 @@ class Resolution:
         with transaction(self.engine, "read its clock", reads_only=True) as connection:
             return in_utc(connection.execute(select(utc_now())).scalar_one())
 
-    def count(self, choice: Choice) -> dict[tuple[str, str | None], int]:
+    def count(self, choice: UnknownRowsFilter) -> dict[tuple[str, str | None], int]:
         """Count the rows in doubt by integration and error code."""
         links = self.tables.links.c
         counts: dict[tuple[str, str | None], int] = {}
@@ -122,13 +122,13 @@ class Resolution:
                     counts[integration_id, code] = counts.get((integration_id, code), 0) + rows
         return counts
 
-    def in_doubt(self, choice: Choice) -> Iterator[list[str]]:
+    def in_doubt(self, choice: UnknownRowsFilter) -> Iterator[list[str]]:
         """Give the result ids of the rows in doubt, in batches."""
         for part in _parts(choice):
             for page in self._pages(part):
                 yield [row.result_id for row in page]
 
-    def decide(self, choice: Choice, judgement: Judgement) -> Iterator[int]:
+    def decide(self, choice: UnknownRowsFilter, judgement: DecisionBy) -> Iterator[int]:
         """Decide the rows in doubt, and give the number of each batch when it is durable.
 
         A row whose answer comes meanwhile is left to its answer.
@@ -145,7 +145,7 @@ class Resolution:
                 )
                 after = last
 
-    def others(self, choice: Choice) -> Iterator[dict[str, list[str]]]:
+    def others(self, choice: UnknownRowsFilter) -> Iterator[dict[str, list[str]]]:
         """Give those of the named result ids that are not in doubt, by status, in batches.
 
         An id that no row has among those that are chosen is under `NOT_FOUND`.
@@ -164,7 +164,7 @@ class Resolution:
             yield others
 
     def _decide(
-        self, batch: ColumnElement[bool], judgement: Judgement, connection: Connection
+        self, batch: ColumnElement[bool], judgement: DecisionBy, connection: Connection
     ) -> int:
         links, attempts = self.tables.links, self.tables.attempts
         # Locked in the order of their keys, as runs lock them: so nobody deadlocks.
@@ -197,7 +197,7 @@ class Resolution:
         )
         return len(rows)
 
-    def _pages(self, part: Choice) -> Iterator[Sequence[Any]]:
+    def _pages(self, part: UnknownRowsFilter) -> Iterator[Sequence[Any]]:
         after: tuple[str, ...] | None = None
         while True:
             query = select(*self._key).where(self._in_doubt(part), self._between(after, None))
@@ -218,12 +218,12 @@ class Resolution:
         lower = true() if after is None else beyond(self._key, after)
         return lower if last is None else and_(lower, not_(beyond(self._key, last)))
 
-    def _in_doubt(self, part: Choice) -> ColumnElement[bool]:
+    def _in_doubt(self, part: UnknownRowsFilter) -> ColumnElement[bool]:
         links = self.tables.links.c
         by_then = true() if part.until is None else links.updated_at <= part.until
         return and_(links.status == Status.UNKNOWN.value, by_then, self._chosen(part))
 
-    def _chosen(self, part: Choice) -> ColumnElement[bool]:
+    def _chosen(self, part: UnknownRowsFilter) -> ColumnElement[bool]:
         links = self.tables.links.c
         lists = {"result_id": part.result_ids, "integration_id": part.integration_ids}
         values = {
@@ -240,7 +240,7 @@ class Resolution:
 
 def _by_history(
     attempts: Mapping[str, Sequence[Any]], locked: Sequence[Any], table: str
-) -> tuple[list[tuple[Any, Outcome]], list[Any]]:
+) -> tuple[list[tuple[Any, RowOutcome]], list[Any]]:
     """Return the rows that have a link from another attempt, and the attempts that are in doubt.
 
     :raises LedgerError: if a row has no attempt in doubt, where the decision would be kept.
@@ -263,7 +263,9 @@ def _by_history(
     return made, doubtful
 
 
-def _keep_made(connection: Connection, links: Table, made: Sequence[tuple[Any, Outcome]]) -> None:
+def _keep_made(
+    connection: Connection, links: Table, made: Sequence[tuple[Any, RowOutcome]]
+) -> None:
     """Have rows say `success` that have a link from another attempt than those in doubt."""
     names = tuple(_NOT_MADE.values)
     rows = [
@@ -277,7 +279,7 @@ def _bound(row: Sequence[Any]) -> dict[str, Any]:
     return dict(zip(_BOUND, row, strict=True))
 
 
-def _parts(choice: Choice) -> Iterator[Choice]:
+def _parts(choice: UnknownRowsFilter) -> Iterator[UnknownRowsFilter]:
     """Cut a choice so that no statement gets more ids than a database takes."""
     if not choice.result_ids:
         yield choice

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from airflow.sdk.types import OutletEventAccessorsProtocol
 
 
-def tell_of_the_day(
+def add_to_asset_events(
     outlets: Iterable[object],
     events: OutletEventAccessorsProtocol,
     day: date,

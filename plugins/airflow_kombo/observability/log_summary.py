@@ -13,12 +13,14 @@ MOST_LINES: Final = 25
 _LONGEST_NAME: Final = 48
 
 
-def table(lanes: Mapping[str, Mapping[str, int]]) -> list[str]:
+def table(senders: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Give the table's lines: those integrations first that have the most to look at.
 
     :param lanes: Rows by integration and status.
     """
-    counted = {name: Counter({s: n for s, n in rows.items() if n}) for name, rows in lanes.items()}
+    counted = {
+        name: Counter({s: n for s, n in rows.items() if n}) for name, rows in senders.items()
+    }
     in_order = sorted(
         counted, key=lambda name: (-_bad(counted[name]), -counted[name].total(), name)
     )
@@ -54,8 +56,8 @@ def _place(status: str) -> tuple[bool, bool, str]:
     return status in NOT_DELIVERED, status != Status.SUCCESS, status
 
 
-def _sum(lanes: Iterable[Counter[str]]) -> Counter[str]:
-    return sum(lanes, Counter[str]())
+def _sum(senders: Iterable[Counter[str]]) -> Counter[str]:
+    return sum(senders, Counter[str]())
 
 
 def _short(name: str) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from airflow.sdk.observability import stats
 
 from airflow_kombo.exceptions import TransportError
-from airflow_kombo.kombo_api.response import Answer
+from airflow_kombo.kombo_api.response import KomboResponse
 
 _NAME: Final = "kombo.result_links"
 _TOO_MANY_REQUESTS: Final = 429
@@ -30,7 +30,7 @@ _OTHER: Final = "other"
 """The tag of what is no integration's id: a bad row may hold anything there, a person's too."""
 
 
-class Meter:
+class SenderMetrics:
     """What one lane has measured since it was told.
 
     :param counts: The lane's rows by status, which the lane goes on to count in.
@@ -46,10 +46,10 @@ class Meter:
         self.limited = 0
         """Calls that were answered with a 429."""
 
-    def heard(self, outcome: Answer | TransportError, seconds: float) -> None:
+    def observe(self, outcome: KomboResponse | TransportError, seconds: float) -> None:
         """Note how a call ended, and how long it took."""
         self.milliseconds.append(seconds * 1000)
-        if isinstance(outcome, Answer) and outcome.http_status == _TOO_MANY_REQUESTS:
+        if isinstance(outcome, KomboResponse) and outcome.http_status == _TOO_MANY_REQUESTS:
             self.limited += 1
 
 
@@ -59,34 +59,34 @@ class Metrics:
     :param tags: Tags of all of it, beside each lane's `integration`.
     """
 
-    def __init__(self, meters: Iterable[Meter], tags: Mapping[str, str]) -> None:
-        self._meters = [(meter, Counter[str]()) for meter in meters]
+    def __init__(self, meters: Iterable[SenderMetrics], tags: Mapping[str, str]) -> None:
+        self._meters = [(metrics, Counter[str]()) for metrics in meters]
         self._tags = tags
 
     async def tell_on_the_way(self) -> None:
         """Tell what is new, and let the calls go on between two lanes."""
-        for meter, told in self._meters:
-            self._tell(meter, told)
+        for metrics, told in self._meters:
+            self._tell(metrics, told)
             await asyncio.sleep(0)
 
     def tell(self) -> None:
         """Tell what is new."""
-        for meter, told in self._meters:
-            self._tell(meter, told)
+        for metrics, told in self._meters:
+            self._tell(metrics, told)
 
-    def _tell(self, meter: Meter, told: Counter[str]) -> None:
-        tags = {**self._tags, "integration": meter.tag}
-        now = Counter({f"rows.{status}": rows for status, rows in meter.counts.items()})
-        now["posts"] = told["posts"] + len(meter.milliseconds)
-        now["http_429"] = meter.limited
-        if meter.ended_by:
-            now[f"lanes.{meter.ended_by}"] = 1
+    def _tell(self, metrics: SenderMetrics, told: Counter[str]) -> None:
+        tags = {**self._tags, "integration": metrics.tag}
+        now = Counter({f"rows.{status}": rows for status, rows in metrics.counts.items()})
+        now["posts"] = told["posts"] + len(metrics.milliseconds)
+        now["http_429"] = metrics.limited
+        if metrics.ended_by:
+            now[f"lanes.{metrics.ended_by}"] = 1
         for name, more in (now - told).items():
             stats.incr(f"{_NAME}.{name}", more, tags=tags)
         told.update(now - told)
-        for milliseconds in _sample(meter.milliseconds):
+        for milliseconds in _sample(metrics.milliseconds):
             stats.timing(f"{_NAME}.post", milliseconds, tags=tags)
-        meter.milliseconds.clear()
+        metrics.milliseconds.clear()
 
 
 def _sample(times: Sequence[float]) -> list[float]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +34,28 @@ class WarningLog:
         self._heard: dict[str, _Heard] = {}
         self._others = 0
 
-    def hear(self, text: str, delivery: Delivery) -> None:
+    def observe(self, text: str, delivery: RowRequest) -> None:
         """Count a row's warning; texts that differ in what is the row's own are one."""
         text = _masked(text, delivery)
-        heard = self._heard.get(text)
-        if heard is None and len(self._heard) >= MOST_TEXTS:
+        observe = self._heard.get(text)
+        if observe is None and len(self._heard) >= MOST_TEXTS:
             self._others += 1
             return
-        if heard is None:
-            heard = self._heard[text] = _Heard(delivery.key.result_id)
-        heard.times += 1
+        if observe is None:
+            observe = self._heard[text] = _Heard(delivery.key.result_id)
+        observe.times += 1
 
     def write(self) -> None:
         """Log each text with its count and one result that it is about."""
-        for text, heard in sorted(self._heard.items(), key=lambda one: -one[1].times):
-            log.warning("Kombo warns %d times, first of %s: %s", heard.times, heard.result_id, text)
+        for text, observe in sorted(self._heard.items(), key=lambda one: -one[1].times):
+            log.warning(
+                "Kombo warns %d times, first of %s: %s", observe.times, observe.result_id, text
+            )
         if self._others:
             log.warning("Kombo warns %d times with other texts: see the table", self._others)
 
 
-def _masked(text: str, delivery: Delivery) -> str:
+def _masked(text: str, delivery: RowRequest) -> str:
     """Return a text without addresses, and without what the request says of its row."""
     text = _EMAIL.sub("***", text)
     values = {delivery.key.target_id, *_values(json.loads(delivery.body))}

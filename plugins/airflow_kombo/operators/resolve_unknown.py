@@ -21,7 +21,7 @@ from airflow_kombo.statuses import Decision
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_kombo.ledger.unknown_rows import Choice, Judgement, Resolution
+    from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
     from airflow_kombo.operators.parameters import ResolveParameters
 
 LEAVE: Final = "leave as they are"
@@ -178,10 +178,10 @@ class KomboResolveUnknownOperator(HITLOperator):
         return counts
 
     @staticmethod
-    def _choice(asked: ResolveParameters, until: datetime | None = None) -> Choice:
-        from airflow_kombo.ledger.unknown_rows import Choice  # noqa: PLC0415
+    def _choice(asked: ResolveParameters, until: datetime | None = None) -> UnknownRowsFilter:
+        from airflow_kombo.ledger.unknown_rows import UnknownRowsFilter  # noqa: PLC0415
 
-        choice = Choice(
+        choice = UnknownRowsFilter(
             result_ids=asked.result_ids,
             integration_ids=asked.integration_ids,
             assessment_date=asked.assessment_date,
@@ -197,20 +197,20 @@ class KomboResolveUnknownOperator(HITLOperator):
         return choice
 
     @contextmanager
-    def _resolution(self) -> Iterator[Resolution]:
+    def _resolution(self) -> Iterator[UnknownRows]:
         from airflow_kombo.database.connections import engine_of  # noqa: PLC0415
         from airflow_kombo.ledger.tables import Tables  # noqa: PLC0415
-        from airflow_kombo.ledger.unknown_rows import Resolution  # noqa: PLC0415
+        from airflow_kombo.ledger.unknown_rows import UnknownRows  # noqa: PLC0415
 
         engine = engine_of(self.warehouse_conn_id)
         try:
             tables = Tables.named(self.status_table)
             tables.create(engine)
-            yield Resolution(engine, tables)
+            yield UnknownRows(engine, tables)
         finally:
             engine.dispose()
 
-    def _tell_others(self, resolution: Resolution, choice: Choice) -> int:
+    def _tell_others(self, resolution: UnknownRows, choice: UnknownRowsFilter) -> int:
         """Tell which of the results that were named are not in doubt, and give their number.
 
         :raises ConfigurationError: if there is none of them: they are mistyped.
@@ -235,7 +235,7 @@ class KomboResolveUnknownOperator(HITLOperator):
             )
         return left
 
-    def _list(self, resolution: Resolution, choice: Choice) -> dict[str, int]:
+    def _list(self, resolution: UnknownRows, choice: UnknownRowsFilter) -> dict[str, int]:
         listed = 0
         for result_ids in resolution.in_doubt(choice):
             listed += len(result_ids)
@@ -244,7 +244,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         return {"would_be_decided": listed}
 
     def _decide(
-        self, resolution: Resolution, choice: Choice, judgement: Judgement
+        self, resolution: UnknownRows, choice: UnknownRowsFilter, judgement: DecisionBy
     ) -> dict[str, int]:
         decided = 0
         for rows in resolution.decide(choice, judgement):
@@ -254,7 +254,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         return {"decided": decided}
 
 
-def _question(resolution: Resolution, choice: Choice) -> str | None:
+def _question(resolution: UnknownRows, choice: UnknownRowsFilter) -> str | None:
     """Write what a person has to know to decide, or None where nothing is in doubt."""
     counts = resolution.count(choice)
     if not counts:
@@ -269,14 +269,14 @@ def _question(resolution: Resolution, choice: Choice) -> str | None:
     )
 
 
-def _judgement(decision: Decision, reason: str | None, by: str) -> Judgement:
-    from airflow_kombo.ledger.unknown_rows import Judgement  # noqa: PLC0415
+def _judgement(decision: Decision, reason: str | None, by: str) -> DecisionBy:
+    from airflow_kombo.ledger.unknown_rows import DecisionBy  # noqa: PLC0415
 
     if not reason:
         raise ConfigurationError(
             "A verdict needs a reason, it is kept in the history: give it, and run the task again."
         )
-    return Judgement(decision, reason, by)
+    return DecisionBy(decision, reason, by)
 
 
 def _who_triggered(context: Context) -> str:

@@ -17,7 +17,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_kombo.exceptions import RunStoppedError, TooManyRefusedError
-from airflow_kombo.observability.asset_events import tell_of_the_day
+from airflow_kombo.observability.asset_events import add_to_asset_events
 from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.failure_policy import FAIL_ON, Policy, not_tried_again
 from airflow_kombo.operators.links import RowsLink
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
     from sqlalchemy import Engine
 
-    from airflow_kombo.delivery.run import Delivery, Report
+    from airflow_kombo.delivery.run import DeliveryRun, RunReport
     from airflow_kombo.kombo_api.writes import Write
     from airflow_kombo.ledger.runs import Run, Runs
     from airflow_kombo.ledger.tables import Tables
     from airflow_kombo.operators.parameters import RunParameters
-    from airflow_kombo.planning.planner import Foresight
-    from airflow_kombo.planning.row_limit import Guard
+    from airflow_kombo.planning.planner import Planner
+    from airflow_kombo.planning.row_limit import RowLimit
     from airflow_kombo.rows.row_mapping import RowMapping
 
 
@@ -162,7 +162,7 @@ class KomboResultLinkOperator(BaseOperator):
         self.max_in_flight = max_in_flight
         self.store_request = store_request
         self.masked_fields = masked_fields
-        self._delivery: Delivery | None = None
+        self._delivery: DeliveryRun | None = None
         self._is_starting = False
 
     @not_tried_again()
@@ -210,7 +210,7 @@ class KomboResultLinkOperator(BaseOperator):
         finally:
             engine.dispose()
         if asked.is_whole(day):
-            tell_of_the_day(self.outlets, context["outlet_events"], day, counts)
+            add_to_asset_events(self.outlets, context["outlet_events"], day, counts)
         elif self.outlets:
             self.log.info("No asset event: this run does not say that the whole day is out")
             self.outlets = []
@@ -234,16 +234,16 @@ class KomboResultLinkOperator(BaseOperator):
     ) -> dict[str, int]:
         from airflow_kombo.hooks.kombo import KomboHook  # noqa: PLC0415
         from airflow_kombo.ledger.claims import Ledger  # noqa: PLC0415
-        from airflow_kombo.ledger.redaction import keeper  # noqa: PLC0415
+        from airflow_kombo.ledger.redaction import redactor  # noqa: PLC0415
         from airflow_kombo.ledger.runs import Runs  # noqa: PLC0415
         from airflow_kombo.operators.row_selection import selection_of, source_of  # noqa: PLC0415
-        from airflow_kombo.planning.planner import Foresight  # noqa: PLC0415
+        from airflow_kombo.planning.planner import Planner  # noqa: PLC0415
 
         hook = KomboHook(self.kombo_conn_id)
         await hook.config()
         hook.default_integration = self.integration_id or hook.default_integration
         selection = selection_of(asked, context)
-        ledger = Ledger(engine, tables, keeper(asked.masked_fields, store=asked.store_request))
+        ledger = Ledger(engine, tables, redactor(asked.masked_fields, store=asked.store_request))
         source = source_of(
             asked,
             context,
@@ -259,7 +259,7 @@ class KomboResultLinkOperator(BaseOperator):
         guard = None if asked.approve_rows else self._guard(runs, run, asked.max_rows)
         if asked.preview:
             return self._preview(
-                run, Foresight(source, mapping, ledger, selection, hook.default_integration), guard
+                run, Planner(source, mapping, ledger, selection, hook.default_integration), guard
             )
         return await self._deliver(
             context,
@@ -273,22 +273,22 @@ class KomboResultLinkOperator(BaseOperator):
             ledger=ledger,
         )
 
-    def _preview(self, run: Run, foresight: Foresight, guard: Guard | None) -> dict[str, int]:
+    def _preview(self, run: Run, planner: Planner, guard: RowLimit | None) -> dict[str, int]:
         from airflow_kombo.planning.dry_run import preview  # noqa: PLC0415
 
-        previewed = preview(run, foresight, self.max_in_flight)
-        self._tell(previewed.lanes)
+        previewed = preview(run, planner, self.max_in_flight)
+        self._tell(previewed.senders)
         if guard and (reason := guard.refuses(sum(previewed.to_send.values()))):
             self.log.warning("A run would stop before the first of them: %s", reason)
         self.log.info("A dry run: nothing was sent.")
         return dict(previewed.counts)
 
-    def _guard(self, runs: Runs, run: Run, max_rows: int | None) -> Guard:
-        from airflow_kombo.planning.row_limit import Guard  # noqa: PLC0415
+    def _guard(self, runs: Runs, run: Run, max_rows: int | None) -> RowLimit:
+        from airflow_kombo.planning.row_limit import RowLimit  # noqa: PLC0415
 
         if max_rows is not None:
-            return Guard(max_rows, "max_rows says so")
-        return Guard.over(runs.usual(run))
+            return RowLimit(max_rows, "max_rows says so")
+        return RowLimit.over(runs.usual(run))
 
     def _run(self, context: Context, day: date) -> Run:
         from airflow_kombo.ledger.runs import Run  # noqa: PLC0415
@@ -305,11 +305,11 @@ class KomboResultLinkOperator(BaseOperator):
         )
 
     async def _deliver(self, context: Context, run: Run, **parts: Any) -> dict[str, int]:
-        from airflow_kombo.delivery.run import Delivery  # noqa: PLC0415
+        from airflow_kombo.delivery.run import DeliveryRun  # noqa: PLC0415
         from airflow_kombo.delivery.run_context import Settings  # noqa: PLC0415
         from airflow_kombo.operators.execution_timeout import execution_timeout  # noqa: PLC0415
 
-        self._delivery = Delivery(
+        self._delivery = DeliveryRun(
             run,
             settings=Settings(max_in_flight=self.max_in_flight),
             **parts,
@@ -319,7 +319,7 @@ class KomboResultLinkOperator(BaseOperator):
             with execution_timeout(self._delivery.stop):
                 await self._delivery.deliver()
         finally:
-            self._tell(report.lanes)
+            self._tell(report.senders)
             if self.do_xcom_push:  # also if it fails now, and so will have no return value
                 context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
         self._judge(report, run.run_id)
@@ -346,13 +346,13 @@ class KomboResultLinkOperator(BaseOperator):
             self.warehouse_conn_id, sql=self.sql, table=self.table, status_table=self.status_table
         )
 
-    def _tell(self, lanes: Mapping[str, Counter[str]]) -> None:
+    def _tell(self, senders: Mapping[str, Counter[str]]) -> None:
         from airflow_kombo.observability.log_summary import table  # noqa: PLC0415
 
-        for line in table(lanes):
+        for line in table(senders):
             self.log.info("%s", line)
 
-    def _judge(self, report: Report, run_id: str) -> None:
+    def _judge(self, report: RunReport, run_id: str) -> None:
         """Warn of what a person should look at, and raise for more than the policy allows."""
         counts, where = report.counts, f"{self.status_table}, run_id {run_id}"
         for status in NOT_DELIVERED:

@@ -22,9 +22,9 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
-from airflow_kombo.planning.estimate import History, told
-from airflow_kombo.planning.planner import Foreseen, Foresight, copy_of
-from airflow_kombo.statuses import Prospect
+from airflow_kombo.planning.estimate import PastRuns, told
+from airflow_kombo.planning.planner import PlannedRow, Planner, duplicate_of
+from airflow_kombo.statuses import Action
 
 log = logging.getLogger(__name__)
 
@@ -37,20 +37,22 @@ _Link = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
-class Previewed:
+class DryRunReport:
     """What a dry run foresaw: rows by integration and verdict."""
 
-    lanes: Mapping[str, Counter[str]]
+    senders: Mapping[str, Counter[str]]
 
     @property
     def counts(self) -> Counter[str]:
         """By verdict, over all integrations."""
-        return sum(self.lanes.values(), Counter[str]())
+        return sum(self.senders.values(), Counter[str]())
 
     @property
     def to_send(self) -> dict[str, int]:
         """The rows that a run would send, by integration."""
-        return {name: rows for name, lane in self.lanes.items() if (rows := lane[Prospect.SEND])}
+        return {
+            name: rows for name, sender in self.senders.items() if (rows := sender[Action.SEND])
+        }
 
 
 class PreviewTable:
@@ -74,7 +76,7 @@ class PreviewTable:
             self._table,
             where=[
                 self._table.c.run_id == run.run_id,
-                self._table.c.verdict == Prospect.SEND.value,
+                self._table.c.verdict == Action.SEND.value,
             ],
         )
 
@@ -90,7 +92,7 @@ class PreviewTable:
             too_old = table.previewed_at < now - timedelta(days=KEPT_DAYS)
             connection.execute(delete(self._table).where(or_(earlier, too_old)))
 
-    def write(self, rows: Iterable[Foreseen]) -> list[Foreseen]:
+    def write(self, rows: Iterable[PlannedRow]) -> list[PlannedRow]:
         """Write rows, and give them: one whose link an earlier one has already is a duplicate."""
         with transaction(self._engine, "write the preview") as connection:
             known = self._known.read(connection, self._asked(rows))
@@ -103,12 +105,12 @@ class PreviewTable:
         return written
 
     @staticmethod
-    def _asked(rows: Iterable[Foreseen]) -> Iterator[tuple[LinkKey, str | None]]:
+    def _asked(rows: Iterable[PlannedRow]) -> Iterator[tuple[LinkKey, str | None]]:
         for row in rows:
-            if row.prospect is Prospect.SEND:
+            if row.action is Action.SEND:
                 yield row.key, row.delivery.url_hash if row.delivery else None
 
-    def _values(self, number: int, row: Foreseen) -> dict[str, Any]:
+    def _values(self, number: int, row: PlannedRow) -> dict[str, Any]:
         run, request = self._run, row.delivery
         return {
             **row.key.columns,
@@ -116,25 +118,27 @@ class PreviewTable:
             "run_date": run.assessment_date,
             "number": number,
             "assessment_date": row.assessment_date,
-            "verdict": row.prospect.value,
+            "verdict": row.action.value,
             "error_code": row.error_code,
             "error_message": row.error_message,
             "status": row.status,
-            "request": self._ledger.kept(request.body) if request else None,
+            "request": self._ledger.redact(request.body) if request else None,
             "url_hash": request.url_hash if request else None,
         }
 
 
-def _among(row: Foreseen, keys: Iterable[tuple[str, ...]], owners: Mapping[_Link, str]) -> Foreseen:
-    if row.prospect is not Prospect.SEND or row.delivery is None:
+def _among(
+    row: PlannedRow, keys: Iterable[tuple[str, ...]], owners: Mapping[_Link, str]
+) -> PlannedRow:
+    if row.action is not Action.SEND or row.delivery is None:
         return row
     if row.key in keys:
-        return copy_of(row)
+        return duplicate_of(row)
     owner = owners.get((*row.key[:3], row.delivery.url_hash))
-    return copy_of(row, owner) if owner else row
+    return duplicate_of(row, owner) if owner else row
 
 
-def preview(run: Run, foresight: Foresight, max_in_flight: int | None = None) -> Previewed:
+def preview(run: Run, planner: Planner, max_in_flight: int | None = None) -> DryRunReport:
     """Write what a run would do with each row into the table of dry runs, and tell of it.
 
     It replaces what the task's earlier dry runs of the same day wrote. Kombo is not asked, and no
@@ -143,20 +147,20 @@ def preview(run: Run, foresight: Foresight, max_in_flight: int | None = None) ->
     :param max_in_flight: Calls of one integration at once that the task allows itself.
     :raises LedgerError: if the warehouse could not.
     """
-    ledger = foresight.ledger
+    ledger = planner.ledger
     ledger.tables.create_preview(ledger.engine)
     table = PreviewTable(ledger, run)
     table.clear()
-    lanes: dict[str, Counter[str]] = {}
+    senders: dict[str, Counter[str]] = {}
     reasons: Counter[str] = Counter()
     examples: dict[str, list[str]] = defaultdict(list)
-    for integration_id, rows in foresight.rows():
+    for integration_id, rows in planner.rows():
         written = table.write(rows)
-        lanes.setdefault(integration_id, Counter()).update(row.prospect.value for row in written)
-        invalid = (row for row in written if row.prospect is Prospect.INVALID)
+        senders.setdefault(integration_id, Counter()).update(row.action.value for row in written)
+        invalid = (row for row in written if row.action is Action.INVALID)
         reasons.update(str(row.error_message) for row in invalid)
         for row in written:
-            if len(few := examples[row.prospect.value]) < _EXAMPLES:
+            if len(few := examples[row.action.value]) < _EXAMPLES:
                 few.append(row.key.result_id)
     for reason, times in reasons.most_common(_REASONS):
         log.info("%d rows would be invalid: %s", times, reason)
@@ -167,8 +171,8 @@ def preview(run: Run, foresight: Foresight, max_in_flight: int | None = None) ->
         ledger.tables.preview.fullname,
         run.run_id,
     )
-    previewed = Previewed(lanes)
-    history = History(ledger.engine, ledger.tables)
+    previewed = DryRunReport(senders)
+    history = PastRuns(ledger.engine, ledger.tables)
     rates = history.rates(previewed.to_send, run.assessment_date, max_in_flight)
     for line in told(previewed.to_send, rates):
         log.info("%s", line)

@@ -32,7 +32,7 @@ _TOLD: Final = 10
 
 
 @dataclass(frozen=True)
-class Rate:
+class SendingRate:
     """How fast an integration's rows go.
 
     :param rows_a_second: Rows that end a second.
@@ -61,7 +61,7 @@ class _Sent:
     ended: datetime
 
 
-class History:
+class PastRuns:
     """The attempts' history, as far as it tells how fast rows went."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
@@ -70,7 +70,7 @@ class History:
 
     def rates(
         self, integration_ids: Collection[str], day: date | None, max_in_flight: int | None = None
-    ) -> dict[str, Rate]:
+    ) -> dict[str, SendingRate]:
         """Give the rates that are known.
 
         :param day: The run's day; its neighbours are looked at first.
@@ -78,7 +78,7 @@ class History:
         :raises LedgerError: if the warehouse cannot be read.
         """
         slots = min(_SLOTS - HEADROOM, max_in_flight or _SLOTS)
-        rates: dict[str, Rate] = {}
+        rates: dict[str, SendingRate] = {}
         for since in (day - timedelta(days=_RECENT_DAYS) if day else None, None):
             missing = sorted(set(integration_ids) - rates.keys())
             sent = self._sent(missing, since) if missing else {}
@@ -116,7 +116,7 @@ class History:
         return query.join(links, of_row).where(links.c.assessment_date >= since)
 
 
-def _rate(runs: Sequence[_Sent], slots: int) -> Rate:
+def _rate(runs: Sequence[_Sent], slots: int) -> SendingRate:
     call_seconds = sum(run.milliseconds for run in runs) / sum(run.rows for run in runs) / 1000
     large = [run for run in runs if run.rows >= _MEASURED_ROWS]
     if large:
@@ -124,12 +124,12 @@ def _rate(runs: Sequence[_Sent], slots: int) -> Rate:
         seconds = max((last.ended - last.began).total_seconds(), 0.001)
         ended = in_utc(last.ended).astimezone(timezone.utc)
         because = f"its run of {ended:%Y-%m-%d %H:%M} UTC sent {last.rows:,}"
-        return Rate(last.rows / seconds, call_seconds, because, is_measured=True)
+        return SendingRate(last.rows / seconds, call_seconds, because, is_measured=True)
     because = f"its calls took {call_seconds:.2f} s, {slots} at once; its rate limit was not met"
-    return Rate(slots / max(call_seconds, 0.001), call_seconds, because, is_measured=False)
+    return SendingRate(slots / max(call_seconds, 0.001), call_seconds, because, is_measured=False)
 
 
-def told(to_send: Mapping[str, int], rates: Mapping[str, Rate]) -> Iterator[str]:
+def told(to_send: Mapping[str, int], rates: Mapping[str, SendingRate]) -> Iterator[str]:
     """Say how long each integration takes, the slowest first, and how long the whole.
 
     :param to_send: Rows by integration.

@@ -11,22 +11,29 @@ from itertools import chain, islice
 from typing import Final
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.kombo_api.request import Delivery, InvalidRow
+from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.outcomes import Claims, Moved, Outcome, Seen, duplicate, moved_warning
-from airflow_kombo.planning.unmatched_ids import tell_unmatched
+from airflow_kombo.ledger.outcomes import (
+    Claims,
+    LedgerRow,
+    MovedRow,
+    RowOutcome,
+    duplicate,
+    moved_warning,
+)
+from airflow_kombo.planning.unmatched_ids import report_unmatched_ids
 from airflow_kombo.rows.row_keys import Row
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
-from airflow_kombo.statuses import Prospect, Status
+from airflow_kombo.statuses import Action, Status
 
-_STANDS: Final[Mapping[str, Prospect]] = {
-    Status.SUCCESS: Prospect.CHANGED,
-    Status.UNKNOWN: Prospect.UNKNOWN,
-    Status.SENDING: Prospect.SENDING,
+_STANDS: Final[Mapping[str, Action]] = {
+    Status.SUCCESS: Action.CHANGED,
+    Status.UNKNOWN: Action.UNKNOWN,
+    Status.SENDING: Action.SENDING,
 }
 """Statuses that stay what they are when the row cannot become a request any more."""
-_LIMITED: Final = frozenset({Prospect.SEND, Prospect.DUPLICATE})
+_LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
 """What counts for a limit: also a duplicate, which is sent if the other one is not reached."""
 _LOOKED_UP: Final = 1_000
 """Rows that are looked up in the ledger at once: SQLite takes so many parameters and not more."""
@@ -35,7 +42,7 @@ _FIRST_ROWS: Final = 64
 
 
 @dataclass(frozen=True)
-class Foreseen:
+class PlannedRow:
     """A row, and what a run would do with it.
 
     :param status: Its status now, or None if it has none.
@@ -44,15 +51,15 @@ class Foreseen:
 
     key: LinkKey
     assessment_date: date | None
-    prospect: Prospect
+    action: Action
     status: str | None = None
     error_code: str | None = None
     error_message: str | None = None
-    delivery: Delivery | None = None
+    delivery: RowRequest | None = None
 
 
 @dataclass(frozen=True)
-class Foresight:
+class Planner:
     """A run's parts, as far as they decide what becomes of a row.
 
     The source is planned once, so that its query runs once, however often it is asked.
@@ -66,7 +73,7 @@ class Foresight:
     run_id: str = ""
     """The run that would send: what its dag run has sent on purpose, it does not send again."""
 
-    def rows(self, at_once: int | None = None) -> Iterator[tuple[str, list[Foreseen]]]:
+    def rows(self, at_once: int | None = None) -> Iterator[tuple[str, list[PlannedRow]]]:
         """Give each integration's rows, a page at a time, up to the limit; reads only.
 
         Of two rows with the same link on different pages, both are foreseen to be sent.
@@ -76,7 +83,7 @@ class Foresight:
         left = self.selection.limit
         for integration_id, planned in sorted(self._planned.items()):
             for page in self._pages(integration_id, planned, at_once):
-                rows = self._foresee(page)
+                rows = self._plan_rows(page)
                 if left is not None:
                     rows, left = _cut(rows, left)
                 yield integration_id, rows
@@ -98,41 +105,39 @@ class Foresight:
         """
         if self.selection.limit is None:
             return {name: rows for name, rows in sorted(self._planned.items()) if rows}
-        return dict(+self._foreseen[0])
+        return dict(+self._planned_within_limit[0])
 
     def sends_any(self) -> bool:
         """Return whether a run would send a row; looks no further than at the first of them."""
-        return any(
-            row.prospect == Prospect.SEND for _, rows in self.rows(_FIRST_ROWS) for row in rows
-        )
+        return any(row.action == Action.SEND for _, rows in self.rows(_FIRST_ROWS) for row in rows)
 
     def sent(self) -> int:
         """Count the rows that a run would send."""
-        return self._foreseen[1]
+        return self._planned_within_limit[1]
 
     @cached_property
     def _planned(self) -> Mapping[str, int]:
         planned = self.source.plan()
-        tell_unmatched(self.source.unmatched, self.selection, self.ledger)
+        report_unmatched_ids(self.source.unmatched, self.selection, self.ledger)
         return planned
 
     @cached_property
-    def _foreseen(self) -> tuple[Counter[str], int]:
+    def _planned_within_limit(self) -> tuple[Counter[str], int]:
         """The rows up to the limit by integration, and how many of them would be sent."""
         counts, sent = Counter[str](), 0
         for integration_id, rows in self.rows():
             counts[integration_id] += len(rows)
-            sent += sum(row.prospect is Prospect.SEND for row in rows)
+            sent += sum(row.action is Action.SEND for row in rows)
         return counts, sent
 
-    def _foresee(self, page: list[Row]) -> list[Foreseen]:
+    def _plan_rows(self, page: list[Row]) -> list[PlannedRow]:
         made = [self.mapping.deliveries([row], self.default_integration) for row in page]
         deliveries = [delivery for good, _ in made for delivery in good]
         wrong = [row.key for _, bad in made for row in bad]
-        claims, known = self.ledger.foresee(
+        claims, known = self.ledger.look_up_claims(
             deliveries, self.selection.redeliver, wrong, self.run_id
         )
-        judged = _judged(claims, known.by_key)
+        judged = _planned_by_claims(claims, known.by_key)
         return [
             _of_invalid(one, known.standing(one.key))
             if isinstance(one, InvalidRow)
@@ -142,20 +147,20 @@ class Foresight:
         ]
 
 
-def _cut(rows: list[Foreseen], left: int) -> tuple[list[Foreseen], int]:
+def _cut(rows: list[PlannedRow], left: int) -> tuple[list[PlannedRow], int]:
     for place, row in enumerate(rows, start=1):
-        left -= row.prospect in _LIMITED
+        left -= row.action in _LIMITED
         if left == 0:
             return rows[:place], 0
     return rows, left
 
 
-def _judged(claims: Claims, seen: Mapping[LinkKey, Seen]) -> dict[int, Foreseen]:
+def _planned_by_claims(claims: Claims, seen: Mapping[LinkKey, LedgerRow]) -> dict[int, PlannedRow]:
     won = {claim.delivery.key for claim in claims.won}
-    judged = {id(one.delivery): _of(one.delivery, Prospect.SEND, seen) for one in claims.won}
+    judged = {id(one.delivery): _of(one.delivery, Action.SEND, seen) for one in claims.won}
     for delivery, owner in claims.duplicates:
         outcome = duplicate(delivery, owner).outcome
-        judged[id(delivery)] = _of(delivery, Prospect.DUPLICATE, seen, outcome)
+        judged[id(delivery)] = _of(delivery, Action.DUPLICATE, seen, outcome)
     for moved in claims.moved:
         judged[id(moved.delivery)] = _moved(moved)
     for delivery in claims.skipped:
@@ -163,14 +168,14 @@ def _judged(claims: Claims, seen: Mapping[LinkKey, Seen]) -> dict[int, Foreseen]
     return judged
 
 
-def _moved(moved: Moved) -> Foreseen:
+def _moved(moved: MovedRow) -> PlannedRow:
     delivery = moved.delivery
-    prospect = Prospect.SENDING if moved.status == Status.SENDING.value else Prospect.MOVED
-    message = moved_warning(delivery) if prospect is Prospect.MOVED else None
-    return Foreseen(
+    action = Action.SENDING if moved.status == Status.SENDING.value else Action.MOVED
+    message = moved_warning(delivery) if action is Action.MOVED else None
+    return PlannedRow(
         delivery.key,
         delivery.assessment_date,
-        prospect,
+        action,
         moved.status,
         error_message=message,
         delivery=delivery,
@@ -178,21 +183,21 @@ def _moved(moved: Moved) -> Foreseen:
 
 
 def _skipped(
-    delivery: Delivery, seen: Mapping[LinkKey, Seen], won: Collection[LinkKey]
-) -> Foreseen:
+    delivery: RowRequest, seen: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
+) -> PlannedRow:
     if delivery.key in won:
-        return copy_of(_of(delivery, Prospect.SEND, seen))
+        return duplicate_of(_of(delivery, Action.SEND, seen))
     known = seen[delivery.key]
     if known.status == Status.SUCCESS:
         same = known.request_hash == delivery.request_hash
-        return _of(delivery, Prospect.DELIVERED if same else Prospect.CHANGED, seen)
-    outcome = Outcome(known.status, known.error_code, error_message=known.error_message)
+        return _of(delivery, Action.DELIVERED if same else Action.CHANGED, seen)
+    outcome = RowOutcome(known.status, known.error_code, error_message=known.error_message)
     if known.status == Status.FAILED:
-        return _of(delivery, Prospect.REFUSED, seen, outcome)
-    return _of(delivery, Prospect(known.status), seen, outcome)
+        return _of(delivery, Action.REFUSED, seen, outcome)
+    return _of(delivery, Action(known.status), seen, outcome)
 
 
-def copy_of(row: Foreseen, owner: str | None = None) -> Foreseen:
+def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
     """Give a row that was to be sent as the duplicate that it is.
 
     :param owner: The other row's result; by default the same, whose row comes twice.
@@ -201,22 +206,22 @@ def copy_of(row: Foreseen, owner: str | None = None) -> Foreseen:
     message: str | None = "result_id: the same row comes twice, and is sent once"
     if delivery and owner:
         message = duplicate(delivery, owner).outcome.error_message
-    return Foreseen(
-        row.key, row.assessment_date, Prospect.DUPLICATE, row.status, code, message, delivery
+    return PlannedRow(
+        row.key, row.assessment_date, Action.DUPLICATE, row.status, code, message, delivery
     )
 
 
 def _of(
-    delivery: Delivery,
-    prospect: Prospect,
-    seen: Mapping[LinkKey, Seen],
-    outcome: Outcome | None = None,
-) -> Foreseen:
+    delivery: RowRequest,
+    action: Action,
+    seen: Mapping[LinkKey, LedgerRow],
+    outcome: RowOutcome | None = None,
+) -> PlannedRow:
     known = seen.get(delivery.key)
-    return Foreseen(
+    return PlannedRow(
         delivery.key,
         delivery.assessment_date,
-        prospect,
+        action,
         known.status if known else None,
         outcome.error_code if outcome else None,
         outcome.error_message if outcome else None,
@@ -224,7 +229,7 @@ def _of(
     )
 
 
-def _of_invalid(row: InvalidRow, known: Seen | None) -> Foreseen:
+def _of_invalid(row: InvalidRow, known: LedgerRow | None) -> PlannedRow:
     status = known.status if known else None
-    prospect = _STANDS.get(status or "", Prospect.INVALID)
-    return Foreseen(row.key, row.assessment_date, prospect, status, row.error.code, str(row.error))
+    action = _STANDS.get(status or "", Action.INVALID)
+    return PlannedRow(row.key, row.assessment_date, action, status, row.error.code, str(row.error))

@@ -12,7 +12,7 @@ _TIMES: Final = 10
 
 
 @dataclass(frozen=True)
-class Guard:
+class RowLimit:
     """How many rows a run may send without a person's word.
 
     :param max_rows: Rows at most.
@@ -23,7 +23,7 @@ class Guard:
     because: str
 
     @classmethod
-    def over(cls, usual: float | None) -> Guard:
+    def over(cls, usual: float | None) -> RowLimit:
         """Derive the number from what a day usually sends; None says that there was no day yet."""
         if usual is None:
             return cls(LEAST, "nothing was sent before to compare it with")

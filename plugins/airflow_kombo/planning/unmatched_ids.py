@@ -22,7 +22,7 @@ _LOOKED_UP: Final = 1_000
 """Ids in one statement: SQLite takes so many parameters and not more."""
 
 
-def tell_unmatched(unmatched: Unmatched, selection: Selection, ledger: Ledger) -> None:
+def report_unmatched_ids(unmatched: Unmatched, selection: Selection, ledger: Ledger) -> None:
     """Log the ids that were asked for and that no row of the run has.
 
     The status table knows those that are done, or that are of another day: they are told with

@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database.drivers import Reading
+from airflow_kombo.database.drivers import CursorReader
 from airflow_kombo.database.transactions import (
     begin,
     cancel_statement,
@@ -52,7 +52,7 @@ from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.other_targets import with_other_targets
-from airflow_kombo.rows.row_buffer import Spool, Values
+from airflow_kombo.rows.row_buffer import RowBuffer, Values
 from airflow_kombo.rows.row_keys import OTHER_TARGET, Row, id_of, integration_of
 from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, PAGE_ROWS, Selection, Unmatched
 from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
@@ -107,7 +107,7 @@ class QuerySource:
         self._has_read.set()
         self._cancelled = False
         self._rows = self._subquery(sql, parameters)
-        self._spool = self._empty_spool()
+        self._buffer = self._empty_buffer()
         selection.check(self.columns())
 
     def columns(self) -> Collection[str]:
@@ -119,7 +119,7 @@ class QuerySource:
 
         :raises ConfigurationError: if there is no room for them.
         """
-        self._spool, counts = self._empty_spool(), Counter[str]()
+        self._buffer, counts = self._empty_buffer(), Counter[str]()
         self.unmatched = Unmatched(self.selection)
         open_pages: dict[str, list[Values]] = {}
         names = list(self._rows.c.keys())
@@ -141,16 +141,16 @@ class QuerySource:
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
         """Give an integration's planned rows, a page at a time, in the order of their keys."""
-        names = self._spool.columns
-        for page in self._spool.pages(integration_id):
+        names = self._buffer.columns
+        for page in self._buffer.pages(integration_id):
             yield [dict(zip(names, values, strict=False)) for values in page[:rows]]
             rows -= len(page)
             if rows <= 0:
                 return
 
-    def _empty_spool(self) -> Spool:
+    def _empty_buffer(self) -> RowBuffer:
         """Return a spool for rows; only those with another target have the last column."""
-        return Spool([*self._rows.c.keys(), OTHER_TARGET])
+        return RowBuffer([*self._rows.c.keys(), OTHER_TARGET])
 
     def _rows_with_other_targets(self) -> Iterator[tuple[Values, str | None]]:
         names = list(self._rows.c.keys())
@@ -180,7 +180,7 @@ class QuerySource:
             self._has_read.clear()
             self._reading = connection
             try:
-                reading = Reading(connection, self._types)
+                reading = CursorReader(connection, self._types)
                 with reading.prepared():
                     result = connection.execution_options(yield_per=_FETCHED).execute(query)
                     for chunk in result.partitions():
@@ -193,7 +193,7 @@ class QuerySource:
 
     def _put(self, integration_id: str, page: list[Values]) -> None:
         try:
-            self._spool.put(integration_id, page)
+            self._buffer.put(integration_id, page)
         except OSError as error:
             raise ConfigurationError(
                 "The worker's temporary folder cannot take the rows until they are sent:"

@@ -22,7 +22,7 @@ _UNKEEPABLE: Final = (TypeError, AttributeError, RecursionError, pickle.Pickling
 Values = tuple[Any, ...]
 
 
-class Spool:
+class RowBuffer:
     """Keeps pages of rows, each for one integration; any thread may read them.
 
     Its file has no name, so that it is gone with the process, whatever ends it.

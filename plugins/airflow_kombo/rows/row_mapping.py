@@ -23,7 +23,7 @@ from pydantic_core import PydanticSerializationError
 from airflow_kombo.database.unreadable import Unreadable
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import MappingError, RowError
-from airflow_kombo.kombo_api.request import Delivery
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.writes import Request, Write
 from airflow_kombo.rows.formats import UnwritableError, is_missing
 from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
@@ -131,7 +131,7 @@ class RowMapping(Declared):
         """Give the columns that it reads, each with the field that it is for."""
         return {(field, name) for field, source in self._sources.items() for name in source.columns}
 
-    def delivery(self, row: Row, key: LinkKey) -> Delivery:
+    def delivery(self, row: Row, key: LinkKey) -> RowRequest:
         """Make the request of a row.
 
         :raises RowError: where the row cannot become one.
@@ -146,11 +146,11 @@ class RowMapping(Declared):
         except PydanticSerializationError:
             raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
         once = self.write.once and str(getattr(request, self.write.once))
-        return Delivery(key, day, once, body, self.write)
+        return RowRequest(key, day, once, body, self.write)
 
     def deliveries(
         self, rows: Iterable[Row], default_integration: str | None
-    ) -> tuple[list[Delivery], list[InvalidRow]]:
+    ) -> tuple[list[RowRequest], list[InvalidRow]]:
         """Make the requests of rows, and say of each other row why it cannot become one."""
         deliveries, invalid = [], []
         for row in rows:

@@ -28,9 +28,9 @@ from airflow_kombo.web.database import (
     Warehouse,
 )
 from airflow_kombo.web.overview import overview
-from airflow_kombo.web.pagination import Id, NoPlaceError, Sort
+from airflow_kombo.web.pagination import Id, InvalidPositionError, Sort
 from airflow_kombo.web.rendering import page
-from airflow_kombo.web.rows import Asked, Rows
+from airflow_kombo.web.rows import RowFilter, Rows
 from airflow_kombo.web.trigger_forms import forms
 
 _STATIC: Final = Path(__file__).parent / "static"
@@ -68,7 +68,7 @@ def make_app(warehouse: Warehouse | None = None) -> FastAPI:
     app.middleware("http")(_with_headers)
     app.add_exception_handler(StarletteHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misunderstood)
-    app.add_exception_handler(NoPlaceError, _no_place)
+    app.add_exception_handler(InvalidPositionError, _no_place)
     app.add_exception_handler(NoTablesError, _nothing_yet)
     app.add_exception_handler(KomboError, _failed)
     return app
@@ -80,7 +80,7 @@ def _warehouse(request: Request) -> Warehouse:
 
 
 _Warehouse = Annotated[Warehouse, Depends(_warehouse)]
-_Asked = Annotated[Asked, Query()]
+_Asked = Annotated[RowFilter, Query()]
 
 
 @router.get("/")
@@ -120,7 +120,7 @@ def export_rows(asked: _Asked, warehouse: _Warehouse) -> StreamingResponse:
     )
 
 
-def _batches(asked: Asked, warehouse: Warehouse) -> Iterator[Any]:
+def _batches(asked: RowFilter, warehouse: Warehouse) -> Iterator[Any]:
     after: str | None = None
     while True:
         with warehouse.reading() as connection:

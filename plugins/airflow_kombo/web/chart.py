@@ -11,16 +11,8 @@ from typing import Final
 
 from airflow_kombo.statuses import Status
 
-STACKED: Final = (
-    Status.SUCCESS,
-    Status.SENDING,
-    Status.RETRYABLE,
-    Status.BLOCKED,
-    Status.UNKNOWN,
-    Status.INVALID,
-    Status.FAILED,
-)
-"""From the bottom: what arrived, what will be sent, what needs a person."""
+STACKED: Final = tuple(Status)
+"""From the bottom: from best to worst."""
 HEIGHT: Final = 160
 BAR: Final = 16
 STEP: Final = 20

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, se
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.ledger.tables import KEY, Tables
-from airflow_kombo.statuses import SENT_AGAIN, Status
+from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, UNDELIVERED, Status
 from airflow_kombo.web.rows import distinct_of
 from airflow_kombo.web.run_progress import Progress, progress_of
 
@@ -21,14 +21,6 @@ DAYS: Final = 30
 KOMBO_KEEPS: Final = timedelta(days=30)
 """How long Kombo's logs say what became of a call."""
 
-_NEEDS_SOMEBODY: Final = (
-    Status.BLOCKED,
-    Status.RETRYABLE,
-    Status.FAILED,
-    Status.INVALID,
-    Status.UNKNOWN,
-)
-"""In the order of how many rows of an integration they hold back."""
 _WARNED_ROWS: Final = 20_000
 """Rows that are looked at for warnings: the newest that have some."""
 _SHOWN: Final = 20
@@ -184,18 +176,20 @@ def _troubles(connection: Connection, tables: Tables, last: date | None) -> list
         )
         .where(
             links.assessment_date.between(_first(last), last),
-            links.status.in_([status.value for status in _NEEDS_SOMEBODY]),
+            links.status.in_([status.value for status in UNDELIVERED]),
         )
         .group_by(links.integration_id, links.status, links.error_code)
     )
     reasons: dict[str, list[Reason]] = {}
     for integration_id, status, *told in connection.execute(query):
         reasons.setdefault(integration_id, []).append(Reason(Status(status), *told))
-    troubles = [
-        Trouble(name, sorted(found, key=lambda one: _NEEDS_SOMEBODY.index(one.status)))
-        for name, found in reasons.items()
-    ]
+    troubles = [Trouble(name, sorted(found, key=_urgency)) for name, found in reasons.items()]
     return sorted(troubles, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
+
+
+def _urgency(reason: Reason) -> tuple[bool, int]:
+    """Return a sort key: what needs a person comes first."""
+    return not MEANINGS[reason.status].needs_person, UNDELIVERED.index(reason.status)
 
 
 def _warnings(

@@ -33,11 +33,11 @@ Id = Annotated[str, AfterValidator(_storable)]
 """A text of an address that may be looked for in a database."""
 
 
-class NoPlaceError(KomboError):
+class InvalidPositionError(KomboError):
     """An address names a place in the list that cannot be read."""
 
 
-class Place(BaseModel):
+class PagePosition(BaseModel):
     """A row's place in an order, as a page's address has it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,12 +52,12 @@ class Place(BaseModel):
         return urlsafe_b64encode(packed.encode()).decode().rstrip("=")
 
     @classmethod
-    def of(cls, row: Row[Any]) -> Place:
+    def of(cls, row: Row[Any]) -> PagePosition:
         """Give a row's place."""
         return cls(day=row.assessment_date, key=LinkKey(*(getattr(row, name) for name in KEY)))
 
     @classmethod
-    def read(cls, token: str) -> Place:
+    def read(cls, token: str) -> PagePosition:
         """Read a token.
 
         :raises NoPlaceError: if it is none of ours.
@@ -66,7 +66,7 @@ class Place(BaseModel):
             day, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             return cls(day=day, key=LinkKey(*map(_storable, key)))
         except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
-            raise NoPlaceError(
+            raise InvalidPositionError(
                 "This address names a place in the list that cannot be read: begin at its start."
             ) from None
 
@@ -81,10 +81,10 @@ class Part:
     """
 
     columns: Sequence[Column[Any]]
-    values: Callable[[Place], Sequence[Any]]
+    values: Callable[[PagePosition], Sequence[Any]]
     descending: bool
     is_here: ColumnElement[bool]
-    holds: Callable[[Place], bool]
+    holds: Callable[[PagePosition], bool]
     is_last: bool = False
 
     def order(self, *, backwards: bool) -> list[ColumnElement[Any]]:
@@ -92,7 +92,7 @@ class Part:
         descending = self.descending is not backwards
         return [column.desc() if descending else column.asc() for column in self.columns]
 
-    def beyond(self, place: Place | None, *, backwards: bool) -> ColumnElement[bool] | None:
+    def beyond(self, place: PagePosition | None, *, backwards: bool) -> ColumnElement[bool] | None:
         """Say which of its rows lie beyond a place; None if the place has passed all of them."""
         here = self.is_here
         if place is None:

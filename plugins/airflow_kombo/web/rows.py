@@ -27,7 +27,7 @@ from sqlalchemy import (
 from airflow_kombo.delivery_key import LinkKey, TargetType
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
-from airflow_kombo.web.pagination import Id, Place, Sort, parts_of
+from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
 
 PAGE_ROWS: Final = 50
 """Rows of one page of the list."""
@@ -60,7 +60,7 @@ _MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
 """What the column of a task's map index holds."""
 
 
-class Asked(BaseModel):
+class RowFilter(BaseModel):
     """Which rows; all conditions that are given have to hold.
 
     :param q: A result's, a candidate's or application's, or an integration's id.
@@ -107,7 +107,7 @@ class Rows:
         self._tables = tables
         self._links = tables.links.c
 
-    def page(self, asked: Asked, size: int = PAGE_ROWS) -> Page:
+    def page(self, asked: RowFilter, size: int = PAGE_ROWS) -> Page:
         """Give a page.
 
         :raises NoPlaceError: if the address's place in the list cannot be read.
@@ -115,7 +115,7 @@ class Rows:
         where = self._where(asked)
         backwards = asked.before is not None and asked.after is None
         token = asked.before if backwards else asked.after
-        place = Place.read(token) if token else None
+        place = PagePosition.read(token) if token else None
         found = self._from(where, asked.sort, place, size + 1, backwards=backwards)
         more, rows = len(found) > size, found[:size]
         if backwards:
@@ -123,15 +123,15 @@ class Rows:
         has_before, has_after = (more, True) if backwards else (token is not None, more)
         return Page(
             rows,
-            before=Place.of(rows[0]).token if rows and has_before else None,
-            after=Place.of(rows[-1]).token if rows and has_after else None,
+            before=PagePosition.of(rows[0]).token if rows and has_before else None,
+            after=PagePosition.of(rows[-1]).token if rows and has_after else None,
         )
 
     def _from(
         self,
         where: ColumnElement[bool],
         order: Sort,
-        place: Place | None,
+        place: PagePosition | None,
         size: int,
         *,
         backwards: bool,
@@ -148,7 +148,7 @@ class Rows:
             rows += self._connection.execute(query).all()
         return rows
 
-    def _where(self, asked: Asked) -> ColumnElement[bool]:
+    def _where(self, asked: RowFilter) -> ColumnElement[bool]:
         links, conditions = self._links, []
         if asked.q:
             conditions.append(self._search(asked.q))
@@ -184,7 +184,7 @@ class Rows:
             ),
         )
 
-    def _runs_of(self, asked: Asked) -> list[str]:
+    def _runs_of(self, asked: RowFilter) -> list[str]:
         runs = self._tables.runs.c
         named = {name: getattr(asked, name) for name in ("dag_id", "task_id", "map_index")}
         query = select(runs.run_id).where(
@@ -197,7 +197,7 @@ class Rows:
         """Give all integrations that ever had a row."""
         return distinct_of(self._connection, self._links.integration_id)
 
-    def batch(self, asked: Asked, after: str | None) -> Page:
+    def batch(self, asked: RowFilter, after: str | None) -> Page:
         """Give the rows after a place, many at once, and where the next of them begin."""
         return self.page(asked.model_copy(update={"after": after, "before": None}), BATCH_ROWS)
 

@@ -4,7 +4,7 @@ import pytest
 
 from tools.bench.report import BEGIN, END, Report
 from tools.bench.scenarios import Finding, at_least, at_most, ideal
-from tools.bench.server import Behaviour, Counts, Seen
+from tools.bench.server import Behaviour, Counts, LedgerRow
 from tools.bench.stage import Run
 
 FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
@@ -19,14 +19,14 @@ def run():
 def test_the_ideal_keeps_every_slot_at_work():
     """An integration's ideal is its rows by its slots by the mean latency."""
     steady = Behaviour(latency=(0.1, 0.3), limit=30)
-    assert ideal(steady, Seen(links=3_000, work=600.0)) == pytest.approx(20.0)
-    assert ideal(steady, Seen(links=2_800, work=560.0), headroom=2) == pytest.approx(20.0)
+    assert ideal(steady, LedgerRow(links=3_000, work=600.0)) == pytest.approx(20.0)
+    assert ideal(steady, LedgerRow(links=2_800, work=560.0), headroom=2) == pytest.approx(20.0)
 
 
 def test_the_ideal_of_a_limit_that_falls_has_two_parts():
     """Rows before the fall go through all slots, those after it through what is left."""
     falling = Behaviour(latency=(0.1, 0.3), limit=30, falls_to=8, falls_after=1_500)
-    seen = Seen(links=3_000, work=600.0)
+    seen = LedgerRow(links=3_000, work=600.0)
     assert ideal(falling, seen) == pytest.approx(10.0 + 37.5)
     assert ideal(falling, seen, headroom=2) == pytest.approx(300 / 28 + 300 / 6)
 
