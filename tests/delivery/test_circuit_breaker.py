@@ -13,7 +13,7 @@ def opened():
     breaker = CircuitBreaker(failures=3, cool_down=30)
     for _ in range(3):
         assert breaker.allows(NOW)
-        breaker.record_verdict(Verdict.UNKNOWN, NOW, probe=breaker.sent())
+        breaker.record_verdict(Verdict.UNKNOWN, NOW, probe=breaker.record_request())
     return breaker
 
 
@@ -52,22 +52,22 @@ def test_one_probe_passes_after_the_time_is_over():
     assert breaker.pause(NOW + 10) == 20
     assert not breaker.allows(NOW + 29)
     assert breaker.allows(NOW + 30)
-    assert breaker.sent()
+    assert breaker.record_request()
     assert not breaker.allows(NOW + 31)
 
 
 def test_a_probe_that_succeeds_closes_it():
     """After an answer of use to the probe, calls pass as before."""
     breaker = opened()
-    breaker.record_verdict(Verdict.CREATED, NOW + 30, probe=breaker.sent())
+    breaker.record_verdict(Verdict.CREATED, NOW + 30, probe=breaker.record_request())
     assert breaker.allows(NOW + 30)
-    assert not breaker.sent()
+    assert not breaker.record_request()
 
 
 def test_a_probe_that_fails_gives_the_integration_up():
     """After a second disappointment nothing more is sent in this run."""
     breaker = opened()
-    breaker.record_verdict(Verdict.UNKNOWN, NOW + 30, probe=breaker.sent())
+    breaker.record_verdict(Verdict.UNKNOWN, NOW + 30, probe=breaker.record_request())
     assert breaker.given_up
     assert not breaker.allows(NOW + 1000)
 

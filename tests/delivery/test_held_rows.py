@@ -29,7 +29,7 @@ from airflow_kombo.database.sql import utc_now
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery.held_outcomes import MOST_WAITING as MOST_OUTCOMES
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
-from airflow_kombo.delivery.held_rows import MOST_WAITING, UNSENT, HeldRows
+from airflow_kombo.delivery.held_rows import MOST_WAITING, NOT_CLAIMED, HeldRows
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import LedgerError, RunStoppedError
 from airflow_kombo.ledger.claims import Ledger
@@ -394,8 +394,8 @@ def test_many_held_rows_are_left_at_once(tables):
 def test_few_of_many_held_rows_are_named(tables, caplog):
     """A line of the log names a few dozen results, and how many there are."""
     rows = HeldRows("workday:one", pause=0.0, patience=60.0)
-    rows.leave(UNSENT, [delivery(f"r{n}").key for n in range(1_000)])
-    rows.tell()
+    rows.leave(NOT_CLAIMED, [delivery(f"r{n}").key for n in range(1_000)])
+    rows.log_left()
     (line,) = caplog.messages
     assert line.startswith("workday:one: 1000 rows are left")
     assert line.endswith("'r28', 'r29', and 970 more")

@@ -36,7 +36,7 @@ DEAD_AFTER = 1.0
 # Forked from a server that has imported everything: a new interpreter would spend two seconds on
 # it, and a fork of pytest's own process would inherit the locks of threads that it does not have.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["harness"])
+PROCESSES.set_forkserver_preload(["support.harness"])
 STRIKES = {
     "sqlite": ["kill", "term", "server", "reset"],
     "postgresql": ["kill", "term", "server", "reset", "ledger", "connections", "pause"],

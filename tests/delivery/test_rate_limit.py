@@ -52,7 +52,7 @@ class Simulation:
         while not rate.pause(now) and self.in_flight[sender] < self.slots(sender):
             self.in_flight[sender] += 1
             arrives = now + self.dice.uniform(0.02, 0.08)
-            self.later(arrives, self.arrive, sender, rate.sent(now))
+            self.later(arrives, self.arrive, sender, rate.record_request(now))
         if rate.pause(now) and not self.timed[sender]:
             self.timed[sender] = True
             self.later(now + rate.pause(now) + 0.001, self.wake, sender)
@@ -96,7 +96,7 @@ class Simulation:
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["per key", "per integration"])
-@pytest.mark.parametrize("lanes", [1, 3, 10, 20])
+@pytest.mark.parametrize("senders", [1, 3, 10, 20])
 @pytest.mark.parametrize(("limit", "window"), [(600, 10), (300, 60)])
 def test_the_rate_is_used_and_not_exceeded(senders, limit, window, shared):
     """Whoever shares the limit, it is used to 98 %, and at most 0.5 % of the requests meet it."""
@@ -117,7 +117,7 @@ def test_without_a_limit_nothing_waits():
     rate = RateLimiter()
     for number in range(1, 100):
         assert rate.pause(0.0) == 0
-        rate.observe(0.0, rate.sent(0.0), {"Concurrency-Limit": "30"})
+        rate.observe(0.0, rate.record_request(0.0), {"Concurrency-Limit": "30"})
         assert rate._sent == number
 
 
@@ -126,7 +126,7 @@ def test_headers_that_say_nothing_change_nothing(told):
     """A header that is no number of requests or seconds is not learned from."""
     rate = RateLimiter()
     headers = {"ratelimit-limit": "600", "ratelimit-remaining": told, "ratelimit-reset": "10"}
-    rate.observe(0.0, rate.sent(0.0), headers)
+    rate.observe(0.0, rate.record_request(0.0), headers)
     assert rate.pause(0.0) == 0
 
 
@@ -134,7 +134,7 @@ def test_a_spent_window_is_waited_for():
     """When nothing is left, the next request goes when the window is reset."""
     rate = RateLimiter()
     headers = {"ratelimit-limit": "600", "ratelimit-remaining": "0", "ratelimit-reset": "7"}
-    rate.observe(100.0, rate.sent(100.0), headers)
+    rate.observe(100.0, rate.record_request(100.0), headers)
     assert rate.pause(103.0) == 4.0
     assert rate.pause(107.0) == 0
 
@@ -168,7 +168,7 @@ def test_no_header_stops_the_rate_for_long(answers, senders):
     """Whatever the headers hold, waiting as long as was asked for, a bounded time, is enough."""
     rate, now = RateLimiter(senders), 1_000.0
     for headers, later in answers:
-        number = rate.sent(now)
+        number = rate.record_request(now)
         now += later
         rate.observe(now, number, headers)
         pause = rate.pause(now)
@@ -183,19 +183,19 @@ def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
     while now < 1_200:
         window = now // 60
         seen[window] = used = seen.get(window, 0) + 1
-        rate.observe(now, rate.sent(now), told(limit, limit - used, EPOCH))
+        rate.observe(now, rate.record_request(now), told(limit, limit - used, EPOCH))
         sent += 1
         now += max(0.01, rate.pause(now))
     assert sent >= 20 * limit / 3
     assert max(seen.values()) <= limit
 
 
-@pytest.mark.parametrize(("limit", "lanes"), [(5, 20), (1, 3), (10, 11)])
+@pytest.mark.parametrize(("limit", "senders"), [(5, 20), (1, 3), (10, 11)])
 def test_a_limit_smaller_than_the_number_of_lanes_is_waited_for(limit, senders):
     """A lane whose share is less than one request sends one a window, and does not stand still."""
     rate, now = RateLimiter(senders), 0.0
     for window in range(5):
         assert rate.pause(now) == 0
-        rate.observe(now, rate.sent(now), told(limit, 0, 60))
+        rate.observe(now, rate.record_request(now), told(limit, 0, 60))
         assert rate.pause(now) == 60
         now = 60.0 * (window + 1)

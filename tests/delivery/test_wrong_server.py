@@ -33,7 +33,7 @@ def test_a_run_stops_after_a_few_answers_that_are_not_kombos(
     fill(warehouse, source_table, [row(f"r{n:02}") for n in range(60)])
     with another_server(KNOWN, answer) as asked:
         connect(monkeypatch, asked.url)
-        with pytest.raises(ConfigurationError, match=r"3 answers in a row .* 127.0.0.1: HTTP"):
+        with pytest.raises(ConfigurationError, match=r"3 responses in a row .* 127.0.0.1: HTTP"):
             run_day(warehouse, tables, settings=ONE_AT_A_TIME)
     assert asked.count("POST") == MOST
     told = statuses(warehouse, tables)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from airflow_kombo.delivery.run import DeliveryRun
-from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.request import RowRequest
@@ -132,7 +132,7 @@ def make_run(
             selection=selection,
             default_integration=hook.default_integration,
         )
-        return DeliveryRun(
+        parts = RunParts(
             run or Run(str(uuid4())),
             source=rows,
             mapping=mapping or ResultLinkMapping.load(MAPPING),
@@ -143,6 +143,7 @@ def make_run(
             settings=settings or Settings(first_retry=0.01),
             guard=guard,
         )
+        return DeliveryRun(parts)
 
     return start
 

@@ -21,7 +21,7 @@ from airflow.sdk import BaseHook
 
 from airflow_kombo.database.connections import engine_of
 from airflow_kombo.delivery.run import DeliveryRun
-from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.request import RowRequest as Request
@@ -60,7 +60,7 @@ def _deliver(day: date) -> Mapping[str, int]:
         await hook.config()
         source = _source(engine, day, hook.default_integration, selection)
         mapping.check(source.columns())
-        delivery = DeliveryRun(
+        parts = RunParts(
             Run(str(uuid4()), assessment_date=day),
             source=source,
             mapping=mapping,
@@ -70,6 +70,7 @@ def _deliver(day: date) -> Mapping[str, int]:
             runs=Runs(engine, tables),
             settings=Settings(drain=_DRAIN_SECONDS),
         )
+        delivery = DeliveryRun(parts)
         signal.signal(signal.SIGTERM, lambda *_: delivery.stop("The bench has seen enough."))
         with suppress(RunStoppedError):  # how the run ends in which an integration hangs
             await delivery.deliver()

@@ -1,1 +1,1 @@
-"""The run: one sender per integration, throttles, retries, and the writing of outcomes."""
+"""One run: senders, throttles, retries, the writing of outcomes, and the run's liveness."""

@@ -1,6 +1,6 @@
-"""When an integration keeps failing, it is left alone for a while, asked once more, and given up.
+"""Circuit breaker: pause a failing integration, probe it with one call, then give it up.
 
-Each further call would leave a row in doubt, or use up a try, for nothing.
+Each further call to such an integration would put a row in doubt or use up one of its tries.
 """
 
 from __future__ import annotations
@@ -10,20 +10,27 @@ from typing import Final
 from airflow_kombo.kombo_api.verdicts import Verdict
 
 FAILURES: Final = 5
-"""Calls in a row that bring no answer of use before the breaker opens."""
+"""Failed calls in a row after which the breaker opens."""
 COOL_DOWN_SECONDS: Final = 30.0
-"""How long an open breaker waits before its one probe."""
+"""Time between the opening of the breaker and the probe."""
 
 PATIENCE_SECONDS: Final = 900.0
-"""How long nothing but limits may be met. Windows are of a minute: what lasts longer is an outage
-that looks like a limit, and waiting for it costs no try."""
+"""Longest series of limits before the integration is given up.
+
+Kombo's windows last about a minute, so a series of 15 minutes is an outage. Waiting for a limit
+uses up no try: without this bound, the run would wait for the outage to end.
+"""
 
 _FAILED: Final = frozenset({Verdict.UNKNOWN, Verdict.RETRY})
 
 
 class CircuitBreaker:
-    """Closed, calls pass; open, none does until its probe; given up, none does any more.
+    """Circuit breaker of one integration.
 
+    Closed, it lets every call pass. Open, it lets one call pass after the cool-down, the probe.
+    Given up, it lets no call pass any more.
+
+    :param failures: Failed calls in a row after which the breaker opens.
     :param cool_down: Seconds between opening and the probe.
     """
 
@@ -37,22 +44,25 @@ class CircuitBreaker:
         self._limited_since: float | None = None
 
     def pause(self, now: float) -> float:
-        """Give the seconds until the next call may pass; it may at 0, unless a probe is out."""
+        """Return the seconds until the probe may pass; 0 while the breaker is closed."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
     def allows(self, now: float) -> bool:
-        """Say whether a call may pass."""
+        """Return whether a call may pass."""
         if self.given_up or self._probe_at is None:
             return not self.given_up
         return not self._probing and now >= self._probe_at
 
-    def sent(self) -> bool:
-        """Note that a call was sent, and say whether it is the probe."""
+    def record_request(self) -> bool:
+        """Record that a request is sent; return whether this request is the probe."""
         self._probing = self._probe_at is not None
         return self._probing
 
     def record_verdict(self, verdict: Verdict, now: float, *, probe: bool) -> None:
-        """Learn from a call's outcome; while the breaker is open, only the probe's counts."""
+        """Record the verdict of a call; while the breaker is open, only the probe's counts.
+
+        :param probe: Whether the call was the probe.
+        """
         failed = verdict in _FAILED
         if verdict is not Verdict.WAIT:
             self._limited_since = None

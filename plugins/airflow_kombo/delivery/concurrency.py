@@ -1,7 +1,7 @@
-"""How many calls of one integration may be in flight, as its answers say.
+"""Concurrency limiter: the number of calls that one integration may have in flight.
 
-Every answer of Kombo's to an action tells the integration's limit in `Concurrency-Limit`. While no
-answer has told one, the number of calls grows slowly, and is halved when it was too many.
+Each of Kombo's responses to an action names the integration's limit in `Concurrency-Limit`. As long
+as no response has named a limit, the number of calls grows slowly and is halved by a 429.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import CONCURRENCY_LIMIT, Verdict
 
 _FIRST_SLOTS: Final = 5
-"""In flight until the first answer has told the limit."""
+"""Slots until the first response has named the limit."""
 _DOCUMENTED_LIMIT: Final = 30
-"""Kombo's documented limit: how far slots grow while no answer tells one."""
+"""Kombo's documented limit: slots grow up to here while no response names a limit."""
 _MOST_SLOTS: Final = 100
-"""How many slots a header may give, unless the user allows more: three times what is documented."""
+"""Most slots that a header may grant if the user sets no cap: three times what is documented."""
 
 _DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
-"""What an integration answers that had room for the call, and works."""
+"""Verdicts of an integration that had room for the call and works."""
 _AT_WORK: Final = _DONE | {Verdict.WAIT}
 
 
 class ConcurrencyLimiter:
-    """The slots of one integration.
+    """Slots of one integration: each call in flight takes one.
 
-    :param cap: In flight at most, whatever the answers allow; none by default.
+    :param cap: Most calls in flight, whatever the responses allow; None for no cap of ours.
+    :param headroom: Slots of the integration's limit that are left to other tools.
     """
 
     def __init__(self, cap: int | None = None, headroom: int = HEADROOM) -> None:
@@ -38,37 +39,39 @@ class ConcurrencyLimiter:
         self._knows_limit = False
         self._was_full = False
         self._proven = 0
-        """Calls that were done since all slots were in use."""
+        """Calls that succeeded since all slots were in use."""
         self._in_flight = 0
         self._paused_until = 0.0
         self._lowered_at = -inf
 
     def take(self, now: float) -> bool:
-        """Take a slot if there is one."""
+        """Take a slot if one is free; return whether it was taken."""
         if self._in_flight >= self._slots or now < self._paused_until:
             return False
         self._in_flight += 1
         self._was_full = self._was_full or self._in_flight >= self._slots
         return True
 
-    def give_back(self, now: float, sent_at: float, answer: KomboResponse | None) -> None:
-        """Return a slot, and learn from the answer that it brought, if it brought one.
+    def give_back(self, now: float, sent_at: float, response: KomboResponse | None) -> None:
+        """Return a slot and adapt the number of slots to the response.
 
-        :param sent_at: When its request left: one that left before the limit fell knows no better.
+        :param sent_at: Time at which the request left. A response to a request that left before
+            the limit fell may not raise the limit again.
+        :param response: The response, or None if none arrived.
         """
         self._in_flight -= 1
-        if answer is None:
+        if response is None:
             return
-        limit = number_in(answer.headers, "Concurrency-Limit")
-        knows_better = sent_at >= self._lowered_at
+        limit = number_in(response.headers, "Concurrency-Limit")
+        is_recent = sent_at >= self._lowered_at
         if limit is not None:
             self._knows_limit = True
             # An integration that does not work gets no more calls than it has already.
-            may_rise = knows_better and answer.verdict in _AT_WORK
+            may_rise = is_recent and response.verdict in _AT_WORK
             self._follow(int(limit), now, may_rise=may_rise)
-        elif knows_better and not self._knows_limit:
-            self._try(now, answer)
-        if pause := pause_of(answer):
+        elif is_recent and not self._knows_limit:
+            self._probe(now, response)
+        if pause := pause_of(response):
             self._paused_until = max(self._paused_until, now + pause)
 
     def pause(self, now: float) -> float:
@@ -76,21 +79,21 @@ class ConcurrencyLimiter:
         return max(0.0, self._paused_until - now)
 
     def _follow(self, limit: int, now: float, *, may_rise: bool) -> None:
-        """Allow as many slots as an answer says, less the headroom, and always one."""
+        """Set the slots to the named limit less the headroom, but to one at least."""
         slots = min(max(1, limit - self._headroom), self._cap)
         if slots < self._slots:
             self._lower(slots, now)
         elif may_rise:
             self._slots = slots
 
-    def _try(self, now: float, answer: KomboResponse) -> None:
-        """Find the limit that no answer tells: one slot more a round trip, half of them at a 429.
+    def _probe(self, now: float, response: KomboResponse) -> None:
+        """Search for an unnamed limit: add one slot per round trip, halve the slots at a 429.
 
-        A number of slots that were never all in use is not proven, and does not grow.
+        The slots grow only after all of them were in use: an unused slot proves nothing.
         """
-        if answer.error_code == CONCURRENCY_LIMIT:
+        if response.error_code == CONCURRENCY_LIMIT:
             self._lower(max(1, self._slots // 2), now)
-        elif self._was_full and answer.verdict in _DONE:
+        elif self._was_full and response.verdict in _DONE:
             self._proven += 1
             if self._proven >= self._slots < min(_DOCUMENTED_LIMIT - self._headroom, self._cap):
                 self._change(self._slots + 1)

@@ -1,4 +1,4 @@
-"""Group commit: what is asked for while one transaction is written shares the next one."""
+"""Group commit: requests that come during a transaction share the next transaction."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Result = TypeVar("Result")
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Does one after the other what many ask for at once, together.
+    """Queue of items that are committed in groups, one group after the other.
 
-    :param commit: Does it for a group, and gives what all of the group get.
+    :param commit: Commits a group; all items of the group share the result.
     """
 
     def __init__(self, commit: Callable[[list[Item]], Awaitable[Result]]) -> None:
@@ -25,7 +25,7 @@ class GroupCommit(Generic[Item, Result]):
         self._committed: asyncio.Task[Result] | None = None
 
     def add(self, items: Iterable[Item]) -> asyncio.Task[Result]:
-        """Put items into the next group, and give what ends when that group is committed."""
+        """Add items to the next group; return the task that commits this group."""
         if self._committed is None or len(self._open) >= _LARGEST_GROUP:
             self._open = []
             self._committed = asyncio.create_task(self._commit_in_turn(self._open))
@@ -33,14 +33,16 @@ class GroupCommit(Generic[Item, Result]):
         return self._committed
 
     async def join(self, items: Iterable[Item]) -> Result:
-        """Return when the group with these items is committed, or raise what its commit raised.
+        """Add items to the next group and wait for the commit of this group.
 
-        It is committed even if the one who waits for it is cancelled.
+        The group is committed even if the caller is cancelled.
+
+        :raises Exception: any error of the commit.
         """
         return await asyncio.shield(self.add(items))
 
     async def _commit_in_turn(self, group: list[Item]) -> Result:
         async with self._turn:
             if self._open is group:
-                self._committed = None  # what comes from now on goes into the next group
+                self._committed = None  # later items go into the next group
             return await self._commit(group)

@@ -1,4 +1,4 @@
-"""Write the outcomes of rows that were held when they were to be recorded."""
+"""Write outcomes later whose status rows were held by other transactions."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Final
 
-from airflow_kombo.delivery.waiting import happened
+from airflow_kombo.delivery.waiting import wait_for_event
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 1_000
-"""Outcomes that wait to be written; more of them are left to the next run at once."""
+"""Most outcomes that wait to be written; further ones are left to the next run at once."""
 
 
 class HeldOutcomes:
-    """Tries again to write outcomes whose attempts are recorded and whose status rows are held.
+    """Outcomes whose attempts are written and whose status rows are held.
 
-    :param write: Writes outcomes, and returns those whose rows are held still.
-    :param pause: Seconds until they are tried again.
-    :param patience: Seconds after which they are left to the next run.
+    :param write: Writes outcomes and returns those whose rows are still held.
+    :param pause: Seconds between two tries.
+    :param patience: Seconds after which the outcomes are left to the next run.
     :param hurried: Set when the process will be killed soon: then nothing is waited for.
     """
 
@@ -41,21 +41,23 @@ class HeldOutcomes:
         self._hurried = hurried
         self._waiting = 0
 
-    async def record(self, recorded: list[AttemptOutcome]) -> list[AttemptOutcome]:
-        """Write outcomes when their rows are free; return those that are left to the next run."""
-        if self._waiting + len(recorded) > MOST_WAITING:
-            return recorded
-        self._waiting += len(recorded)
+    async def record(self, outcomes: list[AttemptOutcome]) -> list[AttemptOutcome]:
+        """Write outcomes once their rows are free; return those left to the next run."""
+        if self._waiting + len(outcomes) > MOST_WAITING:
+            return outcomes
+        self._waiting += len(outcomes)
         try:
-            return await self._record(recorded)
+            return await self._record(outcomes)
         finally:
-            self._waiting -= len(recorded)
+            self._waiting -= len(outcomes)
 
     async def _record(self, held: list[AttemptOutcome]) -> list[AttemptOutcome]:
         until = monotonic() + self._patience
-        while held and monotonic() < until and not await happened(self._hurried, self._pause):
+        while held and monotonic() < until:
+            if await wait_for_event(self._hurried, self._pause):
+                break
             try:
                 held = await self._write(held)
-            except LedgerError as error:  # the outcomes are durable: there is no harm in it
-                log.info("Rows that others hold were not written: %s", error)
+            except LedgerError as error:  # the attempts are durable, so nothing is lost
+                log.info("Outcomes of held rows were not written: %s", error)
         return held

@@ -1,4 +1,4 @@
-"""Outcomes, recorded in groups, and insisted on: they have happened."""
+"""Write outcomes to the ledger in groups, retrying until they are durable."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ Result = TypeVar("Result")
 
 _LONGEST_WAIT_SECONDS: Final = 10.0
 GIVE_UP_SECONDS: Final = 300.0
-"""How long a ledger that does not answer is asked again: what cannot be recorded is in doubt."""
+"""Time for which a failing ledger is tried again. Rows whose outcome cannot be written are in
+doubt."""
 
 
 class OutcomeWriter:
-    """Writes outcomes as they come.
+    """Writer of outcomes, which groups those that come at the same time.
 
-    :param write: Writes a batch, durably, or raises `LedgerError`; returns those of which it wrote
-        only the attempts, since others hold their status rows.
-    :param on_failure: Called at the first failure, so that nothing more is sent.
+    :param write: Writes a group durably or raises `LedgerError`. It returns the outcomes of which
+        it wrote only the attempts, because other transactions hold the status rows.
+    :param on_failure: Called at each failure, so that nothing more is sent.
+    :param give_up_after: Seconds for which a failing ledger is tried again.
     """
 
     def __init__(
@@ -44,18 +46,18 @@ class OutcomeWriter:
         self._give_up_after = give_up_after
         self._group = GroupCommit[AttemptOutcome, list[AttemptOutcome]](self._write_group)
 
-    def record(self, recorded: AttemptOutcome) -> asyncio.Task[list[AttemptOutcome]]:
-        """Record an outcome with others; give what ends when they are durable.
+    def record(self, outcome: AttemptOutcome) -> asyncio.Task[list[AttemptOutcome]]:
+        """Add an outcome to the next group; return the task that writes this group.
 
-        Its result are those whose status rows others hold. It ends in a `LedgerError` if they
-        could not be recorded within the time set for it.
+        The task returns the outcomes whose status rows others hold. It raises `LedgerError` if the
+        group could not be written in time.
         """
-        return self._group.add([recorded])
+        return self._group.add([outcome])
 
     async def write_durably(self, write: Callable[[], Awaitable[Result]]) -> Result:
-        """Write until it is done: what happened has to be told, even by a ledger that was down.
+        """Call a write until it succeeds: what has happened must be recorded.
 
-        :raises LedgerError: if it could not be written within the time set for it.
+        :raises LedgerError: if the write did not succeed in time.
         """
 
         async def attempt() -> Result:

@@ -1,4 +1,4 @@
-"""Keep the answered rows of one integration until their outcomes are durable."""
+"""Keep the finished calls of one integration until their outcomes are durable."""
 
 from __future__ import annotations
 
@@ -9,99 +9,107 @@ from dataclasses import dataclass
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
 from airflow_kombo.delivery.outcome_writer import OutcomeWriter
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.verdicts import Verdict
 from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A row with what its answer proves."""
+class FinishedCall:
+    """One call with its outcome and its verdict."""
 
-    recorded: AttemptOutcome
+    attempt: AttemptOutcome
     verdict: Verdict
 
     @property
+    def request(self) -> RowRequest:
+        """Return the request of the call."""
+        return self.attempt.claim.delivery
+
+    @property
     def key(self) -> LinkKey:
-        """Return the row's key."""
-        return self.recorded.claim.delivery.key
+        """Return the key of the row."""
+        return self.attempt.claim.delivery.key
 
 
 @dataclass(frozen=True)
-class Ends:
-    """What is called when the recording of rows has ended.
+class RecordingEnds:
+    """Functions that are called when the recording of calls ends.
 
-    :param recorded: With each row whose outcome is in the status table.
-    :param held: With rows of which only the attempts were written: others hold the rows.
-    :param failed: With rows that could not be recorded, and why.
-    :param ended: After any of these.
+    :param recorded: Called with each call whose outcome is in the status table.
+    :param held: Called with calls of which only the attempts were written: others hold the rows.
+    :param failed: Called with calls that could not be recorded, and the error.
+    :param ended: Called after any of these.
     """
 
-    recorded: Callable[[Answered], None]
-    held: Callable[[Sequence[Answered]], None]
-    failed: Callable[[Sequence[Answered], BaseException], None]
+    recorded: Callable[[FinishedCall], None]
+    held: Callable[[Sequence[FinishedCall]], None]
+    failed: Callable[[Sequence[FinishedCall], BaseException], None]
     ended: Callable[[], None]
 
 
 class Recording:
-    """What is being recorded, by the group of rows that it is in.
+    """Calls that are being recorded, by the task that writes them.
 
-    Rows that others hold are tried again later, and meanwhile do not count as unrecorded: their
-    attempts have their outcome.
+    Rows that others hold are tried again later. Meanwhile they do not count as unrecorded, because
+    their attempts have their outcome.
     """
 
-    def __init__(self, recorder: OutcomeWriter, held_outcomes: HeldOutcomes, ends: Ends) -> None:
+    def __init__(
+        self, writer: OutcomeWriter, held_outcomes: HeldOutcomes, ends: RecordingEnds
+    ) -> None:
         self.unrecorded = 0
-        """Rows whose outcome is not durable."""
-        self.groups: dict[asyncio.Task[list[AttemptOutcome]], list[Answered]] = {}
-        self._recorder = recorder
+        """Number of calls whose outcome is not durable."""
+        self.groups: dict[asyncio.Task[list[AttemptOutcome]], list[FinishedCall]] = {}
+        self._writer = writer
         self._held_outcomes = held_outcomes
         self._ends = ends
 
-    def record(self, answered: Answered) -> None:
-        """Record a row's outcome, together with others."""
-        group = self._recorder.record(answered.recorded)
+    def record(self, call: FinishedCall) -> None:
+        """Record the outcome of a call, together with others."""
+        group = self._writer.record(call.attempt)
         if group not in self.groups:
             self.groups[group] = []
             group.add_done_callback(self._recorded)
-        self.groups[group].append(answered)
+        self.groups[group].append(call)
         self.unrecorded += 1
 
     def abandon(self) -> int:
-        """Wait for nothing any more; return how many rows were waited for."""
-        rows = sum(map(len, self.groups.values()))
+        """Stop waiting for all groups; return the number of calls in them."""
+        calls = sum(map(len, self.groups.values()))
         self.groups.clear()
-        return rows
+        return calls
 
     def _recorded(self, group: asyncio.Task[list[AttemptOutcome]]) -> None:
-        rows = self.groups.pop(group, [])  # none if nobody waits for it any more
-        self.unrecorded -= len(rows)
+        calls = self.groups.pop(group, [])  # empty if the group was abandoned
+        self.unrecorded -= len(calls)
         if group.cancelled():
             return
         if error := group.exception():
-            self._ends.failed(rows, error)
-        elif held := self._go_on_but(group.result(), rows):
-            recorded = [row.recorded for row in held]
-            again = asyncio.create_task(self._held_outcomes.record(recorded))
+            self._ends.failed(calls, error)
+        elif held := self._end_but(group.result(), calls):
+            attempts = [call.attempt for call in held]
+            again = asyncio.create_task(self._held_outcomes.record(attempts))
             self.groups[again] = held
             again.add_done_callback(self._recorded_again)
         self._ends.ended()
 
     def _recorded_again(self, group: asyncio.Task[list[AttemptOutcome]]) -> None:
-        rows = self.groups.pop(group, [])
+        calls = self.groups.pop(group, [])
         if group.cancelled():
             return
         if error := group.exception():
-            self._ends.failed(rows, error)
+            self._ends.failed(calls, error)
         else:
-            self._ends.held(self._go_on_but(group.result(), rows))
+            self._ends.held(self._end_but(group.result(), calls))
         self._ends.ended()
 
-    def _go_on_but(
-        self, held: Sequence[AttemptOutcome], rows: Sequence[Answered]
-    ) -> list[Answered]:
-        """Go on with the rows that are not held, and return the others."""
-        keys = {one.claim.delivery.key for one in held}
-        for row in rows:
-            if row.key not in keys:
-                self._ends.recorded(row)
-        return [row for row in rows if row.key in keys] if keys else []
+    def _end_but(
+        self, held: Sequence[AttemptOutcome], calls: Sequence[FinishedCall]
+    ) -> list[FinishedCall]:
+        """End the calls whose rows are not held; return the other calls."""
+        keys = {attempt.claim.delivery.key for attempt in held}
+        for call in calls:
+            if call.key not in keys:
+                self._ends.recorded(call)
+        return [call for call in calls if call.key in keys] if keys else []

@@ -1,38 +1,57 @@
-"""Keep the rows of one integration that wait to be tried again."""
+"""Retry queue: requests of one integration that wait to be sent again."""
 
 from __future__ import annotations
 
-import heapq
-from itertools import count
+import random
+from collections import Counter
+from typing import Final
 
+from airflow_kombo.delivery.due_queue import DueQueue
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.kombo_api.verdicts import Verdict
+
+SENT_AGAIN: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
+"""Verdicts after which a request is sent again in the same run."""
+MOST_RETRIES: Final = 1_000
+"""Requests that may wait to be sent again before new rows are read."""
 
 
-class Retries:
-    """Rows with the time from which each may be tried again."""
+class RetryQueue(DueQueue):
+    """Requests that wait for their next try, with the number of tries that each has used.
 
-    def __init__(self) -> None:
-        self._rows: list[tuple[float, int, RowRequest]] = []
-        self._tie = count()
+    A request is not in flight while it waits: its row is `retryable` in the ledger, and the request
+    is claimed anew when it is due.
+    """
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def put(self, delivery: RowRequest, due: float) -> None:
-        """Keep a row until its time has come."""
-        heapq.heappush(self._rows, (due, next(self._tie), delivery))
-
-    def take_due(self, now: float, most: int) -> list[RowRequest]:
-        """Remove and return the rows whose time has come, the earliest first.
-
-        :param most: How many of them at most.
-        """
-        due: list[RowRequest] = []
-        while self._rows and self._rows[0][0] <= now and len(due) < most:
-            due.append(heapq.heappop(self._rows)[2])
-        return due
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self._tries: Counter[LinkKey] = Counter()
 
     @property
-    def next_due(self) -> float:
-        """Return when the first row may be tried again; infinity if none waits."""
-        return self._rows[0][0] if self._rows else float("inf")
+    def is_full(self) -> bool:
+        """Return whether no new rows should be read for now."""
+        return len(self) >= MOST_RETRIES
+
+    def retry(self, request: RowRequest, verdict: Verdict, now: float, pause: float) -> bool:
+        """Keep a request for its next try; return False if its tries are used up.
+
+        A limit uses up no try. Any other retry waits for a random part of an exponential backoff.
+
+        :param pause: Seconds that the response asked to wait.
+        """
+        key = request.key
+        self._tries[key] += verdict is Verdict.RETRY
+        if self._tries[key] >= self._settings.max_tries:
+            return False
+        if verdict is Verdict.RETRY:
+            longest = self._settings.first_retry * 2 ** (self._tries[key] - 1)
+            pause += random.uniform(0, min(longest, self._settings.longest_retry))  # noqa: S311 - jitter
+        self.put(request, now + pause)
+        return True
+
+    def forget(self, key: LinkKey) -> None:
+        """Forget the tries of a row that is not sent again."""
+        self._tries.pop(key, None)

@@ -1,46 +1,44 @@
-"""What the lanes of a run have in common: the settings, the parts, and whether to stop."""
+"""Parts of a run: its settings, what it is given, and what its senders share."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from airflow_kombo.delivery.circuit_breaker import COOL_DOWN_SECONDS
-from airflow_kombo.delivery.group_commit import GroupCommit
+from airflow_kombo.delivery.claimer import Claimer
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
+from airflow_kombo.delivery.liveness import Liveness
 from airflow_kombo.delivery.outcome_writer import OutcomeWriter
+from airflow_kombo.delivery.stop_signal import StopSignal
+from airflow_kombo.delivery.threads import Threads
 from airflow_kombo.delivery.wrong_server import WrongServerDetector
-from airflow_kombo.exceptions import KomboError
+from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.client import KomboClient
-from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
-from airflow_kombo.ledger.outcomes import Claims
-from airflow_kombo.ledger.runs import HEARTBEAT_SECONDS
+from airflow_kombo.ledger.runs import HEARTBEAT_SECONDS, Run, Runs
 from airflow_kombo.observability.warning_log import WarningLog
+from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a deployment may set of the loop; times in seconds.
+    """Settings of a run; times in seconds.
 
-    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
-    :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
-    :param first_retry: The longest wait before the second try; it doubles with each.
-    :param longest_retry: The longest wait before any try.
-    :param held_pause: How long a row that somebody's open transaction holds is left alone.
-    :param held_patience: How long it is tried again before it is left to the next run.
-    :param heartbeat: How often a run says that it lives.
-    :param cool_down: How long an integration that keeps failing is left alone before it is asked
-        once more; if it fails again, it is given up for this run.
-    :param drain: After a SIGTERM, how long what is on the wire may take. Its sender decides how
-        much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
+    :param max_in_flight: Most calls of one integration in flight, below Kombo's limit.
+    :param max_tries: Tries of a row in one run, while responses prove that nothing was created.
+    :param first_retry: Longest wait before the second try; doubles with each further try.
+    :param longest_retry: Longest wait before any try.
+    :param held_pause: Wait before another try of a row that another open transaction holds.
+    :param held_patience: Time after which a held row is left to the next run.
+    :param heartbeat: Time between two heartbeats of the run.
+    :param cool_down: Time without calls after an integration kept failing. One probe follows; if
+        the probe fails, the integration is given up for this run.
+    :param drain: Most time for the calls in flight after a SIGTERM. The sender of the SIGTERM
+        limits this time further: a worker that shuts down to its own grace period, a task that a
+        person stops to 5 s.
     """
 
     max_in_flight: int | None = None
@@ -54,69 +52,83 @@ class Settings:
     drain: float = 45.0
 
 
-class StopSignal:
-    """Whether a run must send nothing more, and why; asked before every request."""
+@dataclass(frozen=True)
+class RunParts:
+    """Parts that a run is given, built once.
 
-    def __init__(self) -> None:
-        self.error: KomboError | None = None
-        """What the run ends with."""
-        self.hurried = asyncio.Event()
-        """Set when the process will be killed soon."""
-        self._listeners: list[Callable[[], None]] = []
+    :param run: Row of the run in the runs table.
+    :param source: Rows to deliver.
+    :param mapping: Mapping that makes a request of each row.
+    :param selection: Choice of the rows that the run wants.
+    :param hook: Kombo's API.
+    :param ledger: Claims and outcomes of the rows; in the same database as `runs`.
+    :param guard: Most rows that the run may send; None for no limit.
+    """
 
-    def __bool__(self) -> bool:
-        return self.error is not None
-
-    def on_stop(self, listener: Callable[[], None]) -> None:
-        """Have a function called when the run stops."""
-        self._listeners.append(listener)
-
-    def now(self, error: KomboError, *, hurried: bool = False) -> None:
-        """Stop the run; the first error is the one that counts."""
-        if self.error is None:
-            log.warning("Nothing more is sent: %s", error)
-            self.error = error
-        if hurried:
-            self.hurried.set()
-        for listener in self._listeners:
-            listener()
-
-
-class Threads(Protocol):
-    """Runs what blocks in a thread."""
-
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Awaitable[Any]:
-        """Call a function in a thread."""
+    run: Run
+    source: Source
+    mapping: RowMapping
+    selection: Selection
+    hook: KomboHook
+    ledger: Ledger
+    runs: Runs
+    settings: Settings
+    guard: RowLimit | None = None
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the lanes of a run have in common."""
+    """Parts that all senders of a run share, built once.
 
-    run_id: str
+    :param senders: Number of the run's senders.
+    :param stop: Signal to send nothing more.
+    :param liveness: Heartbeat of the run, which decides whether the run may still send.
+    :param threads: Threads for calls to the ledger and the source.
+    """
+
+    parts: RunParts
     senders: int
-    """How many there are."""
-    source: Source
-    mapping: RowMapping
-    selection: Selection
-    default_integration: str | None
-    ledger: LockTolerantLedger
     client: KomboClient
-    claimer: GroupCommit[RowRequest, Claims]
-    """Claims rows for all lanes at once."""
-    claimer_of_held: GroupCommit[RowRequest, Claims]
-    """Claims rows that were held: nobody else waits for them."""
-    recorder: OutcomeWriter
+    ledger: LockTolerantLedger
+    claimer: Claimer
+    writer: OutcomeWriter
     held_outcomes: HeldOutcomes
-    settings: Settings
     stop: StopSignal
-    in_thread: Threads
-    is_alive: Callable[[], bool]
-    """Whether others may not yet take us for dead."""
+    liveness: Liveness
+    threads: Threads
     warnings: WarningLog
     wrong_server: WrongServerDetector
-    """Notices who answers in Kombo's stead."""
 
-    def may_leave(self) -> bool:
-        """Return whether a request may still leave: asked when its connection is there."""
-        return not self.stop and self.is_alive()
+
+def context_of(
+    parts: RunParts, senders: int, client: KomboClient, liveness: Liveness, threads: Threads
+) -> RunContext:
+    """Build the parts that all senders of a run share.
+
+    :param senders: Number of the run's senders.
+    """
+    ledger, settings, stop = LockTolerantLedger(parts.ledger), parts.settings, liveness.stop
+    writer = OutcomeWriter(lambda group: threads.run(ledger.record, group), stop.set)
+    claimer = Claimer(
+        parts.run.run_id, parts.selection.redeliver, ledger, writer, threads=threads, stop=stop
+    )
+    held_outcomes = HeldOutcomes(
+        lambda group: threads.run(ledger.record_again, group),
+        pause=settings.held_pause,
+        patience=settings.held_patience,
+        hurried=stop.hurried,
+    )
+    return RunContext(
+        parts=parts,
+        senders=senders,
+        client=client,
+        ledger=ledger,
+        claimer=claimer,
+        writer=writer,
+        held_outcomes=held_outcomes,
+        stop=stop,
+        liveness=liveness,
+        threads=threads,
+        warnings=WarningLog(),
+        wrong_server=WrongServerDetector(client.host),
+    )

@@ -1,50 +1,67 @@
-"""What is written of rows that a run did not reach."""
+"""Write why rows of one integration were not sent, and count them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+import logging
+from collections.abc import Sequence
 
-from airflow_kombo.exceptions import KomboError
-from airflow_kombo.kombo_api.request import InvalidRow
-from airflow_kombo.kombo_api.writes import Write
-from airflow_kombo.ledger.outcomes import RowOutcome, UnsentRow, invalid
-from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
-from airflow_kombo.statuses import Status
+from airflow_kombo.delivery.held_rows import NOT_CLAIMED, NOT_RELEASED, HeldRows
+from airflow_kombo.delivery.row_counts import RowCounts
+from airflow_kombo.delivery.run_context import RunContext
+from airflow_kombo.exceptions import LedgerError
+from airflow_kombo.ledger.outcomes import Claim, RowOutcome, UnsentRow
+from airflow_kombo.statuses import HELD, SKIPPED, Status
+
+log = logging.getLogger(__name__)
 
 
-def unreached(
-    rows: Iterable[Row], default_integration: str | None, write: Write, reason: RowOutcome
-) -> tuple[list[UnsentRow], list[UnsentRow]]:
-    """Return rows that were not sent for a reason of the run's, and those that never could be.
+class UnsentRows:
+    """Writer of outcomes of one integration's rows that were not sent.
 
-    :param reason: Why the run did not reach them.
+    :param counts: Counts of the integration's rows, to which the written rows are added.
     """
-    waiting, wrong = [], []
-    for row in rows:
-        key, error = key_of(row, default_integration, write)
-        day = assessment_date_of(row)
-        if error:
-            wrong.append(invalid(InvalidRow(key, day, error)))
-        else:
-            waiting.append(UnsentRow(key, day, reason))
-    return waiting, wrong
 
+    def __init__(self, context: RunContext, counts: RowCounts, held: HeldRows) -> None:
+        self._context = context
+        self._counts = counts
+        self._held = held
 
-def reason_of(
-    blocked: RowOutcome | None, failing: str | None, stopped: KomboError | None
-) -> RowOutcome:
-    """Return why an integration's rows were not sent.
+    async def record(self, rows: Sequence[UnsentRow]) -> None:
+        """Write the outcomes of rows that have one status.
 
-    :param blocked: What the row became whose answer blocked the integration.
-    :param failing: What the integration kept failing with until it was given up.
-    :param stopped: What the run ended with; None stands for an error in this program.
-    """
-    if blocked:
-        # The text and the log are about the one row that was asked for.
-        return replace(blocked, error_message=None, log_url=None, http_status=None)
-    if failing:
-        message = f"Not sent, its integration kept failing, at last with {failing}"
-        return RowOutcome(Status.RETRYABLE, "integration_failing", error_message=message)
-    message = f"Not sent, the run ended before it: {stopped or 'an error in this program'}"
-    return RowOutcome(Status.RETRYABLE, "run_stopped", error_message=message)
+        :raises LedgerError: if not all of them were written.
+        """
+        if not rows:
+            return
+        context = self._context
+        recorded = await context.threads.run(
+            context.ledger.record_unsent, context.parts.run.run_id, rows
+        )
+        left, held = len(recorded.left), self._held.leave(NOT_CLAIMED, recorded.held)
+        self._counts.add(rows[0].outcome.status, len(rows) - left - held)
+        self._counts.add(SKIPPED, left)
+        self._counts.add(HELD, held)
+
+    async def release(self, claims: Sequence[Claim], reason: RowOutcome) -> None:
+        """Give claims back that were not sent.
+
+        :param reason: Outcome of the rows that had no status before.
+        """
+        if not claims:
+            return
+        context = self._context
+        integration_id = claims[0].delivery.key.integration_id
+        log.info("%s: %d claimed rows go back unsent", integration_id, len(claims))
+        try:
+            held = await context.writer.write_durably(
+                lambda: context.threads.run(context.ledger.release, claims, reason)
+            )
+        except LedgerError as error:
+            context.stop.set(error)
+            self._counts.add(Status.UNKNOWN, len(claims))  # as the next run will settle them
+            return
+        keys = {claim.delivery.key for claim in held}
+        self._counts.add(HELD, self._held.leave(NOT_RELEASED, sorted(keys)))
+        for claim in claims:  # a row that had a status has this status again
+            if claim.delivery.key not in keys:
+                self._counts.add(reason.status if claim.was_to_be_sent else SKIPPED)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 
-async def happened(event: asyncio.Event, within: float) -> bool:
-    """Wait for an event, and return whether it came.
+async def wait_for_event(event: asyncio.Event, within: float) -> bool:
+    """Wait for an event; return whether the event came in time.
 
-    :param within: Seconds to wait at most.
+    :param within: Most seconds to wait.
     """
     try:
         await asyncio.wait_for(event.wait(), within)

@@ -306,14 +306,11 @@ class KomboResultLinkOperator(BaseOperator):
 
     async def _deliver(self, context: Context, run: Run, **parts: Any) -> dict[str, int]:
         from airflow_kombo.delivery.run import DeliveryRun  # noqa: PLC0415
-        from airflow_kombo.delivery.run_context import Settings  # noqa: PLC0415
+        from airflow_kombo.delivery.run_context import RunParts, Settings  # noqa: PLC0415
         from airflow_kombo.operators.execution_timeout import execution_timeout  # noqa: PLC0415
 
-        self._delivery = DeliveryRun(
-            run,
-            settings=Settings(max_in_flight=self.max_in_flight),
-            **parts,
-        )
+        settings = Settings(max_in_flight=self.max_in_flight)
+        self._delivery = DeliveryRun(RunParts(run, settings=settings, **parts))
         report = self._delivery.report
         try:
             with execution_timeout(self._delivery.stop):

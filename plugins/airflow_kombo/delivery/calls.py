@@ -1,0 +1,139 @@
+"""Send the claimed requests of one integration."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import Final
+
+from airflow_kombo.delivery.recording import FinishedCall, Recording
+from airflow_kombo.delivery.run_context import RunContext
+from airflow_kombo.delivery.sending_end import SendingEnd
+from airflow_kombo.delivery.throttle import Throttle
+from airflow_kombo.exceptions import LedgerError, ResponseLostError, TransportError
+from airflow_kombo.kombo_api.response import KomboResponse
+from airflow_kombo.kombo_api.verdicts import verdict_of
+from airflow_kombo.ledger.outcomes import AttemptOutcome, Claim, outcome_of
+from airflow_kombo.observability.metrics import SenderMetrics
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS: Final = 16
+"""Rows that are claimed at once, and most finished calls that may wait to be recorded."""
+_SHORTEST_PAUSE_SECONDS: Final = 0.001
+
+
+class Calls:
+    """Claims of one integration that wait to be sent, and calls that are in flight.
+
+    :param on_end: Called whenever a call has ended.
+    """
+
+    def __init__(
+        self,
+        context: RunContext,
+        throttle: Throttle,
+        recording: Recording,
+        *,
+        end: SendingEnd,
+        metrics: SenderMetrics,
+        on_end: Callable[[], None],
+    ) -> None:
+        self.waiting: deque[Claim] = deque()
+        self.in_flight: set[asyncio.Task[None]] = set()
+        self._context = context
+        self._throttle = throttle
+        self._recording = recording
+        self._end = end
+        self._metrics = metrics
+        self._on_end = on_end
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, claims: Iterable[Claim]) -> None:
+        """Add claims, and send as many as the throttle allows."""
+        self.waiting.extend(claims)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send as many claims as the throttle allows; set a timer for the others."""
+        while self.waiting and self._may_send() and (number := self._throttle.take(monotonic())):
+            call = asyncio.create_task(self._send(self.waiting.popleft(), number))
+            self.in_flight.add(call)
+            call.add_done_callback(self._ended)
+        if self.waiting and self._timer is None and not self._end.has_come:
+            pause = self._throttle.pause(monotonic())
+            # The throttle may have opened meanwhile: then no call that ends would pump again.
+            if pause or not (self.in_flight or self._recording.groups):
+                wait = max(pause, _SHORTEST_PAUSE_SECONDS)
+                self._timer = asyncio.get_running_loop().call_later(wait, self._on_time)
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the calls in flight, and for the recording of the finished ones.
+
+        Without a hurry, both get all the time that they need.
+
+        :param seconds: Most seconds for each of the two, once the process will be killed soon.
+        """
+        hurried = asyncio.create_task(self._context.stop.hurried.wait())
+        while (pending := {*self.in_flight, *self._recording.groups}) and not hurried.done():
+            await asyncio.wait({*pending, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if self.in_flight:
+            log.info(
+                "%s: %d requests have %.0f s to end",
+                self._end.integration_id,
+                len(self.in_flight),
+                seconds,
+            )
+            await asyncio.wait(self.in_flight, timeout=seconds)
+        for call in self.in_flight:
+            call.cancel()
+        if self.in_flight:
+            await asyncio.wait(self.in_flight)
+        until = monotonic() + seconds
+        while self._recording.groups and (left := until - monotonic()) > 0:
+            await asyncio.wait(self._recording.groups, timeout=left)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self.pump()
+
+    def _may_send(self) -> bool:
+        if not self._context.liveness.is_certain:
+            self._context.stop.set(LedgerError("The run's heartbeat could not be renewed."))
+        return not self._end.has_come and self._recording.unrecorded < BATCH_ROWS
+
+    async def _send(self, claim: Claim, number: int) -> None:
+        """Send a claimed request once, and hand the result to throttle, metrics and recording.
+
+        :param number: Number of the request, from the throttle.
+        """
+        context, request = self._context, claim.delivery
+        began = monotonic()
+        result: KomboResponse | TransportError
+        try:
+            result = await context.client.send(request, context.liveness.may_leave)
+        except asyncio.CancelledError:  # the drain is over, so the row is in doubt
+            result = ResponseLostError("the run was stopped before the response came")
+        now, response = monotonic(), result if isinstance(result, KomboResponse) else None
+        verdict = response.verdict if response else verdict_of(result)
+        outcome = outcome_of(verdict, result)
+        self._metrics.observe(result, now - began)
+        self._throttle.record_result(number, now, began, response, verdict)
+        if response:
+            self._end.by_response(response, verdict, outcome)
+        if self._throttle.given_up:
+            self._end.by_failures(outcome)
+        attempt = AttemptOutcome(claim, outcome, round((now - began) * 1000))
+        self._recording.record(FinishedCall(attempt, verdict))
+        for warning in outcome.warnings:
+            context.warnings.observe(warning, request)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self.in_flight.discard(call)
+        if not call.cancelled() and (error := call.exception()):
+            self._end.by_error(error)
+        self._on_end()

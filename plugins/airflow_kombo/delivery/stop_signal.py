@@ -1,0 +1,45 @@
+"""Stop signal of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from airflow_kombo.exceptions import KomboError
+
+log = logging.getLogger(__name__)
+
+
+class StopSignal:
+    """Signal that a run must send nothing more; checked before every request."""
+
+    def __init__(self) -> None:
+        self.error: KomboError | None = None
+        """Error that the run ends with; None while the run may go on."""
+        self.hurried = asyncio.Event()
+        """Set when the process will be killed soon."""
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def is_set(self) -> bool:
+        """Return whether the run must send nothing more."""
+        return self.error is not None
+
+    def on_stop(self, listener: Callable[[], None]) -> None:
+        """Call a function whenever the run is stopped."""
+        self._listeners.append(listener)
+
+    def set(self, error: KomboError, *, hurried: bool = False) -> None:
+        """Stop the run.
+
+        :param error: Error that the run ends with; the first one counts.
+        :param hurried: Whether the process will be killed soon.
+        """
+        if self.error is None:
+            log.warning("Nothing more is sent: %s", error)
+            self.error = error
+        if hurried:
+            self.hurried.set()
+        for listener in self._listeners:
+            listener()
