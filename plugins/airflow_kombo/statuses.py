@@ -139,6 +139,9 @@ OWNERS: Final = BINDING | SENT_AGAIN
 UNDELIVERED: Final = _all(lambda one: one.is_counted and one.link is not Link.MADE)
 """Statuses of rows that a run could not deliver, in the order in which they are shown."""
 
+AWAITING_DECISION: Final = _all(lambda one: one.link is Link.MAY_EXIST and one.needs_person)
+"""Statuses of rows about which only a person, or evidence, can decide."""
+
 SKIPPED: Final = "skipped"
 """The count of rows that a run leaves as they are: done, unchanged, or another run's."""
 

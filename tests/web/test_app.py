@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import re
@@ -9,16 +8,15 @@ from base64 import urlsafe_b64encode
 from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, update
 from support.harness import DAY, delivery
+from support.page_client import Browser, Document
 from support.report_rows import LOG, RUN, SCRIPT, add_rows, fill_ledger
 
 from airflow_kombo.database.transactions import prepare
@@ -32,59 +30,16 @@ from airflow_kombo.web.overview import overview
 from airflow_kombo.web.pagination import PagePosition
 from airflow_kombo.web.rows import RowFilter
 
-AT_ONE = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
+LAST_BEAT = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
 PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon"]
 
 
 RELATIVE = re.compile(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.kombo)")
 
 
-RELATIVE = re.compile(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.kombo)")
-
-
-class Document(HTMLParser):
-    """A page's elements with their attributes, and its text."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.elements, self.words = [], []
-        self.feed(html)
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.words).split())
-
-    def all(self, name):
-        return [attributes[name] for _, attributes in self.elements if name in attributes]
-
-
-class Browser:
-    """A browser without a login, so to speak, on the app in this process."""
-
-    def __init__(self, engine, tables):
-        # The login is left out: test_report_airflow.py has it, on a real API server.
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(app_module, "permission", lambda: lambda: None)
-            self.app = app_module.make_app(Warehouse(engine, tables))
-
-    def get(self, path):
-        async def get():
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://page/") as client:
-                return await client.get(path)
-
-        return asyncio.run(get())
-
-
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Give the page over a ledger with every fate, one of them decided by a person."""
+    """Serve the page over a ledger with every outcome, one of them decided by a person."""
     folder, tables = tmp_path_factory.mktemp("page"), Tables.named()
     engine = prepare(create_engine(f"sqlite:///{folder / 'warehouse.db'}"))
     tables.create(engine)
@@ -93,15 +48,15 @@ def client(tmp_path_factory):
     unknown = tables.attempts.c.status == "unknown"
     with engine.begin() as connection:
         connection.execute(update(tables.attempts).where(unknown).values(decided))
-    yield Browser(lambda: engine, tables)
+    yield Browser.of(lambda: engine, tables)
     engine.dispose()
 
 
 @pytest.fixture
 def site(warehouse, tables):
-    """Give the page over a ledger of each kind."""
+    """Serve the page over a ledger in each kind of database."""
     fill_ledger(warehouse, tables)
-    return Browser(lambda: warehouse, tables)
+    return Browser.of(lambda: warehouse, tables)
 
 
 def address(result_id, integration_id="workday:one"):
@@ -109,44 +64,51 @@ def address(result_id, integration_id="workday:one"):
     return "/row?" + "&".join(f"{name}={value}" for name, value in key.columns.items())
 
 
-def test_the_overview_says_what_needs_somebody(client):
-    """The overview has the run, the trouble with reason and log, unknown rows and warnings."""
+def test_the_overview_shows_the_rows_that_need_a_person(client):
+    """The overview shows the run, undelivered rows with reasons, unknown rows and warnings."""
     page = Document(client.get("/").text)
-    for told in (
+    for expected in (
         "Planned 6 Done 6",
         "2 of 2 integrations",
         "personio:two 1 blocked 1 INTEGRATION.PERMISSION_MISSING A permission is missing.",
-        "1 unknown rows wait",
+        "1 unknown rows wait for a decision",
         "The emoji was removed. 1",
         f"{SCRIPT} 1",
     ):
-        assert told in page.text
+        assert expected in page.text
     assert LOG in page.all("href")
     troubled = [href for href in page.all("href") if href.startswith("rows?integration=")]
-    assert troubled[0] == "rows?integration=personio%3Atwo"  # what waits comes first
+    assert troubled[0] == "rows?integration=personio%3Atwo"  # waiting rows come first
     assert f"rows?day={DAY}&status=blocked" in page.all("href")
 
 
 def test_rows_and_their_history(client):
-    """The list leads to a row's history, which has what was sent, by which task, and its answer."""
+    """The list links to a row's history: each attempt with request, task and response."""
     links = Document(client.get("/rows?status=unknown").text).all("href")
     (row,) = (href for href in links if href.startswith("row?"))
     page = Document(client.get(f"/{row}").text)
-    for told in ("Attempt 1 unknown", "12 ms", "504", "answer_lost", "No answer came.", "Decide"):
-        assert told in page.text
+    for expected in (
+        "Attempt 1 unknown",
+        "12 ms",
+        "504",
+        "answer_lost",
+        "No answer came.",
+        "Decide",
+    ):
+        assert expected in page.text
     assert "../dags/kombo_result_links/runs/manual__1/tasks/deliver?try_number=1" in page.all(
         "href"
     )
 
 
-def test_what_a_person_decided_is_in_the_history(client):
-    """A decision is shown with who made it, when and why."""
+def test_a_decision_is_in_the_history(client):
+    """A decision is shown with person, time and reason."""
     text = Document(client.get(address("unknown")).text).text
     assert "ada decided on -: created . seen in logs" in text
 
 
 def test_nothing_from_the_warehouse_is_markup(client):
-    """A script in a label, a title or a warning is text, and a log link that is code is no link."""
+    """A script in a label, title or warning is text, and a log address with code is no link."""
     for path in [*PAGES, address("failed"), address("warned")]:
         html = client.get(path).text
         assert SCRIPT not in html
@@ -166,12 +128,12 @@ def test_nothing_from_the_warehouse_is_markup(client):
     ids=lambda log_url: ascii(log_url[:25]),
 )  # fmt: skip
 def test_a_log_url_that_is_no_address_is_text(warehouse, tables, log_url):
-    """What a browser cannot open, or must not, is shown as text on every page, and is no link."""
+    """An address that a browser cannot or must not open is text on every page, and no link."""
     fill_ledger(warehouse, tables)
     with warehouse.begin() as connection:
         connection.execute(update(tables.links).values(log_url=log_url))
         connection.execute(update(tables.attempts).values(log_url=log_url))
-    site = Browser(lambda: warehouse, tables)
+    site = Browser.of(lambda: warehouse, tables)
     for path in ("/", address("unknown")):
         response = site.get(path)
         page = Document(response.text)
@@ -182,16 +144,16 @@ def test_a_log_url_that_is_no_address_is_text(warehouse, tables, log_url):
 
 
 def test_a_ledger_of_ancient_days(warehouse, tables):
-    """Thirty days that begin before the first day of all are shown as far as there are days."""
+    """The overview shows days near the first day of the calendar."""
     add_rows(warehouse, tables, ("r1", 0, "failed"))
     with warehouse.begin() as connection:
         connection.execute(update(tables.links).values(assessment_date=date(1, 1, 2)))
-    page = Document(Browser(lambda: warehouse, tables).get("/").text)
+    page = Document(Browser.of(lambda: warehouse, tables).get("/").text)
     assert "0001-01-02" in page.text
 
 
 def test_no_script_or_style_is_in_a_page(client):
-    """Scripts and styles are files of ours: no handler, no attribute, nothing from elsewhere."""
+    """Scripts and styles are files of ours: no handler, no style attribute, no other host."""
     for path in [*PAGES, address("unknown"), address("nobody")]:
         response = client.get(path)
         page = Document(response.text)
@@ -207,7 +169,7 @@ def test_no_script_or_style_is_in_a_page(client):
 
 
 def test_every_address_is_relative(client):
-    """Below whatever prefix a proxy puts the page, its links and forms work."""
+    """Links and forms work below any prefix of a proxy."""
     for path in [*PAGES, address("unknown")]:
         page = Document(client.get(path).text)
         for found in page.all("href") + page.all("src") + page.all("action"):
@@ -215,7 +177,7 @@ def test_every_address_is_relative(client):
 
 
 def test_the_parts_have_names_for_a_screen_reader(client):
-    """There is one h1, one main, and every table, section, field and navigation has a name."""
+    """A page has one h1 and one main; each section, field, form and navigation has a name."""
     for path in [*PAGES, address("unknown")]:
         page = Document(client.get(path).text)
         tags = [tag for tag, _ in page.elements]
@@ -231,7 +193,7 @@ def test_the_parts_have_names_for_a_screen_reader(client):
 
 
 def test_the_export_is_a_file(client):
-    """What was filtered is downloaded as CSV."""
+    """The filtered rows are downloaded as CSV."""
     response = client.get("/rows.csv?status=success")
     assert response.headers["content-disposition"].startswith("attachment")
     assert response.headers["content-type"].startswith("text/csv")
@@ -240,11 +202,11 @@ def test_the_export_is_a_file(client):
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "told"),
+    ("path", "status", "message"),
     [
         ("/rows?day=soon", 422, "Correct day"),
         ("/rows?status=happy", 422, "Correct status"),
-        ("/rows?after=nonsense", 400, "begin at its start"),
+        ("/rows?after=nonsense", 400, "Begin at the start"),
         ("/row?integration_id=a&target_type=b&target_id=c&result_id=d", 404, "no such row"),
         ("/row", 422, "Correct"),
         ("/static/../app.py", 404, "Not Found"),
@@ -253,10 +215,10 @@ def test_the_export_is_a_file(client):
         ("/openapi.json", 404, "Not Found"),
     ],
 )
-def test_what_cannot_be_shown_is_said_on_a_page(client, path, status, told):
-    """A mistake in an address gets a page with a way out."""
+def test_a_mistake_in_an_address_gets_an_error_page(client, path, status, message):
+    """A mistake in an address gets a page with advice."""
     response = client.get(path)
-    assert (response.status_code, told in Document(response.text).text) == (status, True)
+    assert (response.status_code, message in Document(response.text).text) == (status, True)
 
 
 NUMBERS = [
@@ -285,7 +247,7 @@ ADDRESSES = st.tuples(
     st.sampled_from(["/", "/rows", "/rows.csv", "/row"]),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
 ).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
-TOLD = {200, 400, 404, 422}
+EXPECTED = {200, 400, 404, 422}
 
 
 @settings(
@@ -293,44 +255,44 @@ TOLD = {200, 400, 404, 422}
     max_examples=150,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(asked=ADDRESSES)
-@example(asked="/rows?after=" + "W1tb" * 10_000)  # [[[...
-@example(asked="/rows?before=W251bGwsIlx1MDAwMCIsImIiLCJjIiwiZCJd")  # [null, NUL, "b", "c", "d"]
-@example(asked=f"/rows?dag_run_id=x&map_index={10**400}")
-def test_no_address_is_an_error_of_the_server(site, asked):
-    """Whatever an address holds, it is shown, or not found, or the page says what to correct."""
-    response = site.get(asked)
-    assert response.status_code in TOLD
+@given(path=ADDRESSES)
+@example(path="/rows?after=" + "W1tb" * 10_000)  # [[[...
+@example(path="/rows?before=W251bGwsIlx1MDAwMCIsImIiLCJjIiwiZCJd")  # [null, NUL, "b", "c", "d"]
+@example(path=f"/rows?dag_run_id=x&map_index={10**400}")
+def test_no_address_is_an_error_of_the_server(site, path):
+    """Any address gets a view, a not-found page, or a page with the name to correct."""
+    response = site.get(path)
+    assert response.status_code in EXPECTED
     if response.status_code != 200:
         assert Document(response.text).all("role").count("alert") == 1
 
 
 @pytest.mark.parametrize("value", NUMBERS, ids=lambda value: ascii(value[:22]))
 def test_no_number_in_an_address_is_an_error_of_the_server(site, value):
-    """Each parameter takes numbers and days far out, other digits and control characters."""
+    """Extreme numbers, days, digits and control characters are no error in any parameter."""
     escaped = quote_from_bytes(value.encode(), safe="")
     texts = {"q", "error_code", "integration", "dag_id", "task_id"}
     for names in ([*texts], *([name] for name in RowFilter.model_fields if name not in texts)):
         given = "&".join(f"{name}={escaped}" for name in names)
-        assert site.get(f"/rows?dag_run_id=manual__1&{given}").status_code in TOLD, given
+        assert site.get(f"/rows?dag_run_id=manual__1&{given}").status_code in EXPECTED, given
     key = "&".join(f"{name}={escaped}" for name in delivery().key.columns)
-    assert site.get(f"/row?{key}").status_code in TOLD
+    assert site.get(f"/row?{key}").status_code in EXPECTED
 
 
-def test_a_cursor_that_was_cut_or_forged_is_told(site):
-    """A place in the list that is not one of ours is a page with a way out, cut wherever it was."""
+def test_a_cut_or_forged_position_is_refused(site):
+    """A position in the list, cut at any character, gets a page with advice."""
     assert site.get("/rows").status_code == 200
     token = PagePosition(day=DAY, key=delivery("r1").key).token
     assert site.get(f"/rows?after={token}").status_code == 200
     for cut in range(1, len(token)):
         response = site.get(f"/rows?after={token[:cut]}")
         assert response.status_code == 400
-        assert "begin at its start" in Document(response.text).text
+        assert "Begin at the start" in Document(response.text).text
 
 
 def test_before_the_first_run(warehouse):
-    """Without our tables the page says what makes them, and what to set if they are elsewhere."""
-    browser = Browser(lambda: warehouse, Tables.named())
+    """Without tables the page names the dag to run, and the settings for other tables."""
+    browser = Browser.of(lambda: warehouse, Tables.named())
     for path in ("/", "/rows", "/rows.csv", address("r1")):
         text = Document(browser.get(path).text).text
         assert "Nothing was delivered yet" in text
@@ -338,25 +300,25 @@ def test_before_the_first_run(warehouse):
 
 
 def test_empty_tables(warehouse, tables):
-    """Tables without a row are shown as what they are, each part with a sentence of its own."""
-    browser = Browser(lambda: warehouse, tables)
+    """Each part of the page has a sentence for tables without rows."""
+    browser = Browser.of(lambda: warehouse, tables)
     text = Document(browser.get("/").text).text
-    for told in ("No run has started", "No row has a day", "No row is unknown", "every row"):
-        assert told in text
-    assert "No row is like that" in Document(browser.get("/rows").text).text
+    for expected in ("No run has started", "No row has a day", "No row waits", "every row"):
+        assert expected in text
+    assert "No row matches" in Document(browser.get("/rows").text).text
 
 
 def test_without_a_connection():
-    """A connection that the API server does not know is named, with where to set another."""
-    response = Browser(EngineOfConnection("no_such"), Tables.named()).get("/")
+    """The page names a missing connection and the setting for another one."""
+    response = Browser.of(EngineOfConnection("no_such"), Tables.named()).get("/")
     assert response.status_code == 503
-    told = Document(response.text).text
-    assert "knows no connection no_such" in told
-    assert "warehouse_conn_id" in told
+    text = Document(response.text).text
+    assert "has no connection no_such" in text
+    assert "warehouse_conn_id" in text
 
 
 def test_a_connection_that_changes(monkeypatch, tmp_path):
-    """The engine is kept for as long as nobody changes the connection."""
+    """The page reuses the engine until a person changes the connection."""
     engine = EngineOfConnection("warehouse_default")
     made = []
     for file in ("one.db", "one.db", "two.db"):
@@ -367,27 +329,27 @@ def test_a_connection_that_changes(monkeypatch, tmp_path):
     made[2].dispose()
 
 
-def test_what_airflow_is_configured_to_show(monkeypatch):
-    """The page reads what the operator writes by default, or what the configuration names."""
+def test_the_settings_of_the_page(monkeypatch):
+    """The page reads the operator's default tables, or those of the configuration."""
     defaults = inspect.signature(KomboResultLinkOperator).parameters
     names = ("warehouse_conn_id", "status_table")
     assert Settings.of_airflow() == Settings(*(defaults[name].default for name in names))
     monkeypatch.setenv("AIRFLOW__KOMBO__WAREHOUSE_CONN_ID", "dwh")
-    monkeypatch.setenv("AIRFLOW__KOMBO__STATUS_TABLE", "links.fates")
-    assert Settings.of_airflow() == Settings("dwh", "links.fates")
+    monkeypatch.setenv("AIRFLOW__KOMBO__STATUS_TABLE", "links.outcomes")
+    assert Settings.of_airflow() == Settings("dwh", "links.outcomes")
 
 
-def test_nobody_sees_anything_if_airflow_cannot_be_asked(monkeypatch):
-    """If Airflow's permissions cannot be imported, every address is denied."""
+def test_every_request_is_denied_without_airflows_permissions(monkeypatch):
+    """Without Airflow's permission check, every address is denied."""
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
-    browser = Browser(None, None)
-    browser.app = app_module.make_app(Warehouse(lambda: pytest.fail("it was read"), Tables.named()))
+    warehouse = Warehouse(lambda: pytest.fail("it was read"), Tables.named())
+    browser = Browser(app_module.make_app(warehouse))
     for path in ("/", "/rows", "/rows.csv", address("r1"), "/static/page.css"):
         assert browser.get(path).status_code == 403
 
 
 def test_a_run_under_way(warehouse, tables):
-    """A run that works says how far it is; from its pace follows when it ends."""
+    """The overview shows the progress and the expected end of a running run."""
     runs = Runs(warehouse, tables)
     runs.start(RUN)
     runs.start(Run("other", "another", "manual__0", "deliver"))
@@ -396,32 +358,35 @@ def test_a_run_under_way(warehouse, tables):
     began = datetime(2026, 11, 4, 2, tzinfo=timezone.utc)
     with warehouse.begin() as connection:
         for run_id, minutes in (("other", 0), ("run-1", 3), ("run-0", 3)):
-            moments = {"started_at": began + timedelta(minutes=minutes), "heartbeat_at": AT_ONE}
+            moments = {
+                "started_at": began + timedelta(minutes=minutes),
+                "heartbeat_at": LAST_BEAT,
+            }
             mine = tables.runs.c.run_id == run_id
             connection.execute(update(tables.runs).where(mine).values(moments))
     with warehouse.connect() as connection:
         progress = overview(connection, tables).progress
     assert (progress.planned, progress.done, progress.ended_at) == (100, 25, None)
-    assert progress.silent  # it is long ago
-    then = replace(progress, now=AT_ONE + timedelta(seconds=10))
-    assert then.expected_at == AT_ONE + timedelta(minutes=6)
+    assert progress.is_silent  # its heartbeat is long ago
+    then = replace(progress, now=LAST_BEAT + timedelta(seconds=10))
+    assert then.expected_at == LAST_BEAT + timedelta(minutes=6)
 
 
 def test_the_days_left_to_look_a_row_up(warehouse, tables):
-    """An unknown row has 30 days from its last request, and then none."""
+    """An unknown row has 30 days left from its last request."""
     fill_ledger(warehouse, tables)
     add_rows(warehouse, tables, ("forgotten", 0, "unknown"))
     with warehouse.connect() as connection:
-        unknown = overview(connection, tables).unknown
-    left = {row.result_id: unknown.days_left(row) for row in unknown.rows}
-    assert unknown.total == 2
+        undecided = overview(connection, tables).undecided
+    left = {row.result_id: undecided.days_left(row) for row in undecided.rows}
+    assert undecided.total == 2
     assert left["unknown"] in {29, 30}
-    later = type(unknown)(2, unknown.rows, unknown.now + timedelta(days=31))
+    later = replace(undecided, now=undecided.now + timedelta(days=31))
     assert {later.days_left(row) for row in later.rows} == {0}
 
 
 def test_the_chart_is_to_scale_and_shows_a_single_row():
-    """Bars are as high as their rows are many, and one row among thousands can still be clicked."""
+    """Bars are to scale, and one row among thousands has a visible segment."""
     counts = Counter(success=9_999, failed=1)
     drawn = chart({DAY: counts, DAY - timedelta(days=1): Counter()})
     assert [bar.day for bar in drawn.bars] == [DAY - timedelta(days=1), DAY]

@@ -1,4 +1,4 @@
-"""The page in a real Airflow, below a prefix, over the demo's day; and in a browser."""
+"""The page in a real Airflow below a prefix, over the demo's day, and in a browser."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pytest
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
 
-PATHS = ["", "rows", "rows.csv", "row", "static/page.css", "static/page.js"]
+PATHS = ["", "rows", "rows.csv", "row", "static/page.css", "static/statuses.css", "static/page.js"]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Give the address of a real Airflow with the demo's day, and the page in its navigation."""
+    """Serve a real Airflow with the demo's day, with the page in the navigation."""
     with serving(tmp_path_factory.mktemp("site")) as url:
         yield url
 
 
 def token_of(site, user):
     login = {"username": user, "password": user}
-    answer = httpx.post(f"{site}/auth/token", json=login, trust_env=False)
-    return answer.json()["access_token"]
+    response = httpx.post(f"{site}/auth/token", json=login, trust_env=False)
+    return response.json()["access_token"]
 
 
 def get(site, path, token=None, *, in_cookie=False):
@@ -39,7 +39,7 @@ def get(site, path, token=None, *, in_cookie=False):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_who_may_see_the_page(site, path):
-    """Every address needs a valid token of a user who may see plugins; a viewer may."""
+    """Every address needs a valid token of a user with permission to see plugins."""
     viewer = token_of(site, "viewer")
     claims = jwt.decode(viewer, options={"verify_signature": False})
     algorithm = jwt.get_unverified_header(viewer)["alg"]
@@ -69,7 +69,7 @@ def test_the_page_is_in_airflows_navigation(site):
 
 
 def test_a_task_links_to_its_rows(site):
-    """The task that delivered links to the rows that it wrote."""
+    """A delivery task links to the rows of the run."""
     header = {"Authorization": f"Bearer {token_of(site, 'viewer')}"}
     runs = httpx.get(f"{site}/api/v2/dags/{DAG}/dagRuns", headers=header, trust_env=False).json()
     (run,) = (one["dag_run_id"] for one in runs["dag_runs"])
@@ -82,7 +82,7 @@ def test_a_task_links_to_its_rows(site):
     assert address.startswith(f"{site}/kombo/rows?")
     rows = httpx.get(address, headers=header, trust_env=False)
     assert rows.text.count('<th scope="row"') == 50
-    assert "deliver of the run" in rows.text
+    assert "the task deliver of the run" in rows.text
 
 
 # In a browser -----------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ VIEWS = ["", "rows", "rows?status=failed", "rows?q=nobody"]
 
 @pytest.fixture(scope="module")
 def chromium():
-    """Give a browser: Debian's chromium, driven by Playwright."""
+    """Start a browser: Debian's chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM:
         pytest.skip("there is no browser: `apt-get install chromium`")
@@ -111,7 +111,7 @@ def login(chromium, site):
 
 @pytest.fixture
 def opened(chromium, login, site):
-    """Open views for who is logged in; all that they load is ours, and nothing goes wrong."""
+    """Open views for a user with a login; no view loads foreign files or has an error."""
     wrong, contexts = [], []
 
     def opened(path="", *, width=1280, theme="light"):
@@ -122,7 +122,7 @@ def opened(chromium, login, site):
         page = context.new_page()
         page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
-        page.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
         page.on(
             "request",
             lambda request: (
@@ -141,27 +141,27 @@ def opened(chromium, login, site):
 
 
 def ids_of(page):
-    """Give the results that a list of rows shows."""
+    """Read the results in a list of rows."""
     return page.get_by_role("region", name="Rows").get_by_role("rowheader").all_inner_texts()
 
 
 def test_nobody_sees_the_page_without_a_login(chromium, site):
-    """A browser that has not logged in gets an error, and no row."""
+    """A browser without a login gets an error, and no row."""
     page = chromium.new_page()
-    answer = page.goto(f"{site}/kombo/rows")
-    assert answer.status == 401
+    response = page.goto(f"{site}/kombo/rows")
+    assert response.status == 401
     assert "ar-2026" not in page.content()
     page.close()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_page_opens_from_airflows_navigation(opened, site, theme):
-    """It stands in Airflow's frame, takes over its theme, and its links lead Airflow to the dag."""
+    """The page opens in Airflow's frame, follows the theme, and links to the dag in Airflow."""
     page = opened(theme=theme)
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="Kombo result links").click()
     frame = page.frame_locator("iframe")
-    frame.get_by_role("heading", name="Did it arrive, and if not, why?").wait_for()
+    frame.get_by_role("heading", name="Did the rows arrive, and if not, why?").wait_for()
     back = frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", back))) > 3 * 128) == (theme == "light")
     frame.get_by_role("link", name="failed").first.click()
@@ -172,16 +172,16 @@ def test_the_page_opens_from_airflows_navigation(opened, site, theme):
 
 
 def test_a_click_on_the_chart_shows_these_rows(opened):
-    """A part of a bar leads to the rows of that day and status."""
+    """A segment of a bar links to the rows of one day and status."""
     page = opened("kombo/")
     follow(page.get_by_role("img", name="Rows by day and status").locator("rect.failed"))
-    asked = parse_qs(urlsplit(page.url).query)
-    assert asked == {"day": [str(DAY)], "status": ["failed"]}
+    parameters = parse_qs(urlsplit(page.url).query)
+    assert parameters == {"day": [str(DAY)], "status": ["failed"]}
     assert len(ids_of(page)) == 5
 
 
 def test_a_result_is_found_and_its_history_read(opened):
-    """Who asks whether a result arrived finds it by its id, with attempts and what was sent."""
+    """A result is found by id, and its history has the attempts and requests."""
     page = opened("kombo/")
     page.get_by_role("searchbox").fill("ar-20261103-0045")
     follow(page.get_by_role("button", name="Find"))
@@ -191,24 +191,24 @@ def test_a_result_is_found_and_its_history_read(opened):
     assert attempts.count() == 2
     assert attempts.first.get_by_role("heading").inner_text() == "Attempt 2 success"
     assert "REMOTE.SERVICE_UNAVAILABLE" in attempts.last.inner_text()
-    attempts.first.get_by_text("What was sent").click()
+    attempts.first.get_by_text("Request", exact=True).click()
     assert '"label"' in attempts.first.locator("pre").inner_text()
 
 
 def test_a_list_is_read_page_by_page(opened):
-    """The pages after and before each other hold different rows, each in its order."""
+    """The next page holds other rows, and the link to the previous page leads back."""
     page = opened("kombo/rows?status=success")
     first = ids_of(page)
-    follow(page.get_by_role("link", name="After"))
+    follow(page.get_by_role("link", name="Next"))
     second = ids_of(page)
     assert len(first) == len(second) == 50
     assert not set(first) & set(second)
-    follow(page.get_by_role("link", name="Before"))
+    follow(page.get_by_role("link", name="Previous"))
     assert ids_of(page) == first
 
 
 def test_rows_leave_as_a_file(opened):
-    """The filtered rows are exported, all of them."""
+    """All filtered rows are exported."""
     page = opened("kombo/rows?status=invalid")
     shown = ids_of(page)
     with page.expect_download() as download:
@@ -219,18 +219,18 @@ def test_rows_leave_as_a_file(opened):
 
 
 def test_a_task_s_page_leads_to_its_rows(opened):
-    """The button on the task's page in Airflow opens the rows that the task wrote."""
+    """The button on the task's page in Airflow opens the rows of the task."""
     page = opened(f"dags/{DAG}/runs")
     page.get_by_role("link", name=re.compile("manual")).first.click()
     page.locator("a[href*='/runs/'][href$='/tasks/deliver']").first.click()
     page.get_by_role("link", name="Details").click()
     follow(page.get_by_role("link", name="Kombo result links"))
     assert len(ids_of(page)) == 50
-    assert "Only rows that deliver of the run manual" in page.inner_text("main")
+    assert "Only rows that the task deliver of the run manual" in page.inner_text("main")
 
 
 def test_the_keyboard_is_enough(opened):
-    """From the first key on, the focus is seen, skips the navigation, searches and opens a row."""
+    """The keyboard alone skips the navigation, searches and opens a row; the focus is visible."""
     page = opened("kombo/")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.innerText") == "Skip to the content"
@@ -250,15 +250,15 @@ def test_the_keyboard_is_enough(opened):
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_fits_the_screen_and_can_be_read(opened, theme, width):
-    """No view is wider than the screen, and no text fainter than WCAG's 4.5 to 1."""
+def test_every_view_fits_the_screen_and_has_enough_contrast(opened, theme, width):
+    """No view is wider than the screen, and the contrast of all texts meets WCAG's 4.5 to 1."""
     page = opened("kombo/", width=width, theme=theme)
     first = page.url
     for view in [*VIEWS, "row"]:
         if view == "row":
             page.goto(f"{first}rows?status=failed")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))
-            page.get_by_text("What was sent").click()
+            page.get_by_text("Request", exact=True).click()
         else:
             page.goto(first + view)
         assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, view
@@ -266,7 +266,7 @@ def test_it_fits_the_screen_and_can_be_read(opened, theme, width):
 
 
 def test_a_screen_reader_finds_its_way(opened):
-    """There are landmarks, one first heading, a name for each field, and headers in the tables."""
+    """A list has landmarks, one first heading, a name for each field, and table headers."""
     page = opened("kombo/rows?status=failed")
     for role in ("banner", "main", "search", "table"):
         assert page.get_by_role(role).count() == 1, role
@@ -279,18 +279,18 @@ def test_a_screen_reader_finds_its_way(opened):
     )
 
 
-def test_what_nobody_has_is_said(opened):
-    """A search without a hit is answered, not left blank."""
+def test_a_search_without_a_hit_has_a_message(opened):
+    """A search without a hit shows a sentence, not an empty list."""
     page = opened("kombo/rows?q=nobody")
-    assert "No row is like that." in page.get_by_role("status").inner_text()
+    assert "No row matches." in page.get_by_role("status").inner_text()
 
 
 def test_markup_from_the_warehouse_is_text(opened):
-    """A result whose id is a script is shown as it is written, and runs nowhere."""
+    """A result id with a script is shown as text, and the script is not executed."""
     page = opened("kombo/rows?" + urlencode({"q": EVIL}))
     assert ids_of(page) == [EVIL]
     follow(page.get_by_role("link", name=EVIL))
-    page.get_by_text("What was sent").click()
+    page.get_by_text("Request", exact=True).click()
     assert page.get_by_role("heading", level=1).inner_text().startswith(EVIL)
     assert SCRIPT in json.loads(page.locator("pre").inner_text())["label"]
     assert page.title() == f"{EVIL} - Kombo result links"
@@ -317,4 +317,4 @@ FAINT = """() => {
                  ratio(parts(getComputedStyle(one).color), behind(one))])
     .filter(([, contrast]) => contrast < 4.5);
 }"""
-"""Gives what text of a page is too faint, by WCAG's formula."""
+"""JavaScript that returns the texts with less contrast than WCAG's 4.5 to 1."""

@@ -28,7 +28,7 @@ ROWS = [(f"r{n}", (None, 0, 1, 1, 2)[n % 5], STATUSES[n % 7]) for n in range(23)
 
 @pytest.fixture
 def rows(warehouse, tables):
-    """Give the rows over a connection, with 23 of them in the table."""
+    """Read rows over a connection, with 23 rows in the table."""
     add_rows(warehouse, tables, *ROWS)
     with warehouse.connect() as connection:
         yield Rows(connection, tables)
@@ -38,17 +38,17 @@ def ids(page):
     return [row.result_id for row in page.rows]
 
 
-def walk(rows, size, **asked):
-    """Give the pages from the first to the last."""
-    page = rows.page(RowFilter(**asked), size)
+def walk(rows, size, **conditions):
+    """Read the pages from the first to the last."""
+    page = rows.page(RowFilter(**conditions), size)
     yield page
     while page.after:
-        page = rows.page(RowFilter(**asked, after=page.after), size)
+        page = rows.page(RowFilter(**conditions, after=page.after), size)
         yield page
 
 
 def test_pages_show_every_row_once_in_order_and_back_again(rows):
-    """Whatever the order and the page's size, no row is left out or shown twice, either way."""
+    """In every order and page size, each row is shown once, forwards and backwards."""
     for sort, size in product(["newest", "oldest", "integration"], [1, 4, 23, 50]):
         pages_show_every_row_once(rows, sort, size)
 
@@ -66,7 +66,7 @@ def pages_show_every_row_once(rows, sort, size):
 
 
 def test_rows_without_a_day_come_last(rows):
-    """Newest first and oldest first agree that a row without a day is neither."""
+    """Rows without a day are the last ones, with the newest first and with the oldest first."""
     for sort, first in (("newest", DAY), ("oldest", DAY.replace(day=1))):
         days = [row.assessment_date for row in rows.page(RowFilter(sort=sort)).rows]
         assert days[0] == first
@@ -92,20 +92,20 @@ FOUND = [
 
 
 def test_searching_and_filtering(rows):
-    """A row is found by any of its ids, and every condition narrows what is shown."""
-    for asked, expected in FOUND:
-        assert set(ids(rows.page(RowFilter(**asked)))) == expected, asked
+    """A row is found by each of its ids, and each condition narrows the list."""
+    for conditions, expected in FOUND:
+        assert set(ids(rows.page(RowFilter(**conditions)))) == expected, conditions
 
 
-def test_an_address_that_names_no_place_is_refused(rows):
-    """A page's address that was cut or made up is an error with a way out, not a crash."""
+def test_an_invalid_position_is_refused(rows):
+    """An address with a cut or invented position is an error with advice, not a crash."""
     for token in ("x", "W10", "WzFd", "bnVsbA", "é"):
-        with pytest.raises(InvalidPositionError, match="begin at its start"):
+        with pytest.raises(InvalidPositionError, match="Begin at the start"):
             rows.page(RowFilter(after=token))
 
 
 def test_a_tasks_rows(warehouse, tables):
-    """The rows that a task wrote last are found by its dag, run and task."""
+    """The rows of a task are found by dag, run and task."""
     fill_ledger(warehouse, tables)
     add_rows(warehouse, tables, ("other", 0, "success"))
     task = {"dag_id": RUN.dag_id, "dag_run_id": RUN.dag_run_id, "task_id": "deliver"}
@@ -117,7 +117,7 @@ def test_a_tasks_rows(warehouse, tables):
 
 
 def test_a_rows_history(warehouse, tables):
-    """Every attempt is in a row's history, newest first, with the task that made it."""
+    """A row's history has every attempt with its task, newest first."""
     ledger = fill_ledger(warehouse, tables)
     row = delivery("failed", target_id="c-failed", body=b"{}")
     Runs(warehouse, tables).start(replace(RUN, run_id="run-2", dag_run_id="manual__2"))
@@ -131,7 +131,7 @@ def test_a_rows_history(warehouse, tables):
 
 
 def test_an_older_versions_history_is_shown(warehouse):
-    """A history that lacks the columns of a later version is shown, as if they were empty."""
+    """Columns of a later version are empty in the history of an older version's table."""
     tables, later = Tables.named(), {"resolution", "resolved_by"}
     key = delivery().key
     for table in (tables.links, tables.attempts, tables.runs):
@@ -147,7 +147,7 @@ def test_an_older_versions_history_is_shown(warehouse):
 
 
 def test_a_run_of_an_older_version_is_shown(warehouse, tables):
-    """A runs table that lacks the count of a later version is shown, as if nothing was counted."""
+    """Counts of a later version are 0 for a run in an older version's table."""
     Runs(warehouse, tables).start(RUN)
     Runs(warehouse, tables).finish(RUN.run_id, {"planned": 6, "success": 6})
     with warehouse.begin() as connection:
@@ -157,7 +157,7 @@ def test_a_run_of_an_older_version_is_shown(warehouse, tables):
 
 
 def test_an_export_has_every_row_and_no_formula(warehouse, tables):
-    """CSV has all rows and columns, in batches, and no cell that a spreadsheet would run."""
+    """A CSV export has all rows and columns, in batches, and no cell with a formula."""
     add_rows(
         warehouse, tables, *ROWS, ("=cmd()", 0, "success"), ("@x", 0, "failed"), ("+1", 0, "failed")
     )
@@ -183,7 +183,7 @@ def lines_of(*cells):
 
 
 def toggling(text, delimiter):
-    """Read a line as programs do to which each quote begins or ends a quotation."""
+    """Read a line like a program to which each quote begins or ends a quotation."""
     cells, is_quoted = [""], False
     for char in text:
         is_quoted ^= char == '"'
@@ -203,7 +203,7 @@ def toggling(text, delimiter):
 @example(["\xa0=1", "\ufeff+1", "\x01@a", '"=1'])
 @example(["a\n=1", "a\r\n;  =1", "a\t'=1", 'x""\n""=1'])
 def test_no_spreadsheet_finds_a_formula_in_an_export(cells):
-    """Whether a cell ends at commas, semicolons or tabs, none of what is found begins a formula."""
+    """No cell begins a formula, for programs that split at commas, semicolons or tabs."""
     written = lines_of("day", *cells, "end")
     for delimiter in ",;\t":
         read = [*csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)]
@@ -215,7 +215,7 @@ def test_no_spreadsheet_finds_a_formula_in_an_export(cells):
 @settings(deadline=None, max_examples=500)
 @given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
 def test_an_export_keeps_every_text(cells):
-    """Read back with commas, a cell is what it was, but for an apostrophe before a formula."""
+    """Read back with commas, a cell is unchanged, except for apostrophes before formulas."""
     (line,) = csv.reader(io.StringIO(lines_of(*cells), newline=""), strict=True)
     assert [cell.replace("'", "") for cell in line] == [cell.replace("'", "") for cell in cells]
     tame = [cell for cell in cells if not set(cell) & {*FORMULA, *"\t\r\n\uff0d\uff20"}]
@@ -223,7 +223,7 @@ def test_an_export_keeps_every_text(cells):
 
 
 def test_every_cell_is_in_quotes():
-    """Numbers, empty cells and the columns' names are quoted as texts are."""
+    """Numbers, empty cells and the columns' names are in quotes, like texts."""
     header, line, end = "".join(as_csv([[(None, 7, "a", ["b", "-c"], DAY)]])).split("\r\n")
     assert (line, end) == ('"","7","a","b;\' -c","2026-11-03"', "")
     assert header.startswith('"assessment_date","integration_id"')
@@ -231,37 +231,43 @@ def test_every_cell_is_in_quotes():
 
 
 def test_the_page_cannot_write(warehouse, tables):
-    """What reads for the page is refused by the database itself if it tries to write."""
-    house = Warehouse(lambda: warehouse, tables)
+    """The database refuses a write over the page's connection."""
+    readable = Warehouse(lambda: warehouse, tables)
     read_only(warehouse).dispose()
-    with pytest.raises(LedgerError, match=r"read-?only"), house.reading() as connection:
+    with pytest.raises(LedgerError, match=r"read-?only"), readable.reading() as connection:
         connection.execute(insert(tables.runs).values(run_id="x"))
 
 
 def test_a_statement_ends_in_time(warehouse, tables, monkeypatch):
-    """A statement that takes too long is given up by the database, with a word that says so."""
+    """The database cancels a statement at the time limit, with an error that names the limit."""
     monkeypatch.setattr(reading, "STATEMENT_SECONDS", 0.05)
     endless = select(func.pg_sleep(600))
     if warehouse.dialect.name == "sqlite":
         number = select(func.abs(1).label("n")).cte("number", recursive=True)
         number = number.union_all(select(number.c.n + 1))
         endless = select(func.count()).select_from(number)
-    house = Warehouse(lambda: warehouse, tables)
-    with pytest.raises(LedgerError, match=r"interrupted|timeout"), house.reading() as connection:
+    readable = Warehouse(lambda: warehouse, tables)
+    with (
+        pytest.raises(LedgerError, match=r"interrupted|timeout"),
+        readable.reading() as connection,
+    ):
         connection.execute(endless)
-    with warehouse.connect() as connection:  # and the connection is as it was
+    with warehouse.connect() as connection:  # the limit is gone
         assert connection.execute(select(func.count()).select_from(tables.links)).scalar() == 0
 
 
 def test_a_warehouse_without_our_tables(warehouse):
-    """Where nothing was ever delivered, reading says that, rather than that it failed."""
-    house = Warehouse(lambda: warehouse, Tables.named())
-    with pytest.raises(NoTablesError, match="no table kombo_result_links"), house.reading() as one:
-        Rows(one, house.tables).page(RowFilter())
+    """Reading a warehouse without our tables raises an error of its own."""
+    readable = Warehouse(lambda: warehouse, Tables.named())
+    with (
+        pytest.raises(NoTablesError, match="no table kombo_result_links"),
+        readable.reading() as one,
+    ):
+        Rows(one, readable.tables).page(RowFilter())
 
 
 def test_a_table_that_lacks_an_index_gets_it(warehouse, tables):
-    """The indexes that the page needs are added to tables that an older version made."""
+    """Indexes for the page are added to tables of an older version."""
     name = "kombo_result_links_listed"
     (index,) = (one for one in tables.links.indexes if one.name == name)
     index.drop(warehouse)

@@ -1,1 +1,1 @@
-"""The page in Airflow's UI: did a result arrive, and if not, why. It only reads."""
+"""Read-only page in Airflow's UI: every row's status and reason."""

@@ -1,25 +1,18 @@
-"""The page's addresses. Each needs a login and the permission to see plugins."""
+"""FastAPI app of the page: routes, permission, headers and error pages."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from itertools import chain
-from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, KomboError
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.statuses import Status
 from airflow_kombo.web.auth import permission
-from airflow_kombo.web.chart import chart
-from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import (
     SECTION,
     EngineOfConnection,
@@ -27,13 +20,11 @@ from airflow_kombo.web.database import (
     Settings,
     Warehouse,
 )
-from airflow_kombo.web.overview import overview
-from airflow_kombo.web.pagination import Id, InvalidPositionError, Sort
-from airflow_kombo.web.rendering import page
-from airflow_kombo.web.rows import RowFilter, Rows
-from airflow_kombo.web.trigger_forms import forms
+from airflow_kombo.web.pagination import InvalidPositionError
+from airflow_kombo.web.rendering import Pages
+from airflow_kombo.web.routes import pages_of, router
+from airflow_kombo.web.shown_write import ShownWrite
 
-_STATIC: Final = Path(__file__).parent / "static"
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
     " img-src 'self' data:; form-action 'self'; frame-ancestors 'self'; base-uri 'none'",
@@ -43,120 +34,39 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-router = APIRouter()
+_MESSAGES: Final = {
+    HTTPStatus.UNAUTHORIZED: "Log in to Airflow, then open this page again.",
+    HTTPStatus.FORBIDDEN: "Your Airflow user may not see plugins. Ask your Airflow administrator.",
+}
 
 
 def make_app(warehouse: Warehouse | None = None) -> FastAPI:
-    """Make the app that Airflow's API server mounts.
+    """Build the app for Airflow's API server.
 
-    :param warehouse: What it reads; by default what Airflow's configuration names.
+    :param warehouse: The tables to show; by default those that Airflow's configuration names.
     """
+    if warehouse is None:
+        settings = Settings.of_airflow()
+        engine = EngineOfConnection(settings.warehouse_conn_id)
+        warehouse = Warehouse(engine, Tables.named(settings.status_table))
+    write = ShownWrite(warehouse.tables.links.fullname)
     app = FastAPI(
-        title="Kombo result links",
+        title=write.title,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
         dependencies=[Depends(permission())],
     )
-    if warehouse is None:
-        settings = Settings.of_airflow()
-        engine = EngineOfConnection(settings.warehouse_conn_id)
-        warehouse = Warehouse(engine, Tables.named(settings.status_table))
     app.state.warehouse = warehouse
+    app.state.pages = Pages(write)
     app.include_router(router)
     app.middleware("http")(_with_headers)
-    app.add_exception_handler(StarletteHTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _misunderstood)
-    app.add_exception_handler(InvalidPositionError, _no_place)
-    app.add_exception_handler(NoTablesError, _nothing_yet)
-    app.add_exception_handler(KomboError, _failed)
+    app.add_exception_handler(StarletteHTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_parameters)
+    app.add_exception_handler(InvalidPositionError, _invalid_position)
+    app.add_exception_handler(NoTablesError, _no_tables)
+    app.add_exception_handler(KomboError, _unavailable)
     return app
-
-
-def _warehouse(request: Request) -> Warehouse:
-    warehouse: Warehouse = request.app.state.warehouse
-    return warehouse
-
-
-_Warehouse = Annotated[Warehouse, Depends(_warehouse)]
-_Asked = Annotated[RowFilter, Query()]
-
-
-@router.get("/")
-def show_overview(warehouse: _Warehouse) -> HTMLResponse:
-    """Show what runs, what arrived and what needs somebody."""
-    with warehouse.reading() as connection:
-        found = overview(connection, warehouse.tables)
-    return page("overview.html", here="overview", found=found, chart=chart(found.days))
-
-
-@router.get("/rows")
-def show_rows(asked: _Asked, warehouse: _Warehouse) -> HTMLResponse:
-    """Show a page of rows."""
-    with warehouse.reading() as connection:
-        rows = Rows(connection, warehouse.tables)
-        found, integrations = rows.page(asked), rows.integrations()
-    return page(
-        "rows.html",
-        here="rows",
-        asked=asked,
-        found=found,
-        integrations=integrations,
-        statuses=list(Status),
-        orders=get_args(Sort),
-    )
-
-
-@router.get("/rows.csv")
-def export_rows(asked: _Asked, warehouse: _Warehouse) -> StreamingResponse:
-    """Export all rows that were asked for, each batch read in a transaction of its own."""
-    lines = as_csv(_batches(asked, warehouse))
-    first = [next(lines), next(lines)]  # what cannot be read is said before the file begins
-    return StreamingResponse(
-        chain(first, lines),
-        media_type="text/csv",
-        headers={"Content-Disposition": 'attachment; filename="kombo_result_links.csv"'},
-    )
-
-
-def _batches(asked: RowFilter, warehouse: Warehouse) -> Iterator[Any]:
-    after: str | None = None
-    while True:
-        with warehouse.reading() as connection:
-            batch = Rows(connection, warehouse.tables).batch(asked, after)
-        yield batch.rows
-        if batch.after is None:
-            return
-        after = batch.after
-
-
-@router.get("/row")
-def show_row(
-    integration_id: Id,
-    target_type: Id,
-    target_id: Id,
-    result_id: Id,
-    warehouse: _Warehouse,
-) -> HTMLResponse:
-    """Show one row with every attempt."""
-    key = LinkKey(integration_id, target_type, target_id, result_id)
-    with warehouse.reading() as connection:
-        rows = Rows(connection, warehouse.tables)
-        row, attempts = rows.one(key), rows.history(key)
-    if row is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such row.")
-    dag_id = next((one.dag_id for one in attempts if one.dag_id), None)
-    return page("row.html", here="rows", row=row, attempts=attempts, forms=forms(row, dag_id))
-
-
-@router.get("/static/{name}")
-def static(name: str) -> FileResponse:
-    """Give the style sheet or the script."""
-    file = {path.name: path for path in _STATIC.iterdir()}.get(name)
-    if file is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
-    return FileResponse(file)
 
 
 async def _with_headers(
@@ -167,49 +77,60 @@ async def _with_headers(
     return response
 
 
-def _refused(_: Request, error: Any) -> HTMLResponse:
+def _http_error(request: Request, error: Any) -> Response:
     status = HTTPStatus(error.status_code)
-    told = {
-        HTTPStatus.UNAUTHORIZED: "Log in to Airflow, then open this page again.",
-        HTTPStatus.FORBIDDEN: "Your Airflow user may not see plugins: ask who runs Airflow.",
-    }
-    return _error(
+    return _error_page(
+        request,
         status,
         status.phrase,
-        told.get(status, str(error.detail)),
+        _MESSAGES.get(status, str(error.detail)),
         needs_login=status == HTTPStatus.UNAUTHORIZED,
     )
 
 
-def _misunderstood(_: Request, error: Any) -> HTMLResponse:
+def _invalid_parameters(request: Request, error: Any) -> Response:
     names = ", ".join(sorted({str(one["loc"][-1]) for one in error.errors()}))
-    return _error(
+    return _error_page(
+        request,
         HTTPStatus.UNPROCESSABLE_ENTITY,
-        "This cannot be looked for",
+        "The search is not valid",
         f"Correct {names} in the address or in the form.",
     )
 
 
-def _no_place(_: Request, error: Any) -> HTMLResponse:
-    return _error(HTTPStatus.BAD_REQUEST, "There is no such page", str(error))
+def _invalid_position(request: Request, error: Any) -> Response:
+    return _error_page(request, HTTPStatus.BAD_REQUEST, "There is no such page", str(error))
 
 
-def _nothing_yet(_: Request, error: Any) -> HTMLResponse:
-    return page("empty.html", here="overview", told=str(error), section=SECTION)
+def _no_tables(request: Request, error: Any) -> Response:
+    return pages_of(request).render(
+        "empty.html", here="overview", message=str(error), section=SECTION
+    )
 
 
-def _failed(_: Request, error: Any) -> HTMLResponse:
+def _unavailable(request: Request, error: Any) -> Response:
     if isinstance(error, ConfigurationError):
-        title, more = "Something has to be set up", ""
+        title, advice = "The page is not set up", ""
     else:
         title = "The warehouse did not answer"
-        more = "Narrow what you look for, or try again in a moment."
-    return _error(HTTPStatus.SERVICE_UNAVAILABLE, title, str(error), more)
+        advice = "Narrow the search, or try again in a moment."
+    return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, title, str(error), advice)
 
 
-def _error(
-    status: HTTPStatus, title: str, told: str, more: str = "", *, needs_login: bool = False
-) -> HTMLResponse:
-    return page(
-        "error.html", status=status, title=title, told=told, more=more, needs_login=needs_login
+def _error_page(
+    request: Request,
+    status: HTTPStatus,
+    title: str,
+    message: str,
+    advice: str = "",
+    *,
+    needs_login: bool = False,
+) -> Response:
+    return pages_of(request).render(
+        "error.html",
+        status=status,
+        title=title,
+        message=message,
+        advice=advice,
+        needs_login=needs_login,
     )

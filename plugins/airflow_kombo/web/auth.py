@@ -1,4 +1,4 @@
-"""Who may see the page: whom Airflow lets see plugins. Where that can't be asked, nobody."""
+"""Permission for the page: Airflow's permission to see plugins."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ log = logging.getLogger(__name__)
 
 
 def permission() -> Callable[..., Any]:
-    """Give the dependency of every route: a login, and Airflow's permission to see plugins."""
+    """Return the dependency of every route: a login, and Airflow's permission to see plugins.
+
+    Where Airflow's permissions cannot be imported, every request is denied.
+    """
     try:
         from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: PLC0415
             AccessView,
         )
         from airflow.api_fastapi.core_api.security import requires_access_view  # noqa: PLC0415
     except ImportError:
-        log.exception("Airflow's permissions cannot be asked for: nobody may see the page")
+        log.exception("The page is closed: this Airflow has no permission check that it knows")
         return _denied
     return requires_access_view(AccessView.PLUGINS)
 
 
 def _denied() -> None:
     raise HTTPException(
-        status.HTTP_403_FORBIDDEN, "Airflow's permissions cannot be asked for in this version."
+        status.HTTP_403_FORBIDDEN, "The page cannot check permissions in this version of Airflow."
     )

@@ -1,4 +1,4 @@
-"""The chart of days by status, as the geometry of an SVG: the template draws it, no script does."""
+"""Chart of days by status: the geometry of an SVG, drawn by a template."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Final
 from airflow_kombo.statuses import Status
 
 STACKED: Final = tuple(Status)
-"""From the bottom: from best to worst."""
+"""Statuses from the bottom of a bar to its top: from best to worst."""
 HEIGHT: Final = 160
+"""Height of the chart, in units of the SVG."""
 BAR: Final = 16
+"""Width of a bar, in units of the SVG."""
 STEP: Final = 20
-"""Of the SVG's own units, from one bar to the next."""
+"""Distance from one bar to the next, in units of the SVG."""
 
-_LEAST: Final = 3
-"""So high is a single row among a hundred thousand: it must be seen, and can be clicked."""
+_MIN_HEIGHT: Final = 3
+"""Least height of a segment: a single row of a hundred thousand is visible, and a link."""
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,17 @@ class Chart:
 
     @property
     def width(self) -> int:
-        """Of the SVG, in its own units."""
+        """Width of the chart, in units of the SVG."""
         return STEP * len(self.bars)
 
     @property
     def statuses(self) -> list[Status]:
-        """Those that it shows."""
+        """Statuses of all rows in the chart."""
         return [one for one in STACKED if any(bar.counts[one] for bar in self.bars)]
 
 
 def chart(days: Mapping[date, Counter[str]]) -> Chart:
-    """Stack the rows of each day."""
+    """Build the chart: stack the rows of each day."""
     top = _round_up(max((counts.total() for counts in days.values()), default=0))
     bars = [
         Bar(day, number * STEP, _segments(counts, top), counts)
@@ -75,13 +77,15 @@ def chart(days: Mapping[date, Counter[str]]) -> Chart:
 
 def _segments(counts: Counter[str], top: int) -> list[Segment]:
     heights = {
-        status: max(_LEAST, HEIGHT * counts[status] / top) for status in STACKED if counts[status]
+        status: max(_MIN_HEIGHT, HEIGHT * counts[status] / top)
+        for status in STACKED
+        if counts[status]
     }
-    # What the smallest were given is taken from the largest, so that the sum is still true.
-    over = sum(heights.values()) - HEIGHT * counts.total() / top if heights else 0
+    # The largest segment gives up the height that the smallest gained: the bar keeps its height.
+    excess = sum(heights.values()) - HEIGHT * counts.total() / top if heights else 0
     if heights:
         largest = max(heights, key=lambda status: heights[status])
-        heights[largest] = max(_LEAST, heights[largest] - over)
+        heights[largest] = max(_MIN_HEIGHT, heights[largest] - excess)
     segments, y = [], float(HEIGHT)
     for status, height in heights.items():
         y -= height
@@ -90,6 +94,6 @@ def _segments(counts: Counter[str], top: int) -> list[Segment]:
 
 
 def _round_up(rows: int) -> int:
-    """Give the next number that begins with one digit and goes on with zeros."""
+    """Return the next number of one digit and zeros, such as 300 for 217."""
     unit = 10 ** int(log10(rows)) if rows else 1
     return max(1, ceil(rows / unit) * unit)

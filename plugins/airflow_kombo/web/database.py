@@ -1,4 +1,4 @@
-"""The warehouse as the page may use it: through Airflow's connection, read-only, never for long."""
+"""Read-only access to the warehouse, with a time limit for each statement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECTION: Final = "kombo"
-"""Of Airflow's configuration."""
+"""Section of Airflow's configuration with the page's settings."""
 STATEMENT_SECONDS: Final = 5
 """After which the warehouse gives a statement of the page up."""
 
@@ -27,12 +27,12 @@ _STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the c
 
 
 class NoTablesError(KomboError):
-    """Nothing was ever delivered here: our tables are not there."""
+    """Error for missing tables: no run has delivered to this warehouse yet."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the page reads; it has to be what the dag writes.
+    """Settings of the page: the connection and the status table of the dag.
 
     :param warehouse_conn_id: The connection to the warehouse.
     :param status_table: The status table, with its schema before a dot where it has one.
@@ -53,9 +53,10 @@ class Settings:
 
 
 class Warehouse:
-    """Our tables in the warehouse, to be read.
+    """Tables in the warehouse, for reading.
 
-    :param engine: Gives the engine, of which each transaction asks anew.
+    :param engine: A function that returns the engine; each transaction calls it.
+    :param tables: The tables of the write that is shown.
     """
 
     def __init__(self, engine: Callable[[], Engine], tables: Tables) -> None:
@@ -64,11 +65,11 @@ class Warehouse:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Run a block in one transaction that cannot write, and whose statements end in time.
+        """Run a block in one read-only transaction with a time limit for its statements.
 
-        :raises NoTablesError: if our tables are not there yet.
-        :raises LedgerError: if the warehouse cannot be read, or takes too long.
-        :raises ConfigurationError: if there is no such connection.
+        :raises NoTablesError: if the tables do not exist yet.
+        :raises LedgerError: if the warehouse cannot be read, or reaches the time limit.
+        :raises ConfigurationError: if the connection does not exist.
         """
         engine = self._engine()
         try:
@@ -91,17 +92,20 @@ class Warehouse:
 
 
 class EngineOfConnection:
-    """The engine behind an Airflow connection; a new one when somebody changes the connection."""
+    """Engine of an Airflow connection; a changed connection gets a new engine.
+
+    :param conn_id: The id of the connection.
+    """
 
     def __init__(self, conn_id: str) -> None:
         self._conn_id = conn_id
         self._lock = Lock()
-        self._made: tuple[str, Engine] | None = None
+        self._cached: tuple[str, Engine] | None = None
 
     def __call__(self) -> Engine:
-        """Give the engine.
+        """Return the engine.
 
-        :raises ConfigurationError: if there is no such connection, or it is no SQL database.
+        :raises ConfigurationError: if the connection does not exist, or is no SQL database.
         """
         from airflow.sdk import BaseHook  # noqa: PLC0415 - the bench has no Airflow
         from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
@@ -112,16 +116,16 @@ class EngineOfConnection:
             uri = BaseHook.get_connection(self._conn_id).get_uri()
         except AirflowNotFoundException:
             raise ConfigurationError(
-                f"The API server knows no connection {self._conn_id}: make it where the server can"
-                " read it too (not only the workers), or name another one as warehouse_conn_id in"
-                f" the section [{SECTION}] of Airflow's configuration."
+                f"The API server has no connection {self._conn_id}. Create it where the API server"
+                " can read it too, not only the workers. Or name another connection as"
+                f" warehouse_conn_id in the section [{SECTION}] of Airflow's configuration."
             ) from None
         with self._lock:
-            if self._made is None or self._made[0] != uri:
-                if self._made:
-                    self._made[1].dispose()
-                self._made = uri, read_only(engine_of(self._conn_id))
-            return self._made[1]
+            if self._cached is None or self._cached[0] != uri:
+                if self._cached:
+                    self._cached[1].dispose()
+                self._cached = uri, read_only(engine_of(self._conn_id))
+            return self._cached[1]
 
 
 def read_only(engine: Engine) -> Engine:

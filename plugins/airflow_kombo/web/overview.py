@@ -1,4 +1,4 @@
-"""What the overview tells: how the last run goes, 30 days by status, and what needs a person."""
+"""Overview: the latest run, 30 days by status, and rows for a person to decide about."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, se
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.ledger.tables import KEY, Tables
-from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, UNDELIVERED, Status
-from airflow_kombo.web.rows import distinct_of
+from airflow_kombo.statuses import AWAITING_DECISION, MEANINGS, SENT_AGAIN, UNDELIVERED, Status
+from airflow_kombo.web.lookups import distinct_of
 from airflow_kombo.web.run_progress import Progress, progress_of
 
 DAYS: Final = 30
+"""Days in the chart and in the lists."""
 KOMBO_KEEPS: Final = timedelta(days=30)
 """How long Kombo's logs say what became of a call."""
 
 _WARNED_ROWS: Final = 20_000
-"""Rows that are looked at for warnings: the newest that have some."""
+"""Most rows to read for their warnings, the newest first."""
 _SHOWN: Final = 20
+"""Most rows or warnings in a list of the overview."""
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why rows of an integration did not arrive.
+    """One reason for undelivered rows of an integration.
 
-    :param since: When the first of them was tried.
-    :param log_url: Kombo's log of one of them.
+    :param since: The time of the first attempt among these rows.
+    :param log_url: Kombo's log of one of these rows.
     """
 
     status: Status
@@ -43,49 +45,61 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """An integration with rows that did not arrive.
-
-    :param waiting: Rows that the next run sends by itself.
-    """
+class UndeliveredRows:
+    """Undelivered rows of one integration, by reason."""
 
     integration_id: str
     reasons: Sequence[Reason]
 
     @property
     def rows(self) -> int:
-        """How many rows did not arrive."""
+        """Number of undelivered rows."""
         return sum(reason.rows for reason in self.reasons)
 
     @property
     def waiting(self) -> int:
-        """How many of them the next run sends by itself."""
+        """Number of rows for the next run to send again."""
         return sum(reason.rows for reason in self.reasons if reason.status in SENT_AGAIN)
 
 
 @dataclass(frozen=True)
-class Unknown:
-    """Rows of which nobody knows whether they arrived.
+class UndecidedRows:
+    """Rows for a person to decide about.
 
-    :param rows: Those that have to be looked up first.
+    :param counts: All of these rows, by status.
+    :param rows: The rows with the least time left, at most 20.
+    :param now: The database's time.
     """
 
-    total: int
+    counts: Counter[str]
     rows: Sequence[Row[Any]]
     now: datetime
 
+    @property
+    def total(self) -> int:
+        """Number of all of these rows."""
+        return self.counts.total()
+
+    @property
+    def days_kept(self) -> int:
+        """Number of days until Kombo deletes a log."""
+        return KOMBO_KEEPS.days
+
     def days_left(self, row: Row[Any]) -> int:
-        """Give the whole days in which Kombo's logs can still tell; 0 if they are gone."""
+        """Return the whole days until Kombo deletes a row's logs; 0 if they are deleted."""
         sent = row.claimed_at or row.first_sent_at or row.updated_at
         return max(0, (in_utc(sent) + KOMBO_KEEPS - self.now).days)
 
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything on the overview.
+    """All data of the overview.
 
+    :param now: The database's time.
     :param days: Rows by day and status, of the 30 days that end with `last_day`.
-    :param warned: Rows that were looked at for `warnings`.
+    :param integrations: The number of all integrations.
+    :param warnings: Warnings with the number of their rows, the most frequent first.
+    :param warned: The number of rows that were read for `warnings`.
     """
 
     now: datetime
@@ -93,28 +107,31 @@ class Overview:
     last_day: date | None
     days: Mapping[date, Counter[str]]
     integrations: int
-    troubles: Sequence[Trouble]
+    undelivered: Sequence[UndeliveredRows]
     warnings: Sequence[tuple[str, int]]
     warned: int
-    unknown: Unknown
+    undecided: UndecidedRows
 
     @property
     def has_run_today(self) -> bool:
-        """Whether a run has begun on this day, in UTC."""
+        """True if a run has started on this day, in UTC."""
         run = self.progress
         return run is not None and run.started_at.date() == self.now.date()
 
     @property
     def is_cut(self) -> bool:
-        """Whether there were more rows with warnings than were looked at."""
+        """True if more rows have warnings than were read."""
         return self.warned >= _WARNED_ROWS
 
 
 def overview(connection: Connection, tables: Tables) -> Overview:
-    """Look at everything."""
+    """Read all data of the overview.
+
+    :param connection: A connection that reads the warehouse.
+    :param tables: The tables of the write that is shown.
+    """
     now = in_utc(_now(connection))
     last = _last_day(connection, tables, now)
-    troubles = _troubles(connection, tables, last)
     warnings, warned = _warnings(connection, tables, last)
     return Overview(
         now=now,
@@ -122,10 +139,10 @@ def overview(connection: Connection, tables: Tables) -> Overview:
         last_day=last,
         days=_days(connection, tables, last) if last else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
-        troubles=troubles,
+        undelivered=_undelivered(connection, tables, last),
         warnings=warnings,
         warned=warned,
-        unknown=_unknown(connection, tables, now),
+        undecided=_undecided(connection, tables, now),
     )
 
 
@@ -135,7 +152,7 @@ def _now(connection: Connection) -> datetime:
 
 
 def _last_day(connection: Connection, tables: Tables, now: datetime) -> date | None:
-    """Give the newest day that has rows, but no typing error in the far future."""
+    """Return the newest day of any row; days after tomorrow are typing errors."""
     day = tables.links.c.assessment_date
     tomorrow = now.date() + timedelta(days=1)
     return connection.execute(select(func.max(day)).where(day <= tomorrow)).scalar()
@@ -158,8 +175,10 @@ def _first(last: date) -> date:
     return max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
 
 
-def _troubles(connection: Connection, tables: Tables, last: date | None) -> list[Trouble]:
-    """Give the integrations of which rows did not arrive, the most held back first."""
+def _undelivered(
+    connection: Connection, tables: Tables, last: date | None
+) -> list[UndeliveredRows]:
+    """Return the integrations with undelivered rows, the most waiting rows first."""
     if last is None:
         return []
     links = tables.links.c
@@ -181,21 +200,23 @@ def _troubles(connection: Connection, tables: Tables, last: date | None) -> list
         .group_by(links.integration_id, links.status, links.error_code)
     )
     reasons: dict[str, list[Reason]] = {}
-    for integration_id, status, *told in connection.execute(query):
-        reasons.setdefault(integration_id, []).append(Reason(Status(status), *told))
-    troubles = [Trouble(name, sorted(found, key=_urgency)) for name, found in reasons.items()]
-    return sorted(troubles, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
+    for integration_id, status, *values in connection.execute(query):
+        reasons.setdefault(integration_id, []).append(Reason(Status(status), *values))
+    undelivered = [
+        UndeliveredRows(name, sorted(found, key=_urgency)) for name, found in reasons.items()
+    ]
+    return sorted(undelivered, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
 
 
 def _urgency(reason: Reason) -> tuple[bool, int]:
-    """Return a sort key: what needs a person comes first."""
+    """Return a sort key: reasons for a person come first."""
     return not MEANINGS[reason.status].needs_person, UNDELIVERED.index(reason.status)
 
 
 def _warnings(
     connection: Connection, tables: Tables, last: date | None
 ) -> tuple[list[tuple[str, int]], int]:
-    """Give the warnings of the newest rows that have some, by text, the most frequent first."""
+    """Count the warnings of the newest rows by text, the most frequent first."""
     if last is None:
         return [], 0
     links = tables.links.c
@@ -207,18 +228,21 @@ def _warnings(
         .subquery()
     )
     texts = select(newest.c.warnings, func.count()).group_by(newest.c.warnings)
-    found, looked_at = Counter[str](), 0
-    for said, rows in connection.execute(texts):
-        looked_at += rows
-        for text in set(json.loads(said)):
+    found, warned = Counter[str](), 0
+    for warnings, rows in connection.execute(texts):
+        warned += rows
+        for text in set(json.loads(warnings)):
             found[text] += rows
-    return found.most_common(_SHOWN), looked_at
+    return found.most_common(_SHOWN), warned
 
 
-def _unknown(connection: Connection, tables: Tables, now: datetime) -> Unknown:
+def _undecided(connection: Connection, tables: Tables, now: datetime) -> UndecidedRows:
     links, attempts = tables.links, tables.attempts
-    is_unknown = links.c.status == Status.UNKNOWN.value
-    total = connection.execute(select(func.count()).select_from(links).where(is_unknown)).scalar()
+    is_undecided = links.c.status.in_([status.value for status in AWAITING_DECISION])
+    counts = Counter[str]()
+    by_status = select(links.c.status, func.count()).where(is_undecided).group_by(links.c.status)
+    for status, rows in connection.execute(by_status):
+        counts[status] = rows
     last_try = and_(
         attempts.c.attempt == links.c.attempts,
         *(attempts.c[name] == links.c[name] for name in KEY),
@@ -233,8 +257,8 @@ def _unknown(connection: Connection, tables: Tables, now: datetime) -> Unknown:
             attempts.c.claimed_at,
         )
         .select_from(links.outerjoin(attempts, last_try))
-        .where(is_unknown)
+        .where(is_undecided)
         .order_by(func.coalesce(attempts.c.claimed_at, links.c.updated_at), links.c.result_id)
         .limit(_SHOWN)
     )
-    return Unknown(total or 0, connection.execute(query).all(), now)
+    return UndecidedRows(counts, connection.execute(query).all(), now)

@@ -1,6 +1,6 @@
-"""Paging by key: a place in an order of the rows, and what lies beyond it.
+"""Keyset pagination: positions in an order of the rows, and the rows beyond a position.
 
-An offset would make the database count all rows before a page; a key is looked up.
+With an offset, the database would count all rows before a page. A key is found by an index.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from airflow_kombo.exceptions import KomboError
 from airflow_kombo.ledger.tables import KEY
 
 Sort = Literal["newest", "oldest", "integration"]
-"""How rows are sorted."""
+"""Orders of the list of rows."""
 
 
 def _storable(text: str) -> str:
@@ -30,15 +30,15 @@ def _storable(text: str) -> str:
 
 
 Id = Annotated[str, AfterValidator(_storable)]
-"""A text of an address that may be looked for in a database."""
+"""Text of an address, fit for a search in a database."""
 
 
 class InvalidPositionError(KomboError):
-    """An address names a place in the list that cannot be read."""
+    """Error for an address with an invalid position."""
 
 
 class PagePosition(BaseModel):
-    """A row's place in an order, as a page's address has it."""
+    """Position of a row in an order, as part of an address."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,37 +47,40 @@ class PagePosition(BaseModel):
 
     @property
     def token(self) -> str:
-        """It, as an address may hold it."""
+        """Position as text for an address."""
         packed = json.dumps([self.day and self.day.isoformat(), *self.key])
         return urlsafe_b64encode(packed.encode()).decode().rstrip("=")
 
     @classmethod
     def of(cls, row: Row[Any]) -> PagePosition:
-        """Give a row's place."""
+        """Return the position of a row."""
         return cls(day=row.assessment_date, key=LinkKey(*(getattr(row, name) for name in KEY)))
 
     @classmethod
     def read(cls, token: str) -> PagePosition:
-        """Read a token.
+        """Read the text of a position.
 
-        :raises NoPlaceError: if it is none of ours.
+        :raises InvalidPositionError: if the text is not one that `token` made.
         """
         try:
             day, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
             return cls(day=day, key=LinkKey(*map(_storable, key)))
         except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
             raise InvalidPositionError(
-                "This address names a place in the list that cannot be read: begin at its start."
+                "The position in this address is not valid. Begin at the start of the list."
             ) from None
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of an order that one index has in this order.
+    """Part of an order, served by one index.
 
-    :param values: Gives a place's values of these columns.
-    :param is_here: The rows that it consists of; `holds` says so of a place.
-    :param is_last: Whether it comes after the other part.
+    :param columns: The columns to order by.
+    :param values: A function that returns a position's values of these columns.
+    :param descending: True if the highest values come first.
+    :param is_here: The condition for the rows of this part.
+    :param holds: A function that checks whether a position is in this part.
+    :param is_last: True if this part comes after the other part.
     """
 
     columns: Sequence[Column[Any]]
@@ -88,22 +91,24 @@ class Part:
     is_last: bool = False
 
     def order(self, *, backwards: bool) -> list[ColumnElement[Any]]:
-        """Give the columns to order by."""
+        """Return the columns to order by, with their direction."""
         descending = self.descending is not backwards
         return [column.desc() if descending else column.asc() for column in self.columns]
 
-    def beyond(self, place: PagePosition | None, *, backwards: bool) -> ColumnElement[bool] | None:
-        """Say which of its rows lie beyond a place; None if the place has passed all of them."""
+    def beyond(
+        self, position: PagePosition | None, *, backwards: bool
+    ) -> ColumnElement[bool] | None:
+        """Build the condition for the rows beyond a position; None if there are none."""
         here = self.is_here
-        if place is None:
+        if position is None:
             return here
-        if not self.holds(place):
+        if not self.holds(position):
             return here if self.is_last is not backwards else None
         mine = tuple_(*self.columns)
         given = tuple_(
             *(
                 literal(value, column.type)
-                for value, column in zip(self.values(place), self.columns, strict=True)
+                for value, column in zip(self.values(position), self.columns, strict=True)
             )
         )
         descending = self.descending is not backwards
@@ -111,37 +116,42 @@ class Part:
 
 
 def parts_of(links: Table, order: Sort) -> list[Part]:
-    """Give the parts of an order, of which each is one walk along an index.
+    """Return the parts of an order; one index serves each part.
 
-    A row without a day has no place among the days, and databases differ on where an empty value
-    sorts: those rows are a part of their own, the last one.
+    Databases sort empty values differently. So rows without a day are a part of their own, and
+    come last in both directions of the order.
     """
     c = links.c
     if order == "integration":
         return [
             Part(
                 [c[name] for name in KEY],
-                lambda place: place.key,
+                lambda position: position.key,
                 descending=False,
                 is_here=c.result_id.is_not(None),
                 holds=lambda _: True,
             )
         ]
-    rest, descending = [c.result_id, *(c[name] for name in KEY[:3])], order == "newest"
+    names = ("result_id", *(name for name in KEY if name != "result_id"))
+    rest, descending = [c[name] for name in names], order == "newest"
+
+    def values(position: PagePosition) -> list[str]:
+        return [getattr(position.key, name) for name in names]
+
     return [
         Part(
             [c.assessment_date, *rest],
-            lambda place: (place.day, place.key.result_id, *place.key[:3]),
+            lambda position: [position.day, *values(position)],
             descending=descending,
             is_here=c.assessment_date.is_not(None),
-            holds=lambda place: place.day is not None,
+            holds=lambda position: position.day is not None,
         ),
         Part(
             rest,
-            lambda place: (place.key.result_id, *place.key[:3]),
+            values,
             descending=descending,
             is_here=c.assessment_date.is_(None),
-            holds=lambda place: place.day is None,
+            holds=lambda position: position.day is None,
             is_last=True,
         ),
     ]

@@ -1,4 +1,4 @@
-"""How the pages are written: Jinja's templates, everything from the warehouse escaped."""
+"""Jinja's templates and their filters; every value from the warehouse is escaped."""
 
 from __future__ import annotations
 
@@ -12,13 +12,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.statuses import Status
 from airflow_kombo.web.chart import BAR, HEIGHT
+from airflow_kombo.web.shown_write import ShownWrite
 
 
-def page(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """Write a page."""
-    values.setdefault("here", "")
-    return HTMLResponse(_ENVIRONMENT.get_template(template).render(values), status_code=status)
+class Pages:
+    """Templates, filled in with the names of one write.
+
+    :param write: The write whose tables the page shows.
+    """
+
+    def __init__(self, write: ShownWrite) -> None:
+        self.write = write
+
+    def render(
+        self, template: str, *, here: str = "", status: int = 200, **values: Any
+    ) -> HTMLResponse:
+        """Render a template.
+
+        :param here: The view that the navigation marks as the current one.
+        :param status: The HTTP status of the response.
+        :param values: The template's own values.
+        """
+        html = _ENVIRONMENT.get_template(template).render(values, here=here, write=self.write)
+        return HTMLResponse(html, status_code=status)
 
 
 def _moment(moment: datetime | None) -> str:
@@ -30,7 +48,7 @@ def _number(number: int) -> str:
 
 
 def _web(address: object) -> str | None:
-    """Return an address that a browser may open, or None; an answer may hold anything."""
+    """Return an http(s) address, or None: a browser must not open any other."""
     text = str(address or "")
     try:
         parts = urlsplit(text)
@@ -39,18 +57,22 @@ def _web(address: object) -> str | None:
     return text if parts.scheme in {"http", "https"} and parts.netloc else None
 
 
-def _query(**asked: object) -> str:
-    given = {name: value for name, value in asked.items() if value not in {None, ""}}
+def _is_status(name: str) -> bool:
+    return name in set(Status)
+
+
+def _query(**parameters: object) -> str:
+    given = {name: value for name, value in parameters.items() if value not in {None, ""}}
     return urlencode(given)
 
 
 def _row(row: Any) -> str:
-    """Give the address of a row's history."""
+    """Return the address of a row's own view."""
     return f"row?{urlencode({name: getattr(row, name) for name in KEY})}"
 
 
 def _task(run: Any) -> str | None:
-    """Give the address of a task in Airflow's UI, from a page of ours."""
+    """Return the address of a task in Airflow's UI, relative to this page."""
     if not (run.dag_id and run.dag_run_id and run.task_id):
         return None
     path = ["dags", run.dag_id, "runs", run.dag_run_id, "tasks", run.task_id]
@@ -72,6 +94,7 @@ _ENVIRONMENT: Final = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(moment=_moment, number=_number, web=_web)
+_ENVIRONMENT.tests.update(a_status=_is_status)
 _ENVIRONMENT.globals.update(
     query=_query, row_address=_row, task_address=_task, dag_address=_dag, BAR=BAR, HEIGHT=HEIGHT
 )

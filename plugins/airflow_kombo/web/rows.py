@@ -1,4 +1,4 @@
-"""The rows of the status table: searched, filtered, in pages by key, and the history of one."""
+"""Rows of the status table: search, filters, pages, and the history of one row."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import (
-    Column,
     ColumnElement,
     Connection,
     Row,
     Select,
-    Table,
     and_,
     false,
     func,
-    inspect,
-    null,
     or_,
     select,
 )
 
-from airflow_kombo.delivery_key import LinkKey, TargetType
+from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.tables import KEY, Tables
-from airflow_kombo.statuses import Status
+from airflow_kombo.statuses import UNDELIVERED, Status
+from airflow_kombo.web.lookups import columns_of, distinct_of, target_types_of
 from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
 
 PAGE_ROWS: Final = 50
-"""Rows of one page of the list."""
+"""Number of rows on one page of the list."""
 BATCH_ROWS: Final = 1_000
-"""Rows that an export holds at once."""
+"""Number of rows in one batch of an export."""
 COLUMNS: Final = (
     "assessment_date",
     *KEY,
@@ -48,7 +45,7 @@ COLUMNS: Final = (
     "updated_at",
     "run_id",
 )
-"""What is shown and exported of a row."""
+"""Columns of a row on the page and in an export."""
 
 
 def _none_if_empty(value: object) -> object:
@@ -57,15 +54,16 @@ def _none_if_empty(value: object) -> object:
 
 _Text = Annotated[Id | None, BeforeValidator(_none_if_empty)]
 _MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
-"""What the column of a task's map index holds."""
+"""Number in the range of the column `map_index`."""
 
 
 class RowFilter(BaseModel):
-    """Which rows; all conditions that are given have to hold.
+    """Conditions for the rows to show; a row has to meet all of them.
 
-    :param q: A result's, a candidate's or application's, or an integration's id.
-    :param dag_id: With the next three: rows that this task wrote last.
-    :param after: A page's end, after which the next one begins; `before`: the other way round.
+    :param q: The id of a result, of a target or of an integration.
+    :param dag_id: With `dag_run_id`, `task_id` and `map_index`: the task that wrote the row last.
+    :param after: The position of the last row of the page before.
+    :param before: The position of the first row of the page after.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -85,14 +83,18 @@ class RowFilter(BaseModel):
 
     @property
     def conditions(self) -> dict[str, str]:
-        """What was asked for, as an address says it; without the place in the list."""
+        """All conditions as parameters of an address, without the position in the list."""
         given = self.model_dump(mode="json", exclude={"after", "before"}, exclude_defaults=True)
         return {name: str(value) for name, value in given.items()}
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some rows, and where those before and after them begin (None: there are no such rows)."""
+    """Some rows of the list.
+
+    :param before: The position to read the page before from; None if this page is the first.
+    :param after: The position to read the next page from; None if this page is the last.
+    """
 
     rows: Sequence[Row[Any]]
     before: str | None
@@ -100,23 +102,28 @@ class Page:
 
 
 class Rows:
-    """The rows, over one connection."""
+    """Rows of one write's tables.
+
+    :param connection: A connection that reads the warehouse.
+    :param tables: The tables of the write that is shown.
+    """
 
     def __init__(self, connection: Connection, tables: Tables) -> None:
         self._connection = connection
         self._tables = tables
         self._links = tables.links.c
 
-    def page(self, asked: RowFilter, size: int = PAGE_ROWS) -> Page:
-        """Give a page.
+    def page(self, row_filter: RowFilter, size: int = PAGE_ROWS) -> Page:
+        """Read a page.
 
-        :raises NoPlaceError: if the address's place in the list cannot be read.
+        :param size: The most rows on the page.
+        :raises InvalidPositionError: if the position in the address is not valid.
         """
-        where = self._where(asked)
-        backwards = asked.before is not None and asked.after is None
-        token = asked.before if backwards else asked.after
-        place = PagePosition.read(token) if token else None
-        found = self._from(where, asked.sort, place, size + 1, backwards=backwards)
+        where = self._where(row_filter)
+        backwards = row_filter.before is not None and row_filter.after is None
+        token = row_filter.before if backwards else row_filter.after
+        position = PagePosition.read(token) if token else None
+        found = self._from(where, row_filter.sort, position, size + 1, backwards=backwards)
         more, rows = len(found) > size, found[:size]
         if backwards:
             rows = rows[::-1]
@@ -131,16 +138,16 @@ class Rows:
         self,
         where: ColumnElement[bool],
         order: Sort,
-        place: PagePosition | None,
+        position: PagePosition | None,
         size: int,
         *,
         backwards: bool,
     ) -> list[Row[Any]]:
-        """Give rows beyond a place; rows without a day come last, or first going backwards."""
+        """Read rows beyond a position; rows without a day come last, or first going backwards."""
         rows: list[Row[Any]] = []
         parts = parts_of(self._tables.links, order)
         for part in reversed(parts) if backwards else parts:
-            beyond = part.beyond(place, backwards=backwards)
+            beyond = part.beyond(position, backwards=backwards)
             if beyond is None or len(rows) == size:
                 continue
             query = select(*(self._links[name] for name in COLUMNS)).where(where, beyond)
@@ -148,27 +155,30 @@ class Rows:
             rows += self._connection.execute(query).all()
         return rows
 
-    def _where(self, asked: RowFilter) -> ColumnElement[bool]:
+    def _where(self, row_filter: RowFilter) -> ColumnElement[bool]:
         links, conditions = self._links, []
-        if asked.q:
-            conditions.append(self._search(asked.q))
-        if asked.status:
-            conditions.append(links.status == asked.status.value)
-        elif asked.error_code:  # none of these has one, and the index of the others is small
-            delivered = {Status.SUCCESS, Status.SENDING}
-            conditions.append(links.status.in_([s.value for s in Status if s not in delivered]))
-        if asked.error_code:
-            conditions.append(links.error_code == asked.error_code)
-        if asked.day:
-            conditions.append(links.assessment_date == asked.day)
-        if asked.integration:
-            conditions.append(links.integration_id == asked.integration)
-        if asked.dag_run_id:
-            conditions.append(links.run_id.in_(self._runs_of(asked)))
+        if row_filter.q:
+            conditions.append(self._search(row_filter.q))
+        if row_filter.status:
+            conditions.append(links.status == row_filter.status.value)
+        elif row_filter.error_code:  # only undelivered rows have one, and their index is small
+            conditions.append(links.status.in_([status.value for status in UNDELIVERED]))
+        if row_filter.error_code:
+            conditions.append(links.error_code == row_filter.error_code)
+        if row_filter.day:
+            conditions.append(links.assessment_date == row_filter.day)
+        if row_filter.integration:
+            conditions.append(links.integration_id == row_filter.integration)
+        if row_filter.dag_run_id:
+            conditions.append(links.run_id.in_(self._runs_of(row_filter)))
         return and_(*conditions) if conditions else links.result_id.is_not(None)
 
     def _search(self, text: str) -> ColumnElement[bool]:
-        """Look an id up by two indexes that begin with something else, of which there is little."""
+        """Build the condition for an id.
+
+        The indexes of these ids begin with other columns, which have few values: naming all of
+        those values lets the database use the indexes.
+        """
         links = self._links
         integrations = self.integrations()
         if text in integrations:
@@ -179,64 +189,58 @@ class Rows:
             and_(links.assessment_date.is_(None), links.result_id == text),
             and_(
                 links.integration_id.in_(integrations),
-                links.target_type.in_([kind.value for kind in TargetType]),
+                links.target_type.in_(target_types_of(self._connection, self._tables.links)),
                 links.target_id == text,
             ),
         )
 
-    def _runs_of(self, asked: RowFilter) -> list[str]:
+    def _runs_of(self, row_filter: RowFilter) -> list[str]:
         runs = self._tables.runs.c
-        named = {name: getattr(asked, name) for name in ("dag_id", "task_id", "map_index")}
+        named = {name: getattr(row_filter, name) for name in ("dag_id", "task_id", "map_index")}
         query = select(runs.run_id).where(
-            runs.dag_run_id == asked.dag_run_id,
+            runs.dag_run_id == row_filter.dag_run_id,
             *(runs[name] == value for name, value in named.items() if value is not None),
         )
         return list(self._connection.execute(query).scalars())
 
     def integrations(self) -> list[str]:
-        """Give all integrations that ever had a row."""
+        """Return the integrations of all rows."""
         return distinct_of(self._connection, self._links.integration_id)
 
-    def batch(self, asked: RowFilter, after: str | None) -> Page:
-        """Give the rows after a place, many at once, and where the next of them begin."""
-        return self.page(asked.model_copy(update={"after": after, "before": None}), BATCH_ROWS)
+    def batch(self, row_filter: RowFilter, after: str | None) -> Page:
+        """Read the batch of an export after a position."""
+        return self.page(row_filter.model_copy(update={"after": after, "before": None}), BATCH_ROWS)
 
     def one(self, key: LinkKey) -> Row[Any] | None:
-        """Give one row, or None."""
+        """Return one row, or None if there is no such row."""
         links = self._links
         query = select(*(links[name] for name in COLUMNS)).where(
             *(links[name] == value for name, value in key.columns.items())
         )
         return self._connection.execute(query).first()
 
+    def dag_of(self, row: Row[Any]) -> str | None:
+        """Return the dag of the last run of a row; None if the run is not recorded."""
+        runs = self._tables.runs.c
+        query = select(runs.dag_id).where(runs.run_id == row.run_id)
+        return self._connection.execute(query).scalar()
+
     def history(self, key: LinkKey) -> Sequence[Row[Any]]:
-        """Give a row's attempts, newest first, each with the task that made it."""
+        """Return a row's attempts with their tasks, newest first.
+
+        An attempt without an outcome is `sending`.
+        """
         attempts, runs = self._tables.attempts, self._tables.runs
-        told = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
+        task = ("dag_id", "dag_run_id", "task_id", "map_index", "try_number")
+        status = func.coalesce(attempts.c.status, Status.SENDING.value).label("status")
+        columns = [
+            status if column.name == "status" else column
+            for column in columns_of(self._connection, attempts)
+        ]
         query: Select[Any] = (
-            select(*columns_of(self._connection, attempts), *(runs.c[name] for name in told))
+            select(*columns, *(runs.c[name] for name in task))
             .select_from(attempts.outerjoin(runs, runs.c.run_id == attempts.c.run_id))
             .where(*(attempts.c[name] == value for name, value in key.columns.items()))
             .order_by(attempts.c.attempt.desc())
         )
         return self._connection.execute(query).all()
-
-
-def columns_of(connection: Connection, table: Table) -> list[ColumnElement[Any]]:
-    """Return a table's columns, empty where an older version made it without them."""
-    known = inspect(connection).get_columns(table.name, table.schema)
-    have = {column["name"] for column in known}
-    return [
-        column if column.name in have else null().label(column.name) for column in table.columns
-    ]
-
-
-def distinct_of(connection: Connection, column: Column[Any]) -> list[Any]:
-    """Give a column's values, of which there are few, by as many looks into its index."""
-    values = select(func.min(column).label("value")).cte("few", recursive=True)
-    following = (
-        select(func.min(column)).where(column > values.c.value).correlate(values).scalar_subquery()
-    )
-    values = values.union_all(select(following).where(values.c.value.is_not(None)))
-    query = select(values.c.value).where(values.c.value.is_not(None))
-    return list(connection.execute(query).scalars())

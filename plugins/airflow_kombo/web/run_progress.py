@@ -1,4 +1,4 @@
-"""Read how far the last run has come."""
+"""Progress of the latest run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, select
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import COUNTED
-from airflow_kombo.web.rows import columns_of
+from airflow_kombo.web.lookups import columns_of
 
 SILENT: Final = timedelta(seconds=60)
 """A run without a heartbeat for longer is dead."""
@@ -21,9 +21,8 @@ SILENT: Final = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Progress:
-    """The latest run: all tasks that it was mapped to, each by its last try.
+    """Latest run: all mapped tasks, each by the last try.
 
-    :param planned: Rows that it is to deliver, as far as its tasks have said so.
     :param now: The database's time.
     """
 
@@ -32,38 +31,39 @@ class Progress:
 
     @property
     def first(self) -> Row[Any]:
-        """One of its tasks."""
+        """First task of the run."""
         return self.tasks[0]
 
     @property
     def planned(self) -> int | None:
-        """Rows that it is to deliver; None while it has not said so."""
-        return sum(filter(None, said)) if any(said := [t.planned for t in self.tasks]) else None
+        """Number of planned rows; None until a task has planned some."""
+        planned = [task.planned for task in self.tasks if task.planned]
+        return sum(planned) if planned else None
 
     @property
     def counts(self) -> Counter[str]:
-        """Its rows by what became of them."""
+        """Rows of the run by outcome."""
         return Counter({name: sum(getattr(t, name) or 0 for t in self.tasks) for name in COUNTED})
 
     @property
     def done(self) -> int:
-        """Rows whose fate is known."""
+        """Number of rows with an outcome."""
         return self.counts.total()
 
     @property
     def started_at(self) -> datetime:
-        """When its first task began."""
+        """Start of the first task."""
         return min(in_utc(task.started_at) for task in self.tasks)
 
     @property
     def ended_at(self) -> datetime | None:
-        """When its last task ended; None while one has not."""
+        """End of the last task; None while a task runs."""
         ends = [task.ended_at for task in self.tasks]
         return max(map(in_utc, ends)) if all(ends) else None
 
     @property
-    def silent(self) -> bool:
-        """Whether a task that has not ended has shown no life for too long."""
+    def is_silent(self) -> bool:
+        """True if a running task has sent no heartbeat for too long."""
         return any(
             self.now - in_utc(task.heartbeat_at) > SILENT
             for task in self.tasks
@@ -71,22 +71,32 @@ class Progress:
         )
 
     @property
+    def silent_seconds(self) -> float:
+        """Seconds without a heartbeat until a task counts as silent."""
+        return SILENT.total_seconds()
+
+    @property
     def errors(self) -> list[str]:
-        """What ended its tasks, where something did."""
+        """Errors of the tasks."""
         return sorted({task.error for task in self.tasks if task.error})
 
     @property
     def expected_at(self) -> datetime | None:
-        """When it will end if it goes on as until its last heartbeat; None if nobody can say."""
-        if self.ended_at or self.silent or not self.planned or not self.done:
+        """Expected end at the speed until the last heartbeat; None if there is no estimate."""
+        if self.ended_at or self.is_silent or not self.planned or not self.done:
             return None
-        told = max(in_utc(task.heartbeat_at) for task in self.tasks)
-        spent = told - self.started_at
-        return told + spent * ((self.planned - self.done) / self.done)
+        last_beat = max(in_utc(task.heartbeat_at) for task in self.tasks)
+        elapsed = last_beat - self.started_at
+        return last_beat + elapsed * ((self.planned - self.done) / self.done)
 
 
 def progress_of(connection: Connection, tables: Tables, now: datetime) -> Progress | None:
-    """Read how far the newest run has come, or return None if there was none."""
+    """Read the progress of the newest run; return None if no run has started.
+
+    :param connection: A connection that reads the warehouse.
+    :param tables: The tables of the write that is shown.
+    :param now: The database's time.
+    """
     runs = tables.runs
     newest = connection.execute(
         select(runs.c.dag_id, runs.c.dag_run_id, runs.c.run_id)

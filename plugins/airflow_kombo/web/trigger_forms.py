@@ -1,72 +1,98 @@
-"""What a person types into Airflow's trigger form to act on a row.
+"""Configuration for Airflow's trigger form, to act on a row.
 
-Airflow 3.3's form takes nothing from an address: it can be filled in from an earlier run only. So
-the page shows what to paste, and opens the dag.
+The trigger form of Airflow 3.3 takes no value from an address: only an earlier run can fill it in.
+So the page shows the configuration to paste, and links to the dag.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from airflow_kombo.statuses import SENT_AGAIN, Status
-
-DELIVER: Final = "kombo_result_links"
-DECIDE: Final = "kombo_resolve_unknown"
+from airflow_kombo.statuses import (
+    AWAITING_DECISION,
+    MEANINGS,
+    SENT_AGAIN,
+    UNDELIVERED,
+    Link,
+    NextRun,
+    Status,
+)
+from airflow_kombo.web.shown_write import ShownWrite
 
 
 @dataclass(frozen=True)
 class Form:
-    """A dag, and what to fill in.
+    """Dag and configuration for one action.
 
-    :param warning: What can go wrong, if something can.
+    :param dag_id: The dag; None if the page cannot know it.
+    :param dag_hint: The description of the dag, for a person who has to find it.
+    :param conf: The configuration, as JSON.
+    :param warning: A risk of this action, if there is one.
     """
 
     title: str
-    dag_id: str
+    dag_id: str | None
+    dag_hint: str
     conf: str
     explanation: str
     warning: str | None = None
 
 
-def forms(row: Any, dag_id: str | None) -> list[Form]:
-    """Give what can be done about a row.
+def forms(row: Any, write: ShownWrite, dag_id: str | None) -> list[Form]:
+    """Return the forms for all possible actions on a row.
 
-    :param dag_id: The dag that sent it last, if any did.
+    :param row: The row of the status table.
+    :param write: The write whose tables are shown.
+    :param dag_id: The dag whose run wrote the row last, if a run is known.
     """
-    status, which = Status(row.status), {"result_ids": [row.result_id]}
-    which["integration_ids"] = [row.integration_id]
+    status = Status(row.status)
+    selected = {"result_ids": [row.result_id], "integration_ids": [row.integration_id]}
     found = []
-    if status is Status.UNKNOWN:
-        found.append(
-            Form(
-                "Decide",
-                DECIDE,
-                _json(which),
-                "Look the call up in Kombo's logs, then say whether the link was created.",
-            )
-        )
-    if status not in {Status.SUCCESS, Status.SENDING}:
-        conf: dict[str, Any] = dict(which)
+    if status in AWAITING_DECISION:
+        found.append(_decide(write, selected))
+    if status in UNDELIVERED:
+        conf: dict[str, Any] = dict(selected)
         if row.assessment_date:
             conf["assessment_date"] = row.assessment_date.isoformat()
-        if status not in SENT_AGAIN:
-            conf["redeliver"] = [status.value]
-        found.append(
-            Form(
-                "Send again",
-                dag_id or DELIVER,
-                _json(conf),
-                "The next nightly run sends it by itself."
-                if status in SENT_AGAIN
-                else "Correct the row or the mapping first, or what was refused is refused again.",
-                "The link may exist already: sending it again can make a second one."
-                if status is Status.UNKNOWN
-                else None,
-            )
-        )
+        found.append(_send_again(status, write, dag_id or write.delivery_dag_id, conf))
     return found
+
+
+def _decide(write: ShownWrite, selected: dict[str, Any]) -> Form:
+    return Form(
+        title="Decide",
+        dag_id=write.decision_dag_id,
+        dag_hint="the dag whose KomboResolveUnknownOperator has the"
+        f' status_table "{write.status_table}"',
+        conf=_json(selected),
+        explanation="Look the call up in Kombo's logs. Then choose in the form whether the"
+        f" {write.created_object} was created.",
+    )
+
+
+def _send_again(
+    status: Status, write: ShownWrite, dag_id: str | None, conf: dict[str, Any]
+) -> Form:
+    meaning, is_automatic = MEANINGS[status], status in SENT_AGAIN
+    explanations = {
+        NextRun.SENDS_IT: "The next nightly run sends the row without any action.",
+        NextRun.SENDS_WHEN_CHANGED: "Correct the row or the mapping first. Without a correction"
+        " the row fails again.",
+        NextRun.LEAVES_IT: f"Do this only if the {write.created_object} was not created.",
+    }
+    return Form(
+        title="Send again",
+        dag_id=dag_id,
+        dag_hint=f"the dag that delivers to {write.status_table}",
+        conf=_json(conf if is_automatic else conf | {"redeliver": [status.value]}),
+        explanation=explanations[meaning.next_run],
+        warning=f"The {write.created_object} may exist already: sending the row again can create"
+        " a second one."
+        if meaning.link is Link.MAY_EXIST
+        else None,
+    )
 
 
 def _json(conf: dict[str, Any]) -> str:

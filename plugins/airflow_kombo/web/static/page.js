@@ -1,12 +1,12 @@
-// The pages work without this. It takes over Airflow's theme, opens links that lead out of the
-// frame in which Airflow's UI shows a plugin, and copies.
+// The pages work without this script. The script takes over Airflow's theme, opens links that lead
+// out of the frame in which Airflow's UI shows a plugin, and copies text.
 "use strict";
 
 try {
-  const theme = localStorage.getItem("theme"); // where Airflow's UI keeps it
+  const theme = localStorage.getItem("theme"); // Airflow's UI stores it here
   if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
 } catch {
-  // no storage: the system's theme
+  // Without storage, the system's theme is used.
 }
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -16,7 +16,8 @@ document.addEventListener("DOMContentLoaded", () => {
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("a[data-out]");
   if (link && window.parent !== window) {
-    // The frame may open no window and not leave; Airflow's own document may, and it is ours too.
+    // The frame is not allowed to open a window or to leave. Airflow's own document is, and it has
+    // the same origin as this page.
     event.preventDefault();
     const outside = window.parent.document.createElement("a");
     outside.href = link.href;
@@ -28,13 +29,13 @@ document.addEventListener("click", async (event) => {
   if (button) {
     const form = button.closest(".form");
     const text = form.querySelector("[data-copied]");
-    const said = form.querySelector("[role=status]");
+    const message = form.querySelector("[role=status]");
     try {
       await navigator.clipboard.writeText(text.value);
-      said.textContent = "Copied.";
+      message.textContent = "Copied.";
     } catch {
       text.select();
-      said.textContent = "Marked: copy it with the keyboard.";
+      message.textContent = "The text is selected: copy it with the keyboard.";
     }
   }
 });
