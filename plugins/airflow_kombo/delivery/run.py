@@ -171,14 +171,14 @@ class DeliveryRun:
             shared = self._shared(client, len(planned))
             senders = [IntegrationSender(shared, name, rows) for name, rows in planned.items()]
             report.senders = {sender.integration_id: sender.counts for sender in senders}
-            metrics = Metrics([sender.metrics for sender in senders], self._run.tags)
+            metrics = Metrics([s.metrics for s in senders], self._run.tags, self._mapping.write)
             progress = asyncio.create_task(_tell(senders, report.planned, metrics))
             # A lane that meets a bug of ours ends alone; the others deliver what they can.
             ends = await asyncio.gather(
                 *(sender.deliver() for sender in senders), return_exceptions=True
             )
             progress.cancel()
-            metrics.tell()
+            metrics.send()
             shared.warnings.write()
         for error in (*ends, self._stop.error):
             if error is not None:
@@ -343,4 +343,4 @@ async def _tell(senders: Sequence[IntegrationSender], planned: int, metrics: Met
         if waiting:
             causes = ", ".join(f"{cause} ({number})" for cause, number in waiting.most_common())
             log.info("Integrations wait for: %s", causes)
-        await metrics.tell_on_the_way()
+        await metrics.send_in_turns()
