@@ -83,5 +83,5 @@ with DAG(
         run_id=dag.param("run_id"),
         verdict=dag.param("verdict"),
         reason=dag.param("reason"),
-        dry_run=dag.param("dry_run"),
+        preview=dag.param("dry_run"),
     )

@@ -21,7 +21,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from tools.demo.airflow import DAG, Airflow
 from tools.kombo_standin import client
 
-ALERTS, CONSUMER, UPSTREAM = "published_results", "links_are_out", "load_results"
+ALERTS, CONSUMER, UPSTREAM = "published_results", "report_links", "load_results"
 TRIGGERED = "triggered"
 PLUGIN = """
 from pathlib import Path

@@ -21,7 +21,7 @@ TEMPLATED = [
     ("approve_rows", "False", False),
     ("approve_rows", " true ", True),
     ("approve_rows", None, False),
-    ("dry_run", True, True),
+    ("preview", True, True),
     ("limit", 5, 5),
     ("limit", "5", 5),
     ("limit", 5.0, 5),
@@ -50,7 +50,7 @@ TEMPLATED = [
 REFUSED = [
     ("approve_rows", "maybe", r"'maybe' \(str\), and has to be true or false"),
     ("approve_rows", 1, r"1 \(int\), and has to be true or false"),
-    ("dry_run", [], "a list, and has to be true or false"),
+    ("preview", [], "a list, and has to be true or false"),
     ("limit", 0, r"0 \(int\), and has to be a whole number, at least 1"),
     ("limit", -3, "a whole number, at least 1"),
     ("limit", True, r"True \(bool\), and has to be a whole number"),
@@ -180,7 +180,7 @@ def test_the_deciding_operator_reads_the_same():
         run_id=UUID(int=5),
         verdict=" not created ",
         reason=2026,
-        dry_run="False",
+        preview="False",
     )
     assert ResolveParameters.of(task) == ResolveParameters(
         result_ids=("r1",),
@@ -198,7 +198,7 @@ def test_the_deciding_operator_reads_the_same():
         ({"verdict": "Created"}, r"verdict is 'Created' .*did you mean 'created'\?"),
         ({"verdict": "yes"}, "one of created, not created: 'yes' is none"),
         ({"reason": ["x"]}, "reason is a list, and has to be a text"),
-        ({"dry_run": "x"}, "dry_run is 'x' .* true or false"),
+        ({"preview": "x"}, "preview is 'x' .* true or false"),
         ({"result_ids": [""]}, "nothing but blanks"),
     ],
 )

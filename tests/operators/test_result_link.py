@@ -109,7 +109,7 @@ with DAG(
         limit="{{ params.two }}",
         max_rows="{{ params.none }}",
         approve_rows="{{ params.approve }}",
-        dry_run="{{ params.approve }}",
+        preview="{{ params.approve }}",
         redeliver="{{ [] }}",
         not_before="{{ params.none }}",
         status_table="asked_links",

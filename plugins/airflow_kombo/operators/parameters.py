@@ -144,9 +144,6 @@ _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 _Statuses = Annotated[tuple[str, ...], BeforeValidator(_statuses)]
 _Decision = Annotated[Decision, BeforeValidator(_decision)]
 
-_ATTRIBUTES: Final = {"dry_run": "is_dry_run"}
-"""Parameters whose attribute has another name: Airflow's operators have a method `dry_run`."""
-
 _A_FLAG: Final = "true or false"
 _A_DAY: Final = "a day such as 2026-11-03"
 _A_COUNT: Final = "a whole number, at least 1"
@@ -166,7 +163,7 @@ class _Parameters(BaseModel):
         :raises ConfigurationError: naming each parameter that cannot be read, what it got and what
             it takes.
         """
-        given = {name: getattr(operator, _ATTRIBUTES.get(name, name)) for name in cls.model_fields}
+        given = {name: getattr(operator, name) for name in cls.model_fields}
         try:
             return cls.model_validate(
                 {name: value for name, value in given.items() if not _is_nothing(value)}
@@ -200,7 +197,7 @@ class RunParameters(_Parameters):
     max_rows: _AtLeastOne | None = _takes(_A_COUNT)
     approve_rows: _Flag = _takes(_A_FLAG, default=False)
     not_before: _Day | None = _takes(_A_DAY)
-    dry_run: _Flag = _takes(_A_FLAG, default=False)
+    preview: _Flag = _takes(_A_FLAG, default=False)
     max_in_flight: Annotated[int, Strict(), Field(ge=1)] | None = _takes(_A_COUNT)
     store_request: _Flag = _takes(_A_FLAG, default=True)
     masked_fields: _Words = _takes("a list of names such as ['label']", default=())
@@ -222,7 +219,7 @@ class RunParameters(_Parameters):
         """Return whether nothing of the run's day is left out on purpose."""
         if self.not_before and self.not_before > day:
             return False
-        return not (self.dry_run or self.integration_ids or self.result_ids or self.limit)
+        return not (self.preview or self.integration_ids or self.result_ids or self.limit)
 
 
 class ResolveParameters(_Parameters):
@@ -235,7 +232,7 @@ class ResolveParameters(_Parameters):
     run_id: _Text | None = _takes(_A_TEXT)
     verdict: _Decision | None = _takes(f"one of {', '.join(_DECISIONS)}")
     reason: _Text | None = _takes(_A_TEXT)
-    dry_run: _Flag = _takes(_A_FLAG, default=False)
+    preview: _Flag = _takes(_A_FLAG, default=False)
 
 
 def _shown(value: object) -> str:

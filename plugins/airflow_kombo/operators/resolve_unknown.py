@@ -62,7 +62,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         and the next run of their day sends them. Empty: ask. (templated)
     :param reason: What the verdict rests on; it is kept in the attempts' history, with the name of
         who triggered the run or gave the answer. (templated)
-    :param dry_run: List the rows in the log, and decide nothing. (templated)
+    :param preview: List the rows in the log, and decide nothing. (templated)
     :param warehouse_conn_id: The connection to the warehouse, which holds our tables.
     :param status_table: The status table, as the delivering task names it.
     """
@@ -75,7 +75,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         "run_id",
         "verdict",
         "reason",
-        "is_dry_run",
+        "preview",
     )
     ui_color = "#dfeaf5"
 
@@ -89,7 +89,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         run_id: str | None = None,
         verdict: str | None = None,
         reason: str | None = None,
-        dry_run: bool = False,
+        preview: bool = False,
         warehouse_conn_id: str = "warehouse_default",
         status_table: str = "kombo_result_links",
         **kwargs: Any,
@@ -111,7 +111,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.run_id = run_id
         self.verdict = verdict
         self.reason = reason
-        self.is_dry_run = dry_run  # `dry_run` is a method of Airflow's operators
+        self.preview = preview
         self.warehouse_conn_id = warehouse_conn_id
         self.status_table = status_table
 
@@ -133,7 +133,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         with self._resolution() as resolution:
             asked_at = resolution.now()
             left = self._tell_others(resolution, choice)
-            if asked.dry_run:
+            if asked.preview:
                 return {**self._list(resolution, choice), "left": left}
             if judgement:
                 return {**self._decide(resolution, choice, judgement), "left": left}

@@ -74,8 +74,8 @@ class KomboResultLinkOperator(BaseOperator):
     :param approve_rows: Send them however many they are. (templated)
     :param not_before: Deliver no row whose `assessment_date` is before this day, `YYYY-MM-DD`.
         (templated)
-    :param dry_run: Write the action for each row into the preview table, and send nothing.
-        (templated)
+    :param preview: Write what a run would do with each row into a table of its own, and send
+        nothing. (templated)
     :param kombo_conn_id: The connection to Kombo, of the type `http`.
     :param warehouse_conn_id: The connection to the warehouse, which holds the rows and our tables.
     :param integration_id: The integration of rows without one; by default the Kombo connection's
@@ -105,7 +105,7 @@ class KomboResultLinkOperator(BaseOperator):
         "max_rows",
         "approve_rows",
         "not_before",
-        "is_dry_run",
+        "preview",
     )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers = {"sql": "sql"}  # noqa: RUF012 - Airflow's own way to declare it
@@ -128,7 +128,7 @@ class KomboResultLinkOperator(BaseOperator):
         max_rows: int | None = None,
         approve_rows: bool = False,
         not_before: str | None = None,
-        dry_run: bool = False,
+        preview: bool = False,
         kombo_conn_id: str = "kombo_default",
         warehouse_conn_id: str = "warehouse_default",
         integration_id: str | None = None,
@@ -153,7 +153,7 @@ class KomboResultLinkOperator(BaseOperator):
         self.max_rows = max_rows
         self.approve_rows = approve_rows
         self.not_before = not_before
-        self.is_dry_run = dry_run  # `dry_run` is a method of Airflow's operators
+        self.preview = preview
         self.kombo_conn_id = kombo_conn_id
         self.warehouse_conn_id = warehouse_conn_id
         self.integration_id = integration_id
@@ -257,8 +257,8 @@ class KomboResultLinkOperator(BaseOperator):
             mapping.check(source.columns())
         run, runs = self._run(context, day), Runs(engine, tables)
         guard = None if asked.approve_rows else self._guard(runs, run, asked.max_rows)
-        if asked.dry_run:
-            return self._dry_run(
+        if asked.preview:
+            return self._preview(
                 run, Planner(source, mapping, ledger, selection, hook.default_integration), guard
             )
         return await self._deliver(
@@ -273,15 +273,15 @@ class KomboResultLinkOperator(BaseOperator):
             ledger=ledger,
         )
 
-    def _dry_run(self, run: Run, planner: Planner, guard: RowLimit | None) -> dict[str, int]:
+    def _preview(self, run: Run, planner: Planner, guard: RowLimit | None) -> dict[str, int]:
         from airflow_kombo.planning.dry_run import dry_run  # noqa: PLC0415
 
-        report = dry_run(run, planner, self.max_in_flight)
-        self._tell(report.senders)
-        if guard and (reason := guard.refuses(sum(report.to_send.values()))):
+        previewed = dry_run(run, planner, self.max_in_flight)
+        self._tell(previewed.senders)
+        if guard and (reason := guard.refuses(sum(previewed.to_send.values()))):
             self.log.warning("A run would stop before the first of them: %s", reason)
         self.log.info("A dry run: nothing was sent.")
-        return dict(report.counts)
+        return dict(previewed.counts)
 
     def _guard(self, runs: Runs, run: Run, max_rows: int | None) -> RowLimit:
         from airflow_kombo.planning.row_limit import RowLimit  # noqa: PLC0415

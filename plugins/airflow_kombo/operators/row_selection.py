@@ -31,7 +31,7 @@ def selection_of(asked: RunParameters, context: Context) -> Selection:
         redeliver=frozenset(asked.redeliver),
         limit=asked.limit,
         not_before=asked.not_before,
-        also_done=asked.dry_run,
+        also_done=asked.preview,
         by_hand=context["dag_run"].run_type == _BY_HAND,
     )
 
