@@ -180,9 +180,9 @@ def test_look_first_and_then_give_second_chances(home, engine, standin):
     assert re.search(r"changed +delivered +refused +send +rows", told)
     assert re.search(r"workday:one +1 +3 +1 +1 +6", told)
     assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", told)
-    assert "Unknown is the time of ats:far" in told
+    assert "No estimate for ats:far" in told
     tables = Tables.named()
-    seen = {one.result_id: one.verdict for one in all_of(engine, tables.preview)}
+    seen = {one.result_id: one.action for one in all_of(engine, tables.preview)}
     assert seen == {
         "r0": "refused",
         "r1": "changed",

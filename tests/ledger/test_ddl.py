@@ -16,7 +16,7 @@ from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.ddl import DIALECTS, main, statements
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.planning.dry_run import preview
+from airflow_kombo.planning.dry_run import dry_run
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
@@ -73,7 +73,7 @@ def test_the_docs_grants_are_enough(warehouse, source_table, standin):
     planner = Planner(
         source, ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables), Selection(), None
     )
-    assert preview(Run("dry"), planner).counts == {}
+    assert dry_run(Run("dry"), planner).counts == {}
     with pytest.raises(ProgrammingError, match="permission denied"):
         Tables.named("others").links.create(warehouse)
 

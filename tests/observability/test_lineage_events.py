@@ -1,4 +1,4 @@
-"""What OpenLineage hears of a task, through Airflow's own provider for it."""
+"""Lineage events of a task, through Airflow's OpenLineage provider."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from airflow_kombo.observability.lineage_events import lineage
 TABLES = ["kombo_result_links", "kombo_result_link_attempts", "kombo_result_link_runs"]
 
 
-def test_a_delivery_is_told_with_its_tables(tmp_path, standin):
-    """With the provider's own settings, the run's end names what was read and what was written."""
+def test_a_delivery_reports_its_tables(tmp_path, standin):
+    """With the provider's settings alone, a run's last event has the read and written tables."""
     warehouse = tmp_path / "warehouse.db"
     engine = create_engine(f"sqlite:///{warehouse}")
     fill(engine, make_source_table(engine), [row("r1")])
     engine.dispose()
-    told = tmp_path / "lineage.json"
-    transport = {"type": "file", "log_file_path": str(told), "append": True}
+    log = tmp_path / "lineage.json"
+    transport = {"type": "file", "log_file_path": str(log), "append": True}
     options = {
         "kombo": {"conn_type": "http", "host": standin.url, "password": KEY},
         "AIRFLOW_CONN_WAREHOUSE_DEFAULT": f"sqlite:///{warehouse}",
@@ -29,7 +29,7 @@ def test_a_delivery_is_told_with_its_tables(tmp_path, standin):
     }
     airflow(tmp_path / "home", "db", "migrate", **options)
     airflow(tmp_path / "home", "dags", "test", DAG, "2026-11-03", **options)
-    events = [json.loads(line) for line in told.read_text().splitlines()]
+    events = [json.loads(line) for line in log.read_text().splitlines()]
     (end,) = [
         event
         for event in events
@@ -57,13 +57,13 @@ def test_a_delivery_is_told_with_its_tables(tmp_path, standin):
     ],
 )
 def test_tables_are_named_with_database_and_schema(postgres, monkeypatch, given, read):
-    """Where the provider of the warehouse knows OpenLineage, its own names are used."""
+    """The names are those of the warehouse's provider, where it supports OpenLineage."""
     url = make_url(postgres)
     connection = {"conn_type": "postgres", "login": url.username, "schema": url.database}
     connection |= {"host": url.query["host"], "extra": {}}
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(connection))
-    told = lineage("warehouse_default", status_table="out.links", **given)
-    assert sorted(one.name for one in told.inputs) == sorted(read)
-    assert [one.name for one in told.outputs] == [
+    found = lineage("warehouse_default", status_table="out.links", **given)
+    assert sorted(one.name for one in found.inputs) == sorted(read)
+    assert [one.name for one in found.outputs] == [
         f"postgres.out.{name}" for name in ("links", "link_attempts", "link_runs")
     ]

@@ -6,7 +6,7 @@ from airflow_kombo.observability.log_summary import MOST_LINES, table
 
 
 def test_the_table_has_integrations_and_statuses():
-    """Each integration has a line, the ones to look at first, then the sum; columns are aligned."""
+    """Each integration has a line, those with undelivered rows first, and the sum is last."""
     senders = {
         "workday:one": {"success": 1_200, "skipped": 3, "failed": 0},
         "lever:two": {"success": 7, "unknown": 2},
@@ -22,7 +22,7 @@ def test_the_table_has_integrations_and_statuses():
 
 
 def test_the_table_is_of_bounded_length():
-    """Of many integrations, those with the most to look at have a line, the others one together."""
+    """Of many integrations, those with the most undelivered rows have a line of their own."""
     senders = {f"ats:{number}": {"success": 1, "failed": number} for number in range(1_000)}
     lines = table(senders)
     assert len(lines) == MOST_LINES + 3
@@ -38,12 +38,12 @@ def test_the_table_is_of_bounded_length():
 
 
 def test_a_line_is_of_bounded_length():
-    """A column that holds nonsense does not break the table: it is cut, and stays on its line."""
+    """An integration's id that is too long or has a line break is cut to one line."""
     lines = table({"x" * 10_000: {"invalid": 1}, "a\nb": {"invalid": 1}, "c": {"success": 1}})
     assert len(lines) == 5
     assert all("\n" not in line and len(line) < 100 for line in lines)
 
 
-def test_nothing_to_deliver_is_said():
-    """A day without rows has no table."""
+def test_a_day_without_rows_has_no_table():
+    """A day without rows has a line instead of a table."""
     assert table({}) == ["no rows"]

@@ -1,4 +1,4 @@
-"""What Airflow's metrics are told, by a real StatsD client over a real socket."""
+"""Metrics of a run, sent by a real StatsD client over a real socket."""
 
 from __future__ import annotations
 
@@ -13,18 +13,24 @@ from statsd import StatsClient
 from support.harness import fill, make_run, row
 
 from airflow_kombo.exceptions import ResponseLostError
+from airflow_kombo.kombo_api.result_link import RESULT_LINKS
+from airflow_kombo.kombo_api.writes import Request, Write
 from airflow_kombo.ledger.runs import Run
+from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.observability.metrics import BLOCKED, Metrics, SenderMetrics
+from airflow_kombo.rows.result_link_mapping import mapping_of
+from airflow_kombo.rows.source import Selection
+from airflow_kombo.rows.task_source import TaskSource
 
 
 class Server:
-    """A StatsD server that keeps what it hears."""
+    """StatsD server that reads metrics from its socket."""
 
     def __init__(self, receiver):
         self._receiver = receiver
 
-    def observe(self):
-        """Give what has come, by name with tags: counters as their sum, timings as their list."""
+    def read(self):
+        """Return the sums of the counters, and the lists of the timings, by name with tags."""
         counters, timings = {}, {}
         while True:
             try:
@@ -42,7 +48,7 @@ class Server:
 
 @pytest.fixture
 def server():
-    """Give a StatsD server that Airflow's metrics of this process go to, with their tags."""
+    """Start a StatsD server, and send this process's metrics to it, with tags."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(0)
@@ -62,14 +68,14 @@ def server():
         backend.statsd.close()
 
 
-def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
+def test_a_run_sends_rows_calls_429s_and_blocked_integrations(
     server, warehouse, tables, source_table, standin
 ):
-    """Each integration's rows by status, its calls with their times, its 429s and its end."""
+    """Each integration has metrics of its rows by status, calls, times, 429s and its end."""
     rows = [row(f"r{n}", integration_id="workday:one", candidate_id=f"c{n}") for n in range(40)]
     rows += [row(f"s{n}", integration_id="lever:two", candidate_id=f"c{n}") for n in range(30)]
     rows += [row("bad", integration_id="workday:one", candidate_id=None)]
-    rows += [row("whose", integration_id="eva@example.com")]
+    rows += [row("other", integration_id="eva@example.com")]
     fill(warehouse, source_table, rows)
     limit = {"kind": "answer", "status": 429, "code": "PLATFORM.RATE_LIMIT_EXCEEDED"}
     standin.add_rule(limit, url="https://results.example/r1", times=1)
@@ -81,7 +87,7 @@ def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
         await (await run()).deliver()
 
     asyncio.run(deliver())
-    counters, timings = server.observe()
+    counters, timings = server.read()
     one, two, other = (
         f"dag_id=dag,task_id=deliver,integration={tag}"
         for tag in ("workday_one", "lever_two", "other")
@@ -94,7 +100,7 @@ def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
         f"posts,{one}": 41,
         f"http_429,{one}": 1,
         f"rows.blocked,{two}": 30,
-        f"lanes.blocked,{two}": 1,
+        f"integrations.blocked,{two}": 1,
         f"rows.success,{other}": 1,
         f"posts,{other}": 1,
     }
@@ -102,35 +108,59 @@ def test_a_run_tells_rows_calls_429s_and_blocked_lanes_by_integration(
     assert all(0 < time < 60_000 for times in timings.values() for time in times)
 
 
-def test_what_was_told_is_not_told_again(server):
-    """On the way and at the end, each is told once: counters add up, times are of new calls."""
+class Note(Request):
+    content: str
+
+
+def test_metrics_of_another_write_have_its_name(server, warehouse, standin):
+    """The metrics of another write are named after it, and none says link or url."""
+    notes = Write("note", "/ats/candidates/{target_id}/notes", Note, {"candidate": "candidate_id"})
+    tables, selection = Tables.named(notes.status_table), Selection()
+    tables.create(warehouse)
+    source = TaskSource([row("r1")], selection, write=notes)
+    mapping = mapping_of(notes).parse({"content": "{{ assessment_name }}"})
+    run = make_run(warehouse, tables, run=Run("one"), source=source, mapping=mapping)
+
+    async def deliver():
+        await (await run()).deliver()
+
+    asyncio.run(deliver())
+    counters, timings = server.read()
+    names = {name.split(",")[0].removeprefix("airflow.kombo.") for name in (*counters, *timings)}
+    assert {"notes.posts", "notes.post"} < names
+    assert all(name.startswith("notes.") for name in names)
+    assert not any(word in name for name in names for word in ("link", "url"))
+
+
+def test_a_measure_is_sent_once(server):
+    """During the run and at its end, counters add up and times are of new calls only."""
     counts = {"success": 2}
-    metrics = SenderMetrics("workday:one", counts)
-    metrics = Metrics([metrics], {})
-    metrics.observe(ResponseLostError("lost"), 0.25)
-    asyncio.run(metrics.tell_on_the_way())
-    metrics.ended_by, counts["success"], counts["blocked"] = BLOCKED, 3, 7
-    metrics.tell()
-    metrics.tell()
+    sender = SenderMetrics("workday:one", counts)
+    metrics = Metrics([sender], {}, RESULT_LINKS)
+    sender.observe(ResponseLostError("lost"), 0.25)
+    asyncio.run(metrics.send_in_turns())
+    sender.ended_by, counts["success"], counts["blocked"] = BLOCKED, 3, 7
+    metrics.send()
+    metrics.send()
     tag = "integration=workday_one"
-    assert server.observe() == (
+    assert server.read() == (
         {
             f"rows.success,{tag}": 3,
             f"rows.blocked,{tag}": 7,
             f"posts,{tag}": 1,
-            f"lanes.blocked,{tag}": 1,
+            f"integrations.blocked,{tag}": 1,
         },
         {f"post,{tag}": [250.0]},
     )
 
 
-def test_of_many_calls_an_even_sample_of_times_is_told(server):
-    """A lane tells at most 20 times at once, over all of their order, the longest among them."""
-    metrics = SenderMetrics("workday:one", {})
+def test_of_many_calls_an_even_sample_of_times_is_sent(server):
+    """At most 20 times of a sender are sent at once, evenly sampled, with the longest."""
+    sender = SenderMetrics("workday:one", {})
     for number in range(1, 1_001):
-        metrics.observe(ResponseLostError("lost"), number / 1000)
-    Metrics([metrics], {}).tell()
-    counters, timings = server.observe()
+        sender.observe(ResponseLostError("lost"), number / 1000)
+    Metrics([sender], {}, RESULT_LINKS).send()
+    counters, timings = server.read()
     assert counters == {"posts,integration=workday_one": 1_000}
     assert timings == {"post,integration=workday_one": [1_000.0 - 50 * n for n in range(20)]}
 
@@ -138,7 +168,7 @@ def test_of_many_calls_an_even_sample_of_times_is_told(server):
 @pytest.mark.parametrize(
     "hostile", ["", "eva@example.com", "a" * 300, "x=1,y", "workday:1\n", "é:1"]
 )
-def test_what_is_no_integration_s_id_is_no_tag(server, hostile):
-    """A column that holds a person's data, or a thousand different things, is one tag: other."""
-    Metrics([SenderMetrics(hostile, {"invalid": 1})], {}).tell()
-    assert server.observe()[0] == {"rows.invalid,integration=other": 1}
+def test_only_an_integrations_id_is_a_tag(server, hostile):
+    """Texts that are no integration's id, such as personal data, have the tag `other`."""
+    Metrics([SenderMetrics(hostile, {"invalid": 1})], {}, RESULT_LINKS).send()
+    assert server.read()[0] == {"rows.invalid,integration=other": 1}

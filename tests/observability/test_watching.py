@@ -1,6 +1,6 @@
-"""What others hear of a run, in real Airflow: assets, notifiers, metrics.
+"""Signals of a run in real Airflow: asset events, notifiers, metrics.
 
-One Airflow serves the module. It has the dag as it is shipped, and the dags of docs/monitoring.md.
+One Airflow serves the module. It has the shipped dag and the dags of docs/monitoring.md.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from tools.demo.airflow import DAG, Airflow
 from tools.kombo_standin import client
 
-ALERTS, CONSUMER, UPSTREAM = "published_results", "links_are_out", "load_results"
+ALERTS, CONSUMER, UPSTREAM = "published_results", "report_links", "load_results"
 TRIGGERED = "triggered"
 PLUGIN = """
 from pathlib import Path
@@ -41,47 +41,47 @@ class SlackNotifier(BaseNotifier):
 TODAY = datetime.now(timezone.utc).date()
 YESTERDAY = TODAY - timedelta(days=1)
 BAD = [date(2026, 2, 20), date(2026, 5, 1)]
-"""Days of which a row is refused, and one too many at that."""
+"""Days with a refused row, which is more than the dag allows."""
 GOOD, LOADED = date(2026, 4, 1), date(2026, 6, 15)
 DAYS = [YESTERDAY, *BAD, GOOD, LOADED, *(date(2026, 2, number) for number in range(1, 4))]
 
 
 class Stage(_Stage):
-    """Airflow with the dags, and what they tell."""
+    """Airflow with the dags, and with the metrics and messages of the runs."""
 
-    told: list[str]
+    metrics: list[str]
     place = None
 
     @retry(
         wait=wait_fixed(0.5), stop=stop_after_delay(120), retry=retry_if_exception_type(ValueError)
     )
     def waiter_ran(self, day):
-        """Give the run that the asset's event of a day has made, when it has ended."""
+        """Return the run triggered by the asset event of a day, after the run has ended."""
         for run in self.runs(CONSUMER, "asset_triggered"):
             if run["partition_key"] == str(day) and run["state"] == "success":
                 return run
         raise ValueError(self.runs(CONSUMER, "asset_triggered"))
 
     def events(self, dag):
-        """Give the days of which a dag's asset events tell, with the counts that they carry."""
+        """Return the counts of a dag's asset events, by day."""
         found = self.call("GET", f"assets/events?source_dag_id={dag}&limit=100")["asset_events"]
         return {event["partition_key"]: event["extra"] for event in found}
 
     @retry(wait=wait_fixed(0.2), stop=stop_after_delay(60), retry=retry_if_exception_type(OSError))
     def notified(self, run):
-        """Give what a notifier wrote about a run."""
-        return (self.place / "told" / run["dag_run_id"].replace("/", "_")).read_text()
+        """Return the message of a notifier about a run."""
+        return (self.place / "messages" / run["dag_run_id"].replace("/", "_")).read_text()
 
 
 @contextmanager
-def statsd(told):
-    """Listen as a StatsD server does."""
+def statsd(metrics):
+    """Collect metrics as a StatsD server does."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
 
         def listen():
             while data := receiver.recv(65_536):
-                told.extend(data.decode().splitlines())
+                metrics.extend(data.decode().splitlines())
 
         listener = threading.Thread(target=listen)
         listener.start()
@@ -91,7 +91,7 @@ def statsd(told):
 
 
 def write_dags(place):
-    """Write the shipped dag, the same as triggered by an asset, and the dags of the document."""
+    """Write the shipped dag, the same dag triggered by an asset, and the dags of the docs."""
     document = (ROOT / "docs" / "monitoring.md").read_text()
     alerts, waiter, schedule, upstream = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
     shipped = (ROOT / "dags" / f"{DAG}.py").read_text()
@@ -100,14 +100,14 @@ def write_dags(place):
     triggered = triggered.replace("Asset, Param", "Asset, Param, PartitionedAssetTimetable")
     triggered = triggered.replace(f'dag_id="{DAG}"', f'dag_id="{TRIGGERED}"')
     triggered = triggered.replace('Asset("kombo_result_links")', 'Asset("from_triggered")')
-    for folder in ("dags", "told"):
+    for folder in ("dags", "messages"):
         (place / folder).mkdir()
     (place / "include").symlink_to(ROOT / "include")
-    (place / "dags" / "airflow_told.py").write_text(PLUGIN.format(place=str(place / "told")))
+    (place / "dags" / "file_notifier.py").write_text(PLUGIN.format(place=str(place / "messages")))
     for name, code in {
         DAG: shipped,
         TRIGGERED: triggered,
-        ALERTS: alerts.replace("airflow.providers.slack.notifications.slack", "airflow_told"),
+        ALERTS: alerts.replace("airflow.providers.slack.notifications.slack", "file_notifier"),
         CONSUMER: waiter,
         UPSTREAM: upstream,
     }.items():
@@ -116,10 +116,10 @@ def write_dags(place):
 
 @contextmanager
 def staged(place):
-    told = []
+    metrics = []
     with ExitStack() as stack:
         standin = stack.enter_context(client.running())
-        port = stack.enter_context(statsd(told))
+        port = stack.enter_context(statsd(metrics))
         write_dags(place)
         warehouse = f"sqlite:///{place / 'warehouse.db'}"
         engine = create_engine(warehouse)
@@ -162,7 +162,7 @@ def staged(place):
         airflow = Airflow(place / "home", place / "airflow.log", settings, port)
         airflow.migrate()
         stage = Stage(airflow, standin, {}, {})
-        stage.told, stage.place = told, place
+        stage.metrics, stage.place = metrics, place
         stack.callback(stage.close)
         process = stack.enter_context(airflow.standalone())
         airflow.wait_until_ready(process, lambda _: None)
@@ -174,20 +174,20 @@ def staged(place):
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    """Give a running Airflow with the dags."""
+    """Run an Airflow with the dags."""
     with staged(tmp_path_factory.mktemp("watch")) as stage:
         yield stage
 
 
-def test_who_waits_for_yesterday_s_links_is_triggered(stage):
-    """The nightly run's success is an event with its day as the partition, and with the counts."""
+def test_the_nightly_run_triggers_dags_that_wait_for_its_day(stage):
+    """A successful nightly run has an asset event with the day as partition and with counts."""
     stage.waiter_ran(YESTERDAY)
     counts = stage.events(DAG)[str(YESTERDAY)]
     assert (counts["planned"], counts["success"], counts["failed"]) == (3, 3, 0)
 
 
-def test_a_run_by_hand_and_a_backfill_tell_of_their_days(stage):
-    """A day that a person names is the event's partition, though the run itself may have none."""
+def test_a_run_by_hand_and_a_backfill_have_events_of_their_days(stage):
+    """The requested day is the event's partition, also if the run has no partition."""
     assert stage.trigger(DAG, conf={"assessment_date": "2026-02-01"})["partition_key"] is None
     assert stage.backfill(DAG, date(2026, 2, 2), date(2026, 2, 2)) == ["2026-02-02"]
     stage.waiter_ran("2026-02-01")
@@ -203,21 +203,21 @@ def test_a_run_by_hand_and_a_backfill_tell_of_their_days(stage):
         {"not_before": "2026-02-04"},
     ],
 )
-def test_a_run_that_leaves_rows_out_does_not_say_that_the_day_is_out(stage, only):
-    """A dry run and a run for some rows succeed without an event."""
+def test_a_run_for_a_part_of_the_day_has_no_event(stage, only):
+    """A dry run and a run for some rows succeed without an asset event."""
     run = stage.trigger(DAG, conf={"assessment_date": "2026-02-03", **only})
     assert run["state"] == "success"
     assert "2026-02-03" not in stage.events(DAG)
 
 
-def test_a_red_run_says_nothing_of_the_day(stage):
-    """Who waits goes on waiting when too many rows were refused."""
+def test_a_failed_run_has_no_event(stage):
+    """A run with too many refused rows has no asset event."""
     assert stage.trigger(DAG, conf={"assessment_date": str(BAD[0])})["state"] == "failed"
     assert str(BAD[0]) not in stage.events(DAG)
 
 
-def test_the_dag_can_be_triggered_by_what_loads_the_rows(stage):
-    """An event of the upstream asset delivers its partition's day, and tells of it in turn."""
+def test_the_dag_can_be_triggered_by_an_asset(stage):
+    """An event of an upstream asset starts a run for the day of its partition."""
     stage.trigger(UPSTREAM, conf={"day": str(LOADED)}, partition_key="any")
     (run,) = stage.ended(TRIGGERED, "asset_triggered")
     assert (run["state"], run["partition_key"]) == ("success", str(LOADED))
@@ -236,16 +236,16 @@ def test_the_dag_can_be_triggered_by_what_loads_the_rows(stage):
     ],
 )
 def test_a_notifier_gets_the_counts(stage, day, state, text):
-    """Any notifier's template has the counts, of a green task and of a red one."""
+    """A notifier's template has the counts, for a successful task and for a failed one."""
     run = stage.trigger(ALERTS, logical_date=f"{day}T00:00:00Z")
     assert run["state"] == state
     assert stage.notified(run).startswith(text)
 
 
-def test_metrics_come_from_the_task_s_own_process(stage):
-    """With Airflow's own settings, a run's metrics reach StatsD, with the integration as a tag."""
+def test_metrics_come_from_the_tasks_process(stage):
+    """With Airflow's own settings, metrics reach StatsD, with the integration as a tag."""
     stage.waiter_ran(YESTERDAY)
     tags = f"dag_id={DAG},task_id=deliver,integration=ats_1"
-    assert f"airflow.kombo.result_links.rows.success,{tags}:3|c" in stage.told
-    assert any(f"airflow.kombo.result_links.post,{tags}:" in line for line in stage.told)
-    assert "2026-02" not in "".join(stage.told)
+    assert f"airflow.kombo.result_links.rows.success,{tags}:3|c" in stage.metrics
+    assert any(f"airflow.kombo.result_links.post,{tags}:" in line for line in stage.metrics)
+    assert "2026-02" not in "".join(stage.metrics)

@@ -1,4 +1,4 @@
-"""A run that would send far more than usual stops before the first POST, unless it is approved."""
+"""Row limit: a run with far more rows than usual needs approval."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ TASK = {"dag_id": "dag", "task_id": "deliver", "map_index": -1}
 @pytest.mark.parametrize(
     ("usual", "most"), [(None, 1_000), (3, 1_000), (100, 1_000), (101, 1_010), (2_000.5, 20_005)]
 )
-def test_ten_times_the_usual_and_never_below_a_thousand(usual, most):
-    """What a run may send grows with what a day usually sends; without any day it is 1,000."""
-    guard = RowLimit.over(usual)
-    assert guard.refuses(most) is None
-    assert f"{most + 1:,} rows would be sent, and at most {most:,} may be" in guard.refuses(
+def test_the_limit_is_ten_usual_days_and_at_least_a_thousand(usual, most):
+    """The limit is ten times the rows of a usual day; without a known day it is 1,000."""
+    limit = RowLimit.over(usual)
+    assert limit.refuses(most) is None
+    assert f"{most + 1:,} rows would be sent, and at most {most:,} may be" in limit.refuses(
         most + 1
     )
 
@@ -56,7 +56,7 @@ def finish(runs, name, days_ago, *, of=TASK, planned=0, **counts):
 
 
 def test_the_usual_is_the_median_of_the_last_days(warehouse, tables):
-    """What the last 14 days of the task sent counts: no other task's, no older day's."""
+    """The median is over the last 14 days of the task, without other tasks and older days."""
     runs = Runs(warehouse, tables)
     assert runs.usual(Run("now", **TASK)) is None
     for days_ago in range(20, 0, -1):
@@ -69,8 +69,8 @@ def test_the_usual_is_the_median_of_the_last_days(warehouse, tables):
     assert runs.usual(Run("now", **TASK)) == 750
 
 
-def test_runs_that_find_little_left_do_not_lower_it(warehouse, tables):
-    """Tries of one day are one day; runs that sent nothing, or that never ended, are none."""
+def test_small_runs_do_not_lower_the_usual(warehouse, tables):
+    """All tries of a day count as one day; runs that sent nothing or never ended do not count."""
     runs = Runs(warehouse, tables)
     finish(runs, "first try", 1, planned=600, success=550, retryable=50)
     finish(runs, "second try", 1, planned=50, success=50)
@@ -81,31 +81,27 @@ def test_runs_that_find_little_left_do_not_lower_it(warehouse, tables):
     assert runs.usual(Run("now", **TASK)) == 650
 
 
-def test_a_run_that_would_send_too_much_stops_before_the_first(
-    warehouse, tables, source_table, standin
-):
-    """Nothing is sent and nothing claimed; the run's row says why. One row less, and it goes."""
+def test_a_run_over_the_limit_stops_before_the_first_row(warehouse, tables, source_table, standin):
+    """A run over the limit sends and claims nothing, and the runs table has the reason."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(31)])
     with pytest.raises(ConfigurationError, match="31 rows would be sent, and at most 30 may be"):
-        run_day(warehouse, tables, guard=RowLimit(30, "a test says so"))
+        run_day(warehouse, tables, guard=RowLimit(30, "a test"))
     assert standin.stats()["received"] == 0
     assert all_of(warehouse, tables.links) == all_of(warehouse, tables.attempts) == []
     (run,) = all_of(warehouse, tables.runs)
     assert (run.planned, run.ended_at is None) == (0, False)
-    assert "a test says so" in run.error
-    assert run_day(warehouse, tables, guard=RowLimit(31, "a test says so")).counts == {
-        "success": 31
-    }
+    assert "a test" in run.error
+    assert run_day(warehouse, tables, guard=RowLimit(31, "a test")).counts == {"success": 31}
 
 
-def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, standin):
-    """Refused rows that have not changed, invalid rows and those beyond the limit ask nobody."""
+def test_only_rows_to_send_count(warehouse, tables, source_table, standin):
+    """Unchanged refused rows, invalid rows and rows beyond `limit` need no approval."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
     standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"})
     run_day(warehouse, tables)
     standin.clear_rules()
     fill(warehouse, source_table, [row("new"), row("bad", result_url="ftp://results.example")])
-    guard = RowLimit(1, "a test says so")
+    guard = RowLimit(1, "a test")
     assert run_day(warehouse, tables, guard=guard).counts == {
         "success": 1,
         "invalid": 1,
@@ -119,10 +115,10 @@ def test_what_would_not_be_sent_does_not_count(warehouse, tables, source_table, 
 
 
 @pytest.mark.parametrize("limit", [None, 3, 99])
-def test_the_query_is_read_once_also_when_the_guard_asks(
+def test_the_query_is_read_once_also_for_the_row_limit(
     warehouse, tables, source_table, standin, limit
 ):
-    """Planning, counting what would be sent, and a limit share one reading of the day."""
+    """Planning, counting the rows to send and `limit` share one reading of the day."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
     standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"})
     run_day(warehouse, tables)
@@ -146,13 +142,13 @@ def test_the_query_is_read_once_also_when_the_guard_asks(
 
 @pytest.mark.parametrize("limit", [None, 400])
 def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeypatch, limit):
-    """The guard looks at a page at a time: its memory does not grow with the day."""
+    """The count for the row limit holds one page, so memory does not grow with the day."""
     fill(
         warehouse,
         source_table,
         [row(f"r{number}", assessment_name="x" * 20_000) for number in range(400)],
     )
-    monkeypatch.setattr("airflow_kombo.planning.planner._LOOKED_UP", 10)
+    monkeypatch.setattr("airflow_kombo.planning.planner._LOOKUP_ROWS", 10)
     selection = Selection(limit=limit)
     source = QuerySource(
         warehouse, tables, SQL, parameters_of(DAY), selection=selection, page_rows=7
@@ -169,8 +165,8 @@ def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeyp
     assert peak < 400 * 20_000 / 4
 
 
-def test_nothing_older_than_a_day_is_delivered(warehouse, tables, source_table, standin):
-    """`not_before` leaves older rows out of any run, and they are neither planned nor counted."""
+def test_not_before_leaves_out_older_rows(warehouse, tables, source_table, standin):
+    """Rows older than `not_before` are neither planned nor counted nor sent."""
     fill(
         warehouse,
         source_table,
@@ -181,8 +177,8 @@ def test_nothing_older_than_a_day_is_delivered(warehouse, tables, source_table, 
     assert run_day(warehouse, tables, not_before=DAY + timedelta(days=1)).planned == 0
 
 
-def test_rows_of_a_task_have_a_day_too(warehouse, tables, source_table):
-    """`not_before` holds for an upstream task's rows; rows without the column are refused."""
+def test_not_before_applies_to_rows_of_a_task(warehouse, tables, source_table):
+    """`not_before` also applies to an upstream task's rows, and needs their column."""
     selection = Selection(not_before=DAY)
     rows = [row("a"), row("b", assessment_date="2026-11-02"), row("c", assessment_date=None)]
     assert TaskSource(rows, selection).plan() == {"workday:one": 2}
@@ -196,8 +192,8 @@ def test_rows_of_a_task_have_a_day_too(warehouse, tables, source_table):
         QuerySource(warehouse, tables, undated, parameters_of(DAY), selection=selection)
 
 
-def test_a_first_run_of_a_large_table_asks_in_airflow(tmp_path, standin):
-    """Dry run, stop, approval and a second day, with the parameters of the trigger form."""
+def test_a_first_run_of_a_large_table_needs_approval_in_airflow(tmp_path, standin):
+    """Dry run, stop, `not_before` and approval work with the parameters of the trigger form."""
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     large = [row(f"r{number}", integration_id=f"ats:{number % 50}") for number in range(1_001)]
     fill(engine, make_source_table(engine), large)
@@ -213,8 +209,8 @@ def test_a_first_run_of_a_large_table_asks_in_airflow(tmp_path, standin):
         return done.stdout + done.stderr
 
     would_stop = "1,001 rows would be sent, and at most 1,000 may be without approval"
-    told = run(dry_run=True)
-    assert f"A run would stop before the first of them: {would_stop}" in told
+    log = run(dry_run=True)
+    assert f"A run would stop before the first of them: {would_stop}" in log
     assert all_of(engine, Tables.named().runs) == []
     stops = "at most 5 may be without approval: max_rows says so"
     assert stops in run(max_rows=5)

@@ -1,4 +1,4 @@
-"""Ids that a run was asked for by name, and that none of its rows has."""
+"""Unmatched ids: requested from a run, but without a row in the run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def log(caplog):
 
 @pytest.fixture
 def day(warehouse, tables, source_table, standin):
-    """Fill a day of two integrations."""
+    """Write the rows of a day of two integrations."""
     fill(warehouse, source_table, [row("r1"), row("r2", integration_id="lever:two")])
 
 
@@ -31,7 +31,7 @@ def run(warehouse, tables, *, day=DAY, by_hand=True, **asked):
 
 
 def test_ids_that_match_nothing_are_named(warehouse, tables, day, caplog):
-    """The others are delivered, and the log names those that neither source nor ledger knows."""
+    """The log names ids without a row in source and ledger, and other rows are delivered."""
     report = run(
         warehouse,
         tables,
@@ -40,7 +40,7 @@ def test_ids_that_match_nothing_are_named(warehouse, tables, day, caplog):
     )
     assert report.counts == {"success": 1}
     assert "2 of 3 result_ids match no row that this run reads" in caplog.text
-    assert "status table: R2, no such. Check them" in caplog.text
+    assert "status table: R2, no such. Check the ids" in caplog.text
     assert "1 of 2 integration_ids match no row" in caplog.text
     assert "status table: wokrday:one. Check" in caplog.text
 
@@ -53,33 +53,31 @@ def test_ids_that_match_nothing_are_named(warehouse, tables, day, caplog):
         {"result_ids": ["r1"], "integration_ids": ["lever:two"]},
     ],
 )
-def test_a_run_of_which_nothing_matches_is_red(warehouse, tables, day, standin, asked):
-    """Who mistypes every id does not get a green run; its row in the runs says why."""
-    with pytest.raises(ConfigurationError, match="match no row that this run reads, and none of"):
+def test_a_run_without_any_matching_id_fails(warehouse, tables, day, standin, asked):
+    """A run whose requested ids are all unknown fails, and the runs table has the reason."""
+    with pytest.raises(ConfigurationError, match="match no row that this run reads, and no row of"):
         run(warehouse, tables, **asked)
     assert standin.stats()["received"] == 0
     (account,) = all_of(warehouse, tables.runs)
     assert "match no row" in account.error
 
 
-def test_what_is_delivered_already_is_not_what_nobody_knows(
-    warehouse, tables, day, standin, caplog
-):
-    """A second run for the same ids is green, sends nothing, and says what they are."""
+def test_delivered_results_are_known(warehouse, tables, day, standin, caplog):
+    """A second run for the same ids succeeds, sends nothing and logs their status."""
     asked = {"result_ids": ["r1"], "integration_ids": ["workday:one"]}
     assert run(warehouse, tables, **asked).counts == {"success": 1}
     assert "match no row" not in caplog.text
     assert run(warehouse, tables, **asked).planned == 0
-    told = "1 of the results asked for are not among the rows to send, they are success: r1"
-    assert told in caplog.text
+    message = (
+        "1 of the requested results are not among the rows to send. Their status is success: r1"
+    )
+    assert message in caplog.text
     assert "match no row" not in caplog.text
     assert standin.stats()["received"] == 1
 
 
-def test_an_integration_without_rows_today_is_no_mistake(
-    warehouse, tables, source_table, standin, caplog
-):
-    """Only a run by hand is red for an integration that nobody knows: it may be new."""
+def test_an_integration_may_be_without_rows_today(warehouse, tables, source_table, standin, caplog):
+    """An unknown integration fails only a run by hand, since a new one has no rows yet."""
     asked = {"integration_ids": ["workday:new"]}
     assert run(warehouse, tables, by_hand=False, **asked).planned == 0
     assert "1 of 1 integration_ids match no row" in caplog.text
@@ -90,8 +88,8 @@ def test_an_integration_without_rows_today_is_no_mistake(
     assert run(warehouse, tables, day=DAY.replace(day=9), **asked).planned == 0
 
 
-def test_the_log_names_some_of_many(warehouse, tables, day, caplog):
-    """Twenty are named and the rest is a number; the ledger is asked once for a thousand ids."""
+def test_the_log_lists_some_of_many(warehouse, tables, day, caplog):
+    """The log lists twenty ids and counts the rest, and one lookup has a thousand ids."""
     asked = []
 
     @event.listens_for(warehouse, "before_cursor_execute")
@@ -108,15 +106,15 @@ def test_the_log_names_some_of_many(warehouse, tables, day, caplog):
     assert len(asked) == 3
 
 
-def test_more_ids_than_a_statement_takes_select_their_rows(warehouse, tables, day, source_table):
-    """Of 70,000 ids each that has a row is delivered, and no other row is."""
+def test_more_ids_than_a_statement_allows_select_their_rows(warehouse, tables, day, source_table):
+    """Of 70,000 requested ids, those with a row are delivered, and no other row is."""
     fill(warehouse, source_table, [row("other")])
     run(warehouse, tables, result_ids=["r1", "r2", *map(str, range(70_000))])
     assert set(by_result(warehouse, tables)) == {"r1", "r2"}
 
 
-def test_rows_of_a_task_are_asked_for_in_the_same_way(warehouse, tables, standin, caplog):
-    """An upstream task's rows are told alike."""
+def test_ids_select_rows_of_a_task_in_the_same_way(warehouse, tables, standin, caplog):
+    """Ids without a row among an upstream task's rows are reported in the same way."""
 
     def deliver(*result_ids):
         selection = Selection(result_ids=frozenset(result_ids))

@@ -29,4 +29,4 @@ async def report_progress(
         if waiting:
             causes = ", ".join(f"{cause} ({number})" for cause, number in waiting.most_common())
             log.info("Integrations wait for: %s", causes)
-        await metrics.tell_on_the_way()
+        await metrics.send_in_turns()

@@ -139,14 +139,15 @@ class DeliveryRun:
         context = context_of(self._parts, len(planned), client, self._liveness, self._threads)
         senders = [IntegrationSender(context, name, rows) for name, rows in planned.items()]
         self.report.senders = {sender.integration_id: sender.counts for sender in senders}
-        metrics = Metrics([sender.metrics for sender in senders], self._parts.run.tags)
+        parts = self._parts
+        metrics = Metrics([one.metrics for one in senders], parts.run.tags, parts.mapping.write)
         progress = asyncio.create_task(report_progress(senders, self.report.planned, metrics))
         # A sender that meets a bug of ours ends alone; the others deliver what they can.
         ends = await asyncio.gather(
             *(sender.deliver() for sender in senders), return_exceptions=True
         )
         progress.cancel()
-        metrics.tell()
+        metrics.send()
         context.warnings.write()
         for error in (*ends, self._stop.error):
             if error is not None:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
 from airflow_kombo.database.unique_keys import unique_keys
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
+from airflow_kombo.ledger.renamed_columns import rename_verdict
 from airflow_kombo.statuses import COUNTED
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,11 @@ class Tables:
                 _refuse_without_keys(connection, table)
 
     def create_preview(self, engine: Engine) -> None:
-        """Make the table of dry runs as `create` makes the others; only a dry run needs it."""
+        """Make the table of dry runs as `create` makes the others; only a dry run needs it.
+
+        :raises LedgerError: as `create` does.
+        """
+        rename_verdict(engine, self.preview)
         self._create(engine, [self.preview])
 
     def _create(self, engine: Engine, tables: list[Table]) -> None:
@@ -311,7 +316,7 @@ def _preview(name: str) -> list[Column[Any] | Index]:
         Column("number", Integer, primary_key=True, autoincrement=False),
         *(Column(one, _ID, nullable=False) for one in KEY),
         Column("assessment_date", Date),
-        Column("verdict", String(16), nullable=False),
+        Column("action", String(16), nullable=False),
         Column("error_code", Text),
         Column("error_message", Text),
         Column("status", String(16)),

@@ -1,1 +1,1 @@
-"""What others see of a run: metrics, the log's summary, asset events, lineage events."""
+"""Signals of a run for others: metrics, log summary, asset events, lineage events."""

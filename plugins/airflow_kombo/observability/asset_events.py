@@ -1,4 +1,4 @@
-"""What the task tells those who wait for its assets: which day is out, and the counts."""
+"""Asset events: the delivered day and its counts, for dags scheduled by our assets."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def add_to_asset_events(
     day: date,
     counts: Mapping[str, int],
 ) -> None:
-    """Give the event of each asset the day as its partition, and the counts as its extra.
+    """Add the day as the partition, and the counts as the extra, to each asset's event.
 
-    The run's own partition is not enough: a run by hand may have none, or may have been asked for
-    another day.
+    Airflow's partition of the run cannot replace this. A run by hand may have no partition, or may
+    be for another day.
     """
     for outlet in outlets:
         if isinstance(outlet, Asset):

@@ -1,4 +1,4 @@
-"""The table at the end of a task's log: what became of the rows, by integration and status."""
+"""Table at the end of a task's log: rows by integration and status."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Final
 from airflow_kombo.statuses import NOT_DELIVERED, Status
 
 MOST_LINES: Final = 25
-"""Integrations that have a line of their own; a log is to be read."""
+"""Integrations with a line of their own. More lines would hide the rest of the log."""
 _LONGEST_NAME: Final = 48
 
 
 def table(senders: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Give the table's lines: those integrations first that have the most to look at.
+    """Return the table's lines, with the most undelivered rows first.
 
-    :param lanes: Rows by integration and status.
+    :param senders: Rows by integration and status.
     """
     counted = {
         name: Counter({s: n for s, n in rows.items() if n}) for name, rows in senders.items()
     }
     in_order = sorted(
-        counted, key=lambda name: (-_bad(counted[name]), -counted[name].total(), name)
+        counted, key=lambda name: (-_undelivered(counted[name]), -counted[name].total(), name)
     )
     shown, rest = in_order[:MOST_LINES], in_order[MOST_LINES:]
     total = _sum(counted.values())
@@ -31,7 +31,7 @@ def table(senders: Mapping[str, Mapping[str, int]]) -> list[str]:
         lines.append((f"({len(rest)} others)", _sum(counted[name] for name in rest)))
     if len(lines) > 1:
         lines.append(("all", total))
-    statuses = sorted(total, key=_place)
+    statuses = sorted(total, key=_column_order)
     return _aligned(statuses, lines) if lines else ["no rows"]
 
 
@@ -48,11 +48,11 @@ def _aligned(statuses: list[str], lines: list[tuple[str, Counter[str]]]) -> list
     ]
 
 
-def _bad(rows: Counter[str]) -> int:
+def _undelivered(rows: Counter[str]) -> int:
     return sum(rows[status] for status in NOT_DELIVERED)
 
 
-def _place(status: str) -> tuple[bool, bool, str]:
+def _column_order(status: str) -> tuple[bool, bool, str]:
     return status in NOT_DELIVERED, status != Status.SUCCESS, status
 
 

@@ -1,6 +1,6 @@
-"""What the lanes of a run measure, told to Airflow's metrics: StatsD, Datadog or OpenTelemetry.
+"""Metrics of a run's senders, for Airflow's backend: StatsD, Datadog or OpenTelemetry.
 
-Nothing is told per row: a lane keeps its measures, and tells them together every few seconds.
+No metric is sent per row: a sender collects its measures, and all are sent every few seconds.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from airflow.sdk.observability import stats
 
 from airflow_kombo.exceptions import TransportError
 from airflow_kombo.kombo_api.response import KomboResponse
+from airflow_kombo.kombo_api.writes import Write
 
-_NAME: Final = "kombo.result_links"
 _TOO_MANY_REQUESTS: Final = 429
 _TIMINGS: Final = 20
-"""Calls of one lane whose times are told at once; of more, an even sample over all times."""
+"""Call times of one sender that are sent at once. Of more calls, an even sample is sent."""
 
 BLOCKED: Final = "blocked"
 GIVEN_UP: Final = "given_up"
-"""What may end a lane before its rows do."""
+"""Reasons for which a sender ends before its rows do."""
 
-_AN_INTEGRATION: Final = re.compile(r"[A-Za-z0-9_-]{1,40}:[A-Za-z0-9_-]{1,60}", re.ASCII)
+_INTEGRATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}:[A-Za-z0-9_-]{1,60}", re.ASCII)
 _OTHER: Final = "other"
-"""The tag of what is no integration's id: a bad row may hold anything there, a person's too."""
+"""The tag of all texts that are no integration's id. In a bad row they may be personal data."""
 
 
 class SenderMetrics:
-    """What one lane has measured since it was told.
+    """Measures of one sender since the last sending of metrics.
 
-    :param counts: The lane's rows by status, which the lane goes on to count in.
+    :param counts: The sender's rows by status. The sender goes on counting in this object.
     """
 
     def __init__(self, integration_id: str, counts: Mapping[str, int]) -> None:
@@ -42,61 +42,68 @@ class SenderMetrics:
         self.ended_by: str | None = None
         """`BLOCKED` or `GIVEN_UP`."""
         self.milliseconds: list[float] = []
-        """How long each call took."""
+        """Times of the calls."""
         self.limited = 0
-        """Calls that were answered with a 429."""
+        """Calls with a 429 as the response."""
 
-    def observe(self, outcome: KomboResponse | TransportError, seconds: float) -> None:
-        """Note how a call ended, and how long it took."""
+    def observe(self, result: KomboResponse | TransportError, seconds: float) -> None:
+        """Count a call.
+
+        :param seconds: The time from the request to the result.
+        """
         self.milliseconds.append(seconds * 1000)
-        if isinstance(outcome, KomboResponse) and outcome.http_status == _TOO_MANY_REQUESTS:
+        if isinstance(result, KomboResponse) and result.http_status == _TOO_MANY_REQUESTS:
             self.limited += 1
 
 
 class Metrics:
-    """Tells what the lanes of a run have measured.
+    """Metrics of all senders of a run.
 
-    :param tags: Tags of all of it, beside each lane's `integration`.
+    :param write: The write of the rows. The metrics are named after it.
+    :param tags: Tags of all metrics, beside each sender's `integration`.
     """
 
-    def __init__(self, meters: Iterable[SenderMetrics], tags: Mapping[str, str]) -> None:
-        self._meters = [(metrics, Counter[str]()) for metrics in meters]
+    def __init__(
+        self, senders: Iterable[SenderMetrics], tags: Mapping[str, str], write: Write
+    ) -> None:
+        self._senders = [(sender, Counter[str]()) for sender in senders]
         self._tags = tags
+        self._name = stats.normalize_name_for_stats(f"kombo.{write.name}s", log_warning=False)
 
-    async def tell_on_the_way(self) -> None:
-        """Tell what is new, and let the calls go on between two lanes."""
-        for metrics, told in self._meters:
-            self._tell(metrics, told)
+    async def send_in_turns(self) -> None:
+        """Send the new measures, and let the run's calls go on between two senders."""
+        for sender, sent in self._senders:
+            self._send(sender, sent)
             await asyncio.sleep(0)
 
-    def tell(self) -> None:
-        """Tell what is new."""
-        for metrics, told in self._meters:
-            self._tell(metrics, told)
+    def send(self) -> None:
+        """Send the new measures."""
+        for sender, sent in self._senders:
+            self._send(sender, sent)
 
-    def _tell(self, metrics: SenderMetrics, told: Counter[str]) -> None:
-        tags = {**self._tags, "integration": metrics.tag}
-        now = Counter({f"rows.{status}": rows for status, rows in metrics.counts.items()})
-        now["posts"] = told["posts"] + len(metrics.milliseconds)
-        now["http_429"] = metrics.limited
-        if metrics.ended_by:
-            now[f"lanes.{metrics.ended_by}"] = 1
-        for name, more in (now - told).items():
-            stats.incr(f"{_NAME}.{name}", more, tags=tags)
-        told.update(now - told)
-        for milliseconds in _sample(metrics.milliseconds):
-            stats.timing(f"{_NAME}.post", milliseconds, tags=tags)
-        metrics.milliseconds.clear()
+    def _send(self, sender: SenderMetrics, sent: Counter[str]) -> None:
+        tags = {**self._tags, "integration": sender.tag}
+        now = Counter({f"rows.{status}": rows for status, rows in sender.counts.items()})
+        now["posts"] = sent["posts"] + len(sender.milliseconds)
+        now["http_429"] = sender.limited
+        if sender.ended_by:
+            now[f"integrations.{sender.ended_by}"] = 1
+        for name, more in (now - sent).items():
+            stats.incr(f"{self._name}.{name}", more, tags=tags)
+        sent.update(now - sent)
+        for milliseconds in _sample(sender.milliseconds):
+            stats.timing(f"{self._name}.post", milliseconds, tags=tags)
+        sender.milliseconds.clear()
 
 
 def _sample(times: Sequence[float]) -> list[float]:
-    """Give some of the times, evenly over their order, the longest among them."""
+    """Return an even sample of the sorted times, with the longest."""
     step = -(-len(times) // _TIMINGS) or 1
     return sorted(times, reverse=True)[::step]
 
 
 def _tag(integration_id: str) -> str:
-    """Write an integration's id as every backend takes it: `workday:one` as `workday_one`."""
-    if not _AN_INTEGRATION.fullmatch(integration_id):
+    """Return an integration's id as all backends accept it: `workday:one` as `workday_one`."""
+    if not _INTEGRATION_ID.fullmatch(integration_id):
         return _OTHER
     return stats.normalize_name_for_stats(integration_id, log_warning=False)

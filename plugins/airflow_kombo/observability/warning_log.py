@@ -1,4 +1,4 @@
-"""Kombo's warnings in the log: each text once in a run, without anything about a person."""
+"""Kombo's warnings in the log: each text once in a run, without personal data."""
 
 from __future__ import annotations
 
@@ -14,51 +14,54 @@ from airflow_kombo.kombo_api.request import RowRequest
 log = logging.getLogger(__name__)
 
 MOST_TEXTS: Final = 100
-"""Different texts of which a run tells; the status table has every row's."""
+"""Different texts that a run logs. The status table has the warnings of every row."""
 LONGEST_TEXT: Final = 200
 _SHORTEST_VALUE: Final = 3
-"""Characters; of shorter values a text would lose words that mean something."""
+"""Characters. Masking shorter values would also mask parts of ordinary words."""
 _EMAIL: Final = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
 
 
 @dataclass
-class _Heard:
-    result_id: str
+class _Warning:
+    first_result_id: str
     times: int = 0
 
 
 class WarningLog:
-    """Collects the warnings of a run, which Kombo recommends to log."""
+    """Collected warnings of a run. Kombo recommends logging them."""
 
     def __init__(self) -> None:
-        self._heard: dict[str, _Heard] = {}
+        self._warnings: dict[str, _Warning] = {}
         self._others = 0
 
-    def observe(self, text: str, delivery: RowRequest) -> None:
-        """Count a row's warning; texts that differ in what is the row's own are one."""
-        text = _masked(text, delivery)
-        observe = self._heard.get(text)
-        if observe is None and len(self._heard) >= MOST_TEXTS:
+    def observe(self, text: str, request: RowRequest) -> None:
+        """Count a row's warning. Texts that differ only in the row's own values are one text."""
+        text = _masked(text, request)
+        warning = self._warnings.get(text)
+        if warning is None and len(self._warnings) >= MOST_TEXTS:
             self._others += 1
             return
-        if observe is None:
-            observe = self._heard[text] = _Heard(delivery.key.result_id)
-        observe.times += 1
+        if warning is None:
+            warning = self._warnings[text] = _Warning(request.key.result_id)
+        warning.times += 1
 
     def write(self) -> None:
-        """Log each text with its count and one result that it is about."""
-        for text, observe in sorted(self._heard.items(), key=lambda one: -one[1].times):
+        """Log each text with the count and the first result."""
+        for text, warning in sorted(self._warnings.items(), key=lambda one: -one[1].times):
             log.warning(
-                "Kombo warns %d times, first of %s: %s", observe.times, observe.result_id, text
+                "Kombo warns %d times, first of %s: %s",
+                warning.times,
+                warning.first_result_id,
+                text,
             )
         if self._others:
-            log.warning("Kombo warns %d times with other texts: see the table", self._others)
+            log.warning("Kombo warns %d times with other texts: see the status table", self._others)
 
 
-def _masked(text: str, delivery: RowRequest) -> str:
-    """Return a text without addresses, and without what the request says of its row."""
+def _masked(text: str, request: RowRequest) -> str:
+    """Return a text without addresses and without the values of the row's request."""
     text = _EMAIL.sub("***", text)
-    values = {delivery.key.target_id, *_values(json.loads(delivery.body))}
+    values = {request.key.target_id, *_values(json.loads(request.body))}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _SHORTEST_VALUE:
             text = re.sub(re.escape(value), "***", text, flags=re.IGNORECASE)

@@ -274,9 +274,9 @@ class KomboResultLinkOperator(BaseOperator):
         )
 
     def _preview(self, run: Run, planner: Planner, guard: RowLimit | None) -> dict[str, int]:
-        from airflow_kombo.planning.dry_run import preview  # noqa: PLC0415
+        from airflow_kombo.planning.dry_run import dry_run  # noqa: PLC0415
 
-        previewed = preview(run, planner, self.max_in_flight)
+        previewed = dry_run(run, planner, self.max_in_flight)
         self._tell(previewed.senders)
         if guard and (reason := guard.refuses(sum(previewed.to_send.values()))):
             self.log.warning("A run would stop before the first of them: %s", reason)

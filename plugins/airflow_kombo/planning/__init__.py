@@ -1,1 +1,1 @@
-"""What a run would do: planner, dry run, estimate, row limit."""
+"""Plan of a run: planner, dry run, estimate of the time, row limit, unmatched ids."""

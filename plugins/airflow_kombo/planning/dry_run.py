@@ -1,7 +1,7 @@
-"""A dry run: every row with what a run would do with it, in a table; no request, and no claim.
+"""Dry run: the action for each row in a table, without a request and without a claim.
 
-The log has counts, ids and the question that finds the rest: a request is about a person, and so
-is whole only in the warehouse, where the person's data is already.
+The log has counts, result ids and the query for the rest. A request is personal data, so only the
+warehouse gets it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,43 +22,43 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
-from airflow_kombo.planning.estimate import PastRuns, told
+from airflow_kombo.planning.estimate import PastRuns, estimate
 from airflow_kombo.planning.planner import PlannedRow, Planner, duplicate_of
 from airflow_kombo.statuses import Action
 
 log = logging.getLogger(__name__)
 
 KEPT_DAYS: Final = 7
-"""How long a preview is kept: it is there to be looked at before a run, and holds personal data."""
+"""Days for which the rows of a dry run are kept: they are personal data."""
 _SCOPE: Final = ("dag_id", "task_id", "map_index")
 _EXAMPLES: Final = 3
 _REASONS: Final = 10
-_Link = tuple[str, str, str, str | None]
+_Target = tuple[str, str, str, str | None]
 
 
 @dataclass(frozen=True)
 class DryRunReport:
-    """What a dry run foresaw: rows by integration and verdict."""
+    """Counts of a dry run's rows, by integration and action."""
 
     senders: Mapping[str, Counter[str]]
 
     @property
     def counts(self) -> Counter[str]:
-        """By verdict, over all integrations."""
+        """Count the rows by action, over all integrations."""
         return sum(self.senders.values(), Counter[str]())
 
     @property
     def to_send(self) -> dict[str, int]:
-        """The rows that a run would send, by integration."""
+        """Count the rows to send, by integration."""
         return {
             name: rows for name, sender in self.senders.items() if (rows := sender[Action.SEND])
         }
 
 
 class PreviewTable:
-    """The rows of one dry run in the table of dry runs.
+    """Rows of one dry run in the preview table.
 
-    :raises LedgerError: from each method, if the warehouse could not do it.
+    :raises LedgerError: from each method, if the warehouse failed.
     """
 
     def __init__(self, ledger: Ledger, run: Run) -> None:
@@ -76,49 +76,52 @@ class PreviewTable:
             self._table,
             where=[
                 self._table.c.run_id == run.run_id,
-                self._table.c.verdict == Action.SEND.value,
+                self._table.c.action == Action.SEND.value,
             ],
         )
 
     def clear(self) -> None:
-        """Delete what the task's dry runs of this day wrote before, and every preview too old."""
+        """Delete the task's earlier dry runs of this day, and all dry runs older than a week."""
         table, run = self._table.c, self._run
         earlier = and_(
             *(table[name] == getattr(run, name) for name in _SCOPE),
             table.run_date == run.assessment_date,
         )
-        with transaction(self._engine, "delete earlier previews") as connection:
+        with transaction(self._engine, "delete earlier dry runs") as connection:
             now = in_utc(connection.execute(select(utc_now())).scalar_one())
             too_old = table.previewed_at < now - timedelta(days=KEPT_DAYS)
             connection.execute(delete(self._table).where(or_(earlier, too_old)))
 
     def write(self, rows: Iterable[PlannedRow]) -> list[PlannedRow]:
-        """Write rows, and give them: one whose link an earlier one has already is a duplicate."""
-        with transaction(self._engine, "write the preview") as connection:
-            known = self._known.read(connection, self._asked(rows))
+        """Write rows and return them as written.
+
+        A row is a duplicate if an earlier row of this dry run has the same key or link.
+        """
+        with transaction(self._engine, "write the dry run") as connection:
+            known = self._known.read(connection, self._to_look_up(rows))
             keys = {tuple(row[:4]) for row in known}
             owners = {(*row[:3], row.url_hash): row.result_id for row in known if row.url_hash}
-            written = [_among(row, keys, owners) for row in rows]
+            written = [_without_duplicate(row, keys, owners) for row in rows]
             values = [self._values(number, row) for number, row in enumerate(written, self._rows)]
             self._bulk.execute(connection, values, self._insert)
         self._rows += len(written)
         return written
 
     @staticmethod
-    def _asked(rows: Iterable[PlannedRow]) -> Iterator[tuple[LinkKey, str | None]]:
+    def _to_look_up(rows: Iterable[PlannedRow]) -> Iterator[tuple[LinkKey, str | None]]:
         for row in rows:
             if row.action is Action.SEND:
-                yield row.key, row.delivery.url_hash if row.delivery else None
+                yield row.key, row.request.url_hash if row.request else None
 
     def _values(self, number: int, row: PlannedRow) -> dict[str, Any]:
-        run, request = self._run, row.delivery
+        run, request = self._run, row.request
         return {
             **row.key.columns,
             **{name: getattr(run, name) for name in ("run_id", "dag_run_id", *_SCOPE)},
             "run_date": run.assessment_date,
             "number": number,
             "assessment_date": row.assessment_date,
-            "verdict": row.action.value,
+            "action": row.action.value,
             "error_code": row.error_code,
             "error_message": row.error_message,
             "status": row.status,
@@ -127,53 +130,68 @@ class PreviewTable:
         }
 
 
-def _among(
-    row: PlannedRow, keys: Iterable[tuple[str, ...]], owners: Mapping[_Link, str]
+def _without_duplicate(
+    row: PlannedRow, keys: Iterable[tuple[str, ...]], owners: Mapping[_Target, str]
 ) -> PlannedRow:
-    if row.action is not Action.SEND or row.delivery is None:
+    """Return the row, or a duplicate where an earlier row has the same key or link."""
+    if row.action is not Action.SEND or row.request is None:
         return row
     if row.key in keys:
         return duplicate_of(row)
-    owner = owners.get((*row.key[:3], row.delivery.url_hash))
+    owner = owners.get((*row.key[:3], row.request.url_hash))
     return duplicate_of(row, owner) if owner else row
 
 
-def preview(run: Run, planner: Planner, max_in_flight: int | None = None) -> DryRunReport:
-    """Write what a run would do with each row into the table of dry runs, and tell of it.
+@dataclass
+class _Summary:
+    """Counts, reasons and examples of a dry run, for the log."""
 
-    It replaces what the task's earlier dry runs of the same day wrote. Kombo is not asked, and no
-    row of another table is written.
+    senders: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
-    :param max_in_flight: Calls of one integration at once that the task allows itself.
-    :raises LedgerError: if the warehouse could not.
+    def add(self, integration_id: str, rows: Iterable[PlannedRow]) -> None:
+        """Count an integration's rows."""
+        counts = self.senders.setdefault(integration_id, Counter())
+        for row in rows:
+            counts[row.action.value] += 1
+            if row.action is Action.INVALID:
+                self.reasons[str(row.error_message)] += 1
+            if len(examples := self.examples[row.action.value]) < _EXAMPLES:
+                examples.append(row.key.result_id)
+
+    def write(self) -> None:
+        """Log the reasons and the examples."""
+        for reason, times in self.reasons.most_common(_REASONS):
+            log.info("%d rows would be invalid: %s", times, reason)
+        for action, examples in sorted(self.examples.items()):
+            log.info("Examples of %s: %s", action, ", ".join(examples))
+
+
+def dry_run(run: Run, planner: Planner, max_in_flight: int | None = None) -> DryRunReport:
+    """Write the action for each row into the preview table, and log a summary.
+
+    The rows replace those of the task's earlier dry runs of the same day. Nothing is sent to
+    Kombo, and no other table is written.
+
+    :param max_in_flight: The task's own limit of calls of one integration at once.
+    :raises LedgerError: if the warehouse failed.
     """
     ledger = planner.ledger
     ledger.tables.create_preview(ledger.engine)
-    table = PreviewTable(ledger, run)
+    table, summary = PreviewTable(ledger, run), _Summary()
     table.clear()
-    senders: dict[str, Counter[str]] = {}
-    reasons: Counter[str] = Counter()
-    examples: dict[str, list[str]] = defaultdict(list)
     for integration_id, rows in planner.rows():
-        written = table.write(rows)
-        senders.setdefault(integration_id, Counter()).update(row.action.value for row in written)
-        invalid = (row for row in written if row.action is Action.INVALID)
-        reasons.update(str(row.error_message) for row in invalid)
-        for row in written:
-            if len(few := examples[row.action.value]) < _EXAMPLES:
-                few.append(row.key.result_id)
-    for reason, times in reasons.most_common(_REASONS):
-        log.info("%d rows would be invalid: %s", times, reason)
-    for verdict, few in sorted(examples.items()):
-        log.info("For example %s: %s", verdict, ", ".join(few))
+        summary.add(integration_id, table.write(rows))
+    summary.write()
     log.info(
         "Each row, with its request: SELECT * FROM %s WHERE run_id = '%s'",
         ledger.tables.preview.fullname,
         run.run_id,
     )
-    previewed = DryRunReport(senders)
+    report = DryRunReport(summary.senders)
     history = PastRuns(ledger.engine, ledger.tables)
-    rates = history.rates(previewed.to_send, run.assessment_date, max_in_flight)
-    for line in told(previewed.to_send, rates):
+    rates = history.rates(report.to_send, run.assessment_date, max_in_flight)
+    for line in estimate(report.to_send, rates):
         log.info("%s", line)
-    return previewed
+    return report

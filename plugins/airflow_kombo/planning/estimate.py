@@ -1,8 +1,8 @@
-"""How long a run may take, by what earlier runs met.
+"""Estimate of a run's time from the history of earlier runs.
 
-Nobody tells an integration's limits before it is asked, and they are not kept: what a run got done
-within them is. Where too little was sent to show it, there are its calls' times, and what Kombo
-documents: 30 of them at once.
+Kombo names an integration's limits only in its responses, and no table keeps them. But the history
+has the speed of earlier runs under these limits. Where too few rows were sent to measure a speed,
+the estimate uses the time of the calls and Kombo's documented limit of 30 calls at once.
 """
 
 from __future__ import annotations
@@ -22,38 +22,41 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
 
 _RECENT_DAYS: Final = 3
-"""Before the run's own day; more is looked at only for an integration that has nothing there."""
+"""Days before the run's day whose history is read first. Integrations without rows in these days
+need a second query over the whole history."""
 _MEASURED_ROWS: Final = 100
-"""From so many rows of one run on, how fast they went is the limits' doing, not chance."""
-_SLOTS: Final = 30
-"""Calls of one integration at once, as Kombo documents it."""
+"""Rows that a run needs for a measured rate: with fewer, the limits are hardly met."""
+_CALLS_AT_ONCE: Final = 30
+"""Calls of one integration at once, by Kombo's documentation."""
 _SETTLED: Final = (Status.SUCCESS.value, Status.FAILED.value)
-_TOLD: Final = 10
+_LISTED: Final = 10
+"""Integrations that the log lists."""
 
 
 @dataclass(frozen=True)
 class SendingRate:
-    """How fast an integration's rows go.
+    """Speed of an integration's rows.
 
-    :param rows_a_second: Rows that end a second.
-    :param call_seconds: How long a call takes.
-    :param because: What that rests on.
-    :param is_measured: Whether limits are in it; without them a run takes at least so long.
+    :param rows_a_second: Rows that get an outcome in a second.
+    :param call_seconds: Seconds of a call.
+    :param basis: Where the rate comes from, in words.
+    :param is_measured: Whether the rate includes the integration's limits. If it does not, a run
+        may take longer than the rate says.
     """
 
     rows_a_second: float
     call_seconds: float
-    because: str
+    basis: str
     is_measured: bool
 
     def seconds(self, rows: int) -> float:
-        """Give the seconds that so many rows take, and one call at least."""
+        """Return the seconds for a number of rows, and at least those of one call."""
         return max(rows / self.rows_a_second, self.call_seconds)
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """What one run sent to one integration."""
+    """Settled rows of one run and one integration."""
 
     rows: int
     milliseconds: int
@@ -62,7 +65,7 @@ class _Sent:
 
 
 class PastRuns:
-    """The attempts' history, as far as it tells how fast rows went."""
+    """History of attempts, read for the speed of earlier runs."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         self._engine = engine
@@ -71,23 +74,23 @@ class PastRuns:
     def rates(
         self, integration_ids: Collection[str], day: date | None, max_in_flight: int | None = None
     ) -> dict[str, SendingRate]:
-        """Give the rates that are known.
+        """Return the known rates, by integration.
 
-        :param day: The run's day; its neighbours are looked at first.
-        :param max_in_flight: Calls of one integration at once that the task allows itself.
+        :param day: The run's day. The history of the days before it is read first.
+        :param max_in_flight: The task's own limit of calls of one integration at once.
         :raises LedgerError: if the warehouse cannot be read.
         """
-        slots = min(_SLOTS - HEADROOM, max_in_flight or _SLOTS)
+        calls_at_once = min(_CALLS_AT_ONCE - HEADROOM, max_in_flight or _CALLS_AT_ONCE)
         rates: dict[str, SendingRate] = {}
         for since in (day - timedelta(days=_RECENT_DAYS) if day else None, None):
             missing = sorted(set(integration_ids) - rates.keys())
             sent = self._sent(missing, since) if missing else {}
-            rates |= {name: _rate(runs, slots) for name, runs in sent.items()}
+            rates |= {name: _rate(runs, calls_at_once) for name, runs in sent.items()}
         return rates
 
     def _sent(self, integration_ids: list[str], since: date | None) -> dict[str, list[_Sent]]:
         sent: dict[str, list[_Sent]] = defaultdict(list)
-        with transaction(self._engine, "look at earlier calls", reads_only=True) as connection:
+        with transaction(self._engine, "read earlier calls", reads_only=True) as connection:
             for name, *measures in connection.execute(self._query(integration_ids, since)):
                 sent[name].append(_Sent(*measures))
         return sent
@@ -111,47 +114,48 @@ class PastRuns:
         )
         if since is None:
             return query
-        # The history has no day of its own; by way of the rows, an index leads to it.
+        # The history has no column for the day. The status table has one, with an index.
         of_row = and_(*(links.c[name] == attempts[name] for name in KEY))
         return query.join(links, of_row).where(links.c.assessment_date >= since)
 
 
-def _rate(runs: Sequence[_Sent], slots: int) -> SendingRate:
+def _rate(runs: Sequence[_Sent], calls_at_once: int) -> SendingRate:
     call_seconds = sum(run.milliseconds for run in runs) / sum(run.rows for run in runs) / 1000
     large = [run for run in runs if run.rows >= _MEASURED_ROWS]
     if large:
         last = max(large, key=lambda run: run.ended)
         seconds = max((last.ended - last.began).total_seconds(), 0.001)
         ended = in_utc(last.ended).astimezone(timezone.utc)
-        because = f"its run of {ended:%Y-%m-%d %H:%M} UTC sent {last.rows:,}"
-        return SendingRate(last.rows / seconds, call_seconds, because, is_measured=True)
-    because = f"its calls took {call_seconds:.2f} s, {slots} at once; its rate limit was not met"
-    return SendingRate(slots / max(call_seconds, 0.001), call_seconds, because, is_measured=False)
+        basis = f"its run of {ended:%Y-%m-%d %H:%M} UTC sent {last.rows:,} rows"
+        return SendingRate(last.rows / seconds, call_seconds, basis, is_measured=True)
+    basis = f"a call took {call_seconds:.2f} s, {calls_at_once} at once, without a rate limit"
+    rate = calls_at_once / max(call_seconds, 0.001)
+    return SendingRate(rate, call_seconds, basis, is_measured=False)
 
 
-def told(to_send: Mapping[str, int], rates: Mapping[str, SendingRate]) -> Iterator[str]:
-    """Say how long each integration takes, the slowest first, and how long the whole.
+def estimate(to_send: Mapping[str, int], rates: Mapping[str, SendingRate]) -> Iterator[str]:
+    """Write the time of each integration, the slowest first, and the time of the run.
 
-    :param to_send: Rows by integration.
+    :param to_send: Rows to send, by integration.
     """
     seconds = {name: rate.seconds(to_send[name]) for name, rate in rates.items()}
-    for name in sorted(seconds, key=lambda name: -seconds[name])[:_TOLD]:
+    for name in sorted(seconds, key=lambda name: -seconds[name])[:_LISTED]:
         rate = rates[name]
         yield (
             f"{name}: {_about(seconds[name], sure=rate.is_measured)} for {to_send[name]:,} rows at"
-            f" {rate.rows_a_second:,.1f} a second: {rate.because}"
+            f" {rate.rows_a_second:,.1f} a second: {rate.basis}"
         )
     unknown = sorted(to_send.keys() - rates.keys())
     if unknown:
-        more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
-        named = ", ".join(unknown[:_TOLD])
-        yield f"Unknown is the time of {named}{more}: nothing was ever delivered there"
+        more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
+        listed = ", ".join(unknown[:_LISTED])
+        yield f"No estimate for {listed}{more}: nothing was delivered there before"
     if seconds:
-        rest = f"; {len(unknown)} of unknown time not counted" if unknown else ""
+        rest = f". {len(unknown)} without an estimate are not counted" if unknown else ""
         sure = not unknown and all(rate.is_measured for rate in rates.values())
         yield (
             f"A run would take {_about(max(seconds.values()), sure=sure)}, as long as its slowest"
-            f" integration: they are delivered side by side{rest}"
+            f" integration: the integrations are delivered in parallel{rest}"
         )
 
 

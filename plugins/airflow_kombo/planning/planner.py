@@ -1,4 +1,4 @@
-"""What a run would do with each row, found out without doing it."""
+"""Planner of a run: one action for each row, without a request and without a claim."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
 from airflow_kombo.statuses import Action, Status
 
-_STANDS: Final[Mapping[str, Action]] = {
+_KEPT_ACTIONS: Final[Mapping[str, Action]] = {
     Status.SUCCESS: Action.CHANGED,
     Status.UNKNOWN: Action.UNKNOWN,
     Status.SENDING: Action.SENDING,
 }
-"""Statuses that stay what they are when the row cannot become a request any more."""
+"""Actions for rows that keep their status although they can no longer become a request."""
 _LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
-"""What counts for a limit: also a duplicate, which is sent if the other one is not reached."""
-_LOOKED_UP: Final = 1_000
-"""Rows that are looked up in the ledger at once: SQLite takes so many parameters and not more."""
-_FIRST_ROWS: Final = 64
-"""Rows that are looked up at once where the first that would be sent ends the search."""
+"""Actions that count towards `limit`. A run sends a duplicate if it stops before the other row."""
+_LOOKUP_ROWS: Final = 1_000
+"""Rows of one lookup in the ledger: SQLite allows no more parameters in a statement."""
+_FIRST_LOOKUP_ROWS: Final = 64
+"""Rows of one lookup where the search ends at the first row to send."""
 
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """A row, and what a run would do with it.
+    """A row and the action of a run for it.
 
-    :param status: Its status now, or None if it has none.
-    :param delivery: Its request; None if it cannot become one.
+    :param status: The row's status now, or None if it has none.
+    :param request: The row's request, or None if the row cannot become one.
     """
 
     key: LinkKey
@@ -55,14 +55,14 @@ class PlannedRow:
     status: str | None = None
     error_code: str | None = None
     error_message: str | None = None
-    delivery: RowRequest | None = None
+    request: RowRequest | None = None
 
 
 @dataclass(frozen=True)
 class Planner:
-    """A run's parts, as far as they decide what becomes of a row.
+    """Parts of a run for the decisions about rows.
 
-    The source is planned once, so that its query runs once, however often it is asked.
+    The source is planned once: its query runs once, however often the planner is asked.
     """
 
     source: Source
@@ -71,18 +71,18 @@ class Planner:
     selection: Selection
     default_integration: str | None
     run_id: str = ""
-    """The run that would send: what its dag run has sent on purpose, it does not send again."""
+    """The run that would send. With `redeliver`, rows that its dag run has sent are left out."""
 
-    def rows(self, at_once: int | None = None) -> Iterator[tuple[str, list[PlannedRow]]]:
-        """Give each integration's rows, a page at a time, up to the limit; reads only.
+    def rows(self, page_rows: int | None = None) -> Iterator[tuple[str, list[PlannedRow]]]:
+        """Plan each integration's rows in pages, up to the limit, and write nothing.
 
-        Of two rows with the same link on different pages, both are foreseen to be sent.
+        Two rows with the same link on different pages are both planned to be sent.
 
-        :param at_once: The rows of a page; by default as many as can be looked up at once.
+        :param page_rows: The rows of a page. By default as many as one lookup allows.
         """
         left = self.selection.limit
         for integration_id, planned in sorted(self._planned.items()):
-            for page in self._pages(integration_id, planned, at_once):
+            for page in self._pages(integration_id, planned, page_rows):
                 rows = self._plan_rows(page)
                 if left is not None:
                     rows, left = _cut(rows, left)
@@ -90,29 +90,33 @@ class Planner:
                 if left == 0:
                     return
 
-    def _pages(self, integration_id: str, planned: int, at_once: int | None) -> Iterator[list[Row]]:
+    def _pages(
+        self, integration_id: str, planned: int, page_rows: int | None
+    ) -> Iterator[list[Row]]:
         rows = chain.from_iterable(self.source.pages(integration_id, planned))
-        while page := list(islice(rows, at_once or _LOOKED_UP)):
+        while page := list(islice(rows, page_rows or _LOOKUP_ROWS)):
             yield page
 
     def plan(self) -> dict[str, int]:
-        """Count the rows that a run has to look at, by integration.
+        """Count the rows for a run to read, by integration.
 
-        With a limit, those among which are so many rows to send: a row that is skipped or `invalid`
-        whenever it is met must not use it up.
+        With a limit, the count ends at the last row that the limit allows to be sent. Skipped and
+        `invalid` rows before it do not use up the limit.
 
-        :raises ConfigurationError: if the rows cannot be read, or none is of those asked for.
+        :raises ConfigurationError: if the rows cannot be read, or if none of the ids that the run
+            was asked for is known.
         """
         if self.selection.limit is None:
             return {name: rows for name, rows in sorted(self._planned.items()) if rows}
         return dict(+self._planned_within_limit[0])
 
     def sends_any(self) -> bool:
-        """Return whether a run would send a row; looks no further than at the first of them."""
-        return any(row.action == Action.SEND for _, rows in self.rows(_FIRST_ROWS) for row in rows)
+        """Return whether a run would send a row. The search ends at the first such row."""
+        pages = self.rows(_FIRST_LOOKUP_ROWS)
+        return any(row.action is Action.SEND for _, rows in pages for row in rows)
 
     def sent(self) -> int:
-        """Count the rows that a run would send."""
+        """Count the rows to send."""
         return self._planned_within_limit[1]
 
     @cached_property
@@ -123,7 +127,7 @@ class Planner:
 
     @cached_property
     def _planned_within_limit(self) -> tuple[Counter[str], int]:
-        """The rows up to the limit by integration, and how many of them would be sent."""
+        """Count the rows up to the limit, by integration, and the rows to send among them."""
         counts, sent = Counter[str](), 0
         for integration_id, rows in self.rows():
             counts[integration_id] += len(rows)
@@ -131,23 +135,24 @@ class Planner:
         return counts, sent
 
     def _plan_rows(self, page: list[Row]) -> list[PlannedRow]:
-        made = [self.mapping.deliveries([row], self.default_integration) for row in page]
-        deliveries = [delivery for good, _ in made for delivery in good]
-        wrong = [row.key for _, bad in made for row in bad]
+        mapped = [self.mapping.deliveries([row], self.default_integration) for row in page]
+        requests = [request for valid, _ in mapped for request in valid]
+        invalid_keys = [row.key for _, invalid in mapped for row in invalid]
         claims, known = self.ledger.look_up_claims(
-            deliveries, self.selection.redeliver, wrong, self.run_id
+            requests, self.selection.redeliver, invalid_keys, self.run_id
         )
-        judged = _planned_by_claims(claims, known.by_key)
+        planned = _planned_by_request(claims, known.by_key)
         return [
-            _of_invalid(one, known.standing(one.key))
+            _plan_invalid(one, known.standing(one.key))
             if isinstance(one, InvalidRow)
-            else judged[id(one)]
-            for good, bad in made
-            for one in (*good, *bad)
+            else planned[id(one)]
+            for valid, invalid in mapped
+            for one in (*valid, *invalid)
         ]
 
 
 def _cut(rows: list[PlannedRow], left: int) -> tuple[list[PlannedRow], int]:
+    """Return the rows up to the limit, and the rest of the limit."""
     for place, row in enumerate(rows, start=1):
         left -= row.action in _LIMITED
         if left == 0:
@@ -155,81 +160,88 @@ def _cut(rows: list[PlannedRow], left: int) -> tuple[list[PlannedRow], int]:
     return rows, left
 
 
-def _planned_by_claims(claims: Claims, seen: Mapping[LinkKey, LedgerRow]) -> dict[int, PlannedRow]:
+def _planned_by_request(
+    claims: Claims, known: Mapping[LinkKey, LedgerRow]
+) -> dict[int, PlannedRow]:
     won = {claim.delivery.key for claim in claims.won}
-    judged = {id(one.delivery): _of(one.delivery, Action.SEND, seen) for one in claims.won}
-    for delivery, owner in claims.duplicates:
-        outcome = duplicate(delivery, owner).outcome
-        judged[id(delivery)] = _of(delivery, Action.DUPLICATE, seen, outcome)
+    planned = {id(one.delivery): _plan(one.delivery, Action.SEND, known) for one in claims.won}
+    for request, owner in claims.duplicates:
+        outcome = duplicate(request, owner).outcome
+        planned[id(request)] = _plan(request, Action.DUPLICATE, known, outcome)
     for moved in claims.moved:
-        judged[id(moved.delivery)] = _moved(moved)
-    for delivery in claims.skipped:
-        judged[id(delivery)] = _skipped(delivery, seen, won)
-    return judged
+        planned[id(moved.delivery)] = _plan_moved(moved)
+    for request in claims.skipped:
+        planned[id(request)] = _plan_skipped(request, known, won)
+    return planned
 
 
-def _moved(moved: MovedRow) -> PlannedRow:
-    delivery = moved.delivery
+def _plan_moved(moved: MovedRow) -> PlannedRow:
+    request = moved.delivery
     action = Action.SENDING if moved.status == Status.SENDING.value else Action.MOVED
-    message = moved_warning(delivery) if action is Action.MOVED else None
+    message = moved_warning(request) if action is Action.MOVED else None
     return PlannedRow(
-        delivery.key,
-        delivery.assessment_date,
+        request.key,
+        request.assessment_date,
         action,
         moved.status,
         error_message=message,
-        delivery=delivery,
+        request=request,
     )
 
 
-def _skipped(
-    delivery: RowRequest, seen: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
+def _plan_skipped(
+    request: RowRequest, known: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
 ) -> PlannedRow:
-    if delivery.key in won:
-        return duplicate_of(_of(delivery, Action.SEND, seen))
-    known = seen[delivery.key]
-    if known.status == Status.SUCCESS:
-        same = known.request_hash == delivery.request_hash
-        return _of(delivery, Action.DELIVERED if same else Action.CHANGED, seen)
-    outcome = RowOutcome(known.status, known.error_code, error_message=known.error_message)
-    if known.status == Status.FAILED:
-        return _of(delivery, Action.REFUSED, seen, outcome)
-    return _of(delivery, Action(known.status), seen, outcome)
+    if request.key in won:
+        return duplicate_of(_plan(request, Action.SEND, known))
+    row = known[request.key]
+    if row.status == Status.SUCCESS:
+        is_same = row.request_hash == request.request_hash
+        return _plan(request, Action.DELIVERED if is_same else Action.CHANGED, known)
+    outcome = RowOutcome(row.status, row.error_code, error_message=row.error_message)
+    if row.status == Status.FAILED:
+        return _plan(request, Action.REFUSED, known, outcome)
+    return _plan(request, Action(row.status), known, outcome)
 
 
 def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
-    """Give a row that was to be sent as the duplicate that it is.
+    """Return a planned row as a duplicate of another one.
 
-    :param owner: The other row's result; by default the same, whose row comes twice.
+    :param owner: The result id of the other row. By default the source has the same row twice.
     """
-    delivery, code = row.delivery, "duplicate_of"
     message: str | None = "result_id: the same row comes twice, and is sent once"
-    if delivery and owner:
-        message = duplicate(delivery, owner).outcome.error_message
+    if row.request and owner:
+        message = duplicate(row.request, owner).outcome.error_message
     return PlannedRow(
-        row.key, row.assessment_date, Action.DUPLICATE, row.status, code, message, delivery
+        row.key,
+        row.assessment_date,
+        Action.DUPLICATE,
+        row.status,
+        "duplicate_of",
+        message,
+        row.request,
     )
 
 
-def _of(
-    delivery: RowRequest,
+def _plan(
+    request: RowRequest,
     action: Action,
-    seen: Mapping[LinkKey, LedgerRow],
+    known: Mapping[LinkKey, LedgerRow],
     outcome: RowOutcome | None = None,
 ) -> PlannedRow:
-    known = seen.get(delivery.key)
+    row = known.get(request.key)
     return PlannedRow(
-        delivery.key,
-        delivery.assessment_date,
+        request.key,
+        request.assessment_date,
         action,
-        known.status if known else None,
+        row.status if row else None,
         outcome.error_code if outcome else None,
         outcome.error_message if outcome else None,
-        delivery,
+        request,
     )
 
 
-def _of_invalid(row: InvalidRow, known: LedgerRow | None) -> PlannedRow:
+def _plan_invalid(row: InvalidRow, known: LedgerRow | None) -> PlannedRow:
     status = known.status if known else None
-    action = _STANDS.get(status or "", Action.INVALID)
+    action = _KEPT_ACTIONS.get(status or "", Action.INVALID)
     return PlannedRow(row.key, row.assessment_date, action, status, row.error.code, str(row.error))
