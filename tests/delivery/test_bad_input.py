@@ -1,4 +1,4 @@
-"""A hostile day, over SQLite and PostgreSQL: each row is told, and the good ones are delivered."""
+"""Bad rows of a day, on SQLite and PostgreSQL: each gets a reason; good rows arrive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
-CANARY = "Zq7canary"  # stands for what is a person's
+CANARY = "Zq7canary"  # stands for personal data
 URL = "url: must be a whole http:// or https:// address without blanks"
 NO_DOTS = "must not be a dot segment, it would change the path"
 NOT_PRINTABLE = "must be printable text of at most 255 bytes"
@@ -88,7 +88,7 @@ def attributes_of(request):
 
 @pytest.mark.parametrize("given", ["query", "task"])
 def test_a_hostile_day_never_stops_the_good_rows(warehouse, tables, source_table, standin, given):
-    """Each bad row is `invalid` with its field, reason and fix; the good ones arrive, untouched."""
+    """Each bad row is `invalid` with field, reason and fix; the good rows arrive."""
     bad = {f"bad{n:02}": (row(f"bad{n:02}", **one), why) for n, (one, why) in enumerate(INVALID)}
     good = {f"good{n}": (row(f"good{n}", **one), shown) for n, (one, shown) in enumerate(GOOD)}
     rows = [one for one, _ in (*bad.values(), *good.values())]
@@ -114,11 +114,11 @@ def test_a_hostile_day_never_stops_the_good_rows(warehouse, tables, source_table
 
 
 def test_messages_have_nothing_of_a_persons(warehouse, tables, source_table, standin, caplog):
-    """Neither the status table nor the log quotes what a bad row holds."""
+    """Neither the status table nor the log quotes a value of a bad row."""
     fill(warehouse, source_table, [row(f"r{n}", **one) for n, (one, _) in enumerate(INVALID)])
     run_day(warehouse, tables)
-    told = [link.error_message for link in all_of(warehouse, tables.links)]
-    assert CANARY not in "".join(told)
+    messages = [link.error_message for link in all_of(warehouse, tables.links)]
+    assert CANARY not in "".join(messages)
     assert CANARY not in caplog.text
 
 
@@ -126,7 +126,7 @@ def test_messages_have_nothing_of_a_persons(warehouse, tables, source_table, sta
 def test_rows_without_a_result_id_have_a_status_each(
     warehouse, tables, source_table, standin, result_id
 ):
-    """Their key is made of their content, and the same tomorrow."""
+    """Rows without a result id have keys made of their content, the same ones every day."""
     rows = [row("r", candidate_id=name) | {"result_id": result_id} for name in ("c1", "c2")]
     fill(warehouse, source_table, [*rows, row("good")])
     assert run_day(warehouse, tables).counts == {"invalid": 2, "success": 1}
@@ -156,7 +156,7 @@ def test_a_decimal_is_written_as_a_person_would(warehouse, tables, standin, scor
     ],
 )
 def test_a_timestamp_keeps_its_day(warehouse, tables, standin, moment):
-    """With a time zone or without, a time is shown as the day that it says, in no other zone."""
+    """A time with or without a time zone is shown as the day of its own time zone."""
     source = TaskSource([row("r1", completed_at=moment)], Selection())
     run_day(warehouse, tables, source=source)
     (attempt,) = all_of(warehouse, tables.attempts)
@@ -164,7 +164,7 @@ def test_a_timestamp_keeps_its_day(warehouse, tables, standin, moment):
 
 
 def test_the_same_link_twice_names_the_first(warehouse, tables, source_table, standin):
-    """A result under two ids is sent once; the other row is `invalid`, and says which has it."""
+    """A link under two result ids is sent once; the other row names the first."""
     same = {"candidate_id": "c1", "result_url": f"https://results.example/{CANARY}"}
     fill(warehouse, source_table, [row("first", **same), row("second", **same)])
     assert run_day(warehouse, tables).counts == {"success": 1, "invalid": 1}
@@ -179,18 +179,18 @@ def test_the_same_link_twice_names_the_first(warehouse, tables, source_table, st
 
 @pytest.mark.parametrize("differs", [{}, {"assessment_name": "Another"}])
 def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, standin, differs):
-    """Of rows with one key one is sent, and the others are counted: planned is the counts' sum."""
+    """One of several rows with one key is sent, and the others are counted as skipped."""
     fill(warehouse, source_table, [row("r1"), row("r1", **differs), row("r2")])
     report = run_day(warehouse, tables)
     assert (report.planned, report.counts) == (3, {"success": 2, "skipped": 1})
     assert standin.stats()["received"] == 2
 
 
-# A whole day that cannot be read: a person has to change something, and nothing is sent -----------
+# A whole day that cannot be read: nothing is sent ------------------------------------------------
 
 
 def test_an_empty_table_is_a_day_without_rows(warehouse, tables, source_table, standin):
-    """Nothing is to be delivered, and the run's account says so."""
+    """An empty table gives a run with zero rows and no error."""
     assert run_day(warehouse, tables).counts == {}
     (account,) = all_of(warehouse, tables.runs)
     assert (account.planned, account.success, account.error) == (0, 0, None)
@@ -199,7 +199,7 @@ def test_an_empty_table_is_a_day_without_rows(warehouse, tables, source_table, s
 
 @pytest.mark.parametrize("dropped", ["score", "candidate_id"])
 def test_a_column_that_vanished_is_named(warehouse, tables, source_table, standin, dropped):
-    """Both the query that names it and the mapping that reads it say which one it is."""
+    """Query and mapping both name a missing column."""
     with warehouse.begin() as connection:
         connection.execute(text(f"ALTER TABLE assessment_results DROP COLUMN {dropped}"))
     with pytest.raises(ConfigurationError, match=f"cannot run: .*{dropped}"):
@@ -223,7 +223,7 @@ def test_a_column_that_an_upstream_task_left_out_is_named():
 
 
 def test_a_table_that_is_missing_is_named(warehouse, tables, standin):
-    """The database's own word for it is told, without the query's parameters."""
+    """The error has the database's own message, without the query's parameters."""
     with pytest.raises(ConfigurationError, match=r"cannot run: .*assessment_results") as raised:
         asyncio.run(make_run(warehouse, tables)())
     assert DAY.isoformat() not in str(raised.value)
@@ -233,6 +233,6 @@ def test_a_table_that_is_missing_is_named(warehouse, tables, standin):
     "ask", [lambda: engine_of("nowhere"), lambda: asyncio.run(KomboHook("nowhere").config())]
 )
 def test_a_connection_that_is_not_there_is_named(ask):
-    """It is told with what to do, and as what a person has to change: no retry helps."""
+    """A missing connection is a configuration error and names the fix."""
     with pytest.raises(ConfigurationError, match=r"no connection nowhere: .*AIRFLOW_CONN_NOWHERE"):
         ask()

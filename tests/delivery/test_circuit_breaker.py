@@ -9,7 +9,7 @@ NOW = 1000.0
 
 
 def opened():
-    """Give a breaker that has seen as many failures in a row as open it."""
+    """Return a breaker opened by failures in a row."""
     breaker = CircuitBreaker(failures=3, cool_down=30)
     for _ in range(3):
         assert breaker.allows(NOW)
@@ -19,7 +19,7 @@ def opened():
 
 @pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.RETRY])
 def test_it_opens_after_failures_in_a_row(verdict):
-    """Answers that leave rows in doubt, or that only ask to try again, open it."""
+    """Responses with the verdicts UNKNOWN and RETRY open the breaker."""
     breaker = CircuitBreaker(failures=2)
     breaker.record_verdict(verdict, NOW, probe=False)
     assert breaker.allows(NOW)
@@ -29,7 +29,7 @@ def test_it_opens_after_failures_in_a_row(verdict):
 
 @pytest.mark.parametrize("verdict", [Verdict.CREATED, Verdict.REFUSED])
 def test_an_answer_of_use_closes_the_row_of_failures(verdict):
-    """An integration that creates, or refuses, is at work: what failed before is forgotten."""
+    """A verdict CREATED or REFUSED resets the count of failures."""
     breaker = CircuitBreaker(failures=2)
     for outcome in (Verdict.UNKNOWN, verdict, Verdict.UNKNOWN):
         breaker.record_verdict(outcome, NOW, probe=False)
@@ -37,7 +37,7 @@ def test_an_answer_of_use_closes_the_row_of_failures(verdict):
 
 
 def test_a_limit_is_no_failure():
-    """Limits that are met neither open it nor make failures forgotten."""
+    """A limit neither counts as a failure nor resets the count."""
     breaker = CircuitBreaker(failures=2)
     for outcome in (Verdict.UNKNOWN, Verdict.WAIT, Verdict.WAIT, Verdict.WAIT):
         breaker.record_verdict(outcome, NOW, probe=False)
@@ -47,7 +47,7 @@ def test_a_limit_is_no_failure():
 
 
 def test_one_probe_passes_after_the_time_is_over():
-    """An open breaker lets nothing pass before its time, and one call after it."""
+    """An open breaker lets no call pass before the cool-down ends, and one call afterwards."""
     breaker = opened()
     assert breaker.pause(NOW + 10) == 20
     assert not breaker.allows(NOW + 29)
@@ -57,7 +57,7 @@ def test_one_probe_passes_after_the_time_is_over():
 
 
 def test_a_probe_that_succeeds_closes_it():
-    """After an answer of use to the probe, calls pass as before."""
+    """A successful probe closes the breaker."""
     breaker = opened()
     breaker.record_verdict(Verdict.CREATED, NOW + 30, probe=breaker.record_request())
     assert breaker.allows(NOW + 30)
@@ -65,7 +65,7 @@ def test_a_probe_that_succeeds_closes_it():
 
 
 def test_a_probe_that_fails_gives_the_integration_up():
-    """After a second disappointment nothing more is sent in this run."""
+    """A failed probe gives the integration up for this run."""
     breaker = opened()
     breaker.record_verdict(Verdict.UNKNOWN, NOW + 30, probe=breaker.record_request())
     assert breaker.given_up
@@ -73,7 +73,7 @@ def test_a_probe_that_fails_gives_the_integration_up():
 
 
 def test_calls_that_were_out_when_it_opened_do_not_count():
-    """Failures of earlier calls, which come late, neither give up nor put off the probe."""
+    """Late failures of earlier calls neither give the integration up nor delay the probe."""
     breaker = opened()
     for _ in range(9):
         breaker.record_verdict(Verdict.UNKNOWN, NOW + 29, probe=False)
@@ -82,7 +82,7 @@ def test_calls_that_were_out_when_it_opened_do_not_count():
 
 
 def test_nothing_but_limits_for_long_is_an_outage():
-    """An integration that only ever meets limits is given up after a while, and not before."""
+    """An integration with nothing but limits is given up after 15 minutes, and not before."""
     breaker = CircuitBreaker()
     for seconds in (0, 1, PATIENCE_SECONDS - 1):
         breaker.record_verdict(Verdict.WAIT, NOW + seconds, probe=False)
@@ -92,7 +92,7 @@ def test_nothing_but_limits_for_long_is_an_outage():
 
 
 def test_an_answer_between_limits_is_patience_well_spent():
-    """Whoever gets through now and then may go on meeting limits in between."""
+    """One success between limits starts the 15 minutes anew."""
     breaker = CircuitBreaker()
     breaker.record_verdict(Verdict.WAIT, NOW, probe=False)
     breaker.record_verdict(Verdict.CREATED, NOW + 1, probe=False)

@@ -1,4 +1,4 @@
-"""How many calls of one integration may be in flight; time is a number, so nothing waits."""
+"""Concurrency limiter with simulated time: no test waits."""
 
 import itertools
 import json
@@ -21,27 +21,27 @@ A_DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 TOO_MANY = b'{"status":"error","error":{"code":"PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"}}'
 
 
-def answer(http_status=200, body=None, **headers):
-    """Make an answer whose headers are in lower case, as most servers' are."""
+def response(http_status=200, body=None, **headers):
+    """Build a response with lower-case headers, as most servers send them."""
     named = {name.replace("_", "-"): str(value) for name, value in headers.items()}
     body = body or (OK if http_status == 200 else b"")
     return KomboResponse.of(http_status, CIMultiDict(named), body)
 
 
 def too_many(**headers):
-    return answer(429, TOO_MANY, **headers)
+    return response(429, TOO_MANY, **headers)
 
 
-def told(outcome, pace=None, now=NOW):
-    """Give a pace that has had one call, with this outcome."""
-    pace = pace or ConcurrencyLimiter()
-    assert pace.take(now)
-    pace.give_back(now, now, outcome)
-    return pace
+def after(result, limiter=None, now=NOW):
+    """Return a limiter after one call with this response."""
+    limiter = limiter or ConcurrencyLimiter()
+    assert limiter.take(now)
+    limiter.give_back(now, now, result)
+    return limiter
 
 
-def slots(pace, now=NOW):
-    return sum(1 for _ in itertools.takewhile(lambda _: pace.take(now), range(1_000)))
+def slots(limiter, now=NOW):
+    return sum(1 for _ in itertools.takewhile(lambda _: limiter.take(now), range(1_000)))
 
 
 @pytest.mark.parametrize(
@@ -63,52 +63,52 @@ def slots(pace, now=NOW):
     ],
 )
 def test_slots_follow_the_limit_less_the_headroom(limit, cap, expected):
-    """Two slots are left to others, the cap holds, no number is endless, and one slot is left."""
-    assert slots(told(answer(concurrency_limit=limit), ConcurrencyLimiter(cap))) == expected
+    """Two slots are left to others, the cap holds, and at least one slot is left to us."""
+    assert slots(after(response(concurrency_limit=limit), ConcurrencyLimiter(cap))) == expected
 
 
-def test_an_answer_from_before_the_limit_fell_does_not_raise_it():
-    """Answers overtake each other: only what left after the fall can tell of a rise."""
-    pace = told(answer(concurrency_limit=8), told(answer(concurrency_limit=30)), NOW + 2)
+def test_a_response_from_before_the_limit_fell_does_not_raise_it():
+    """Only a request sent after the limit fell can raise the limit again."""
+    limiter = after(response(concurrency_limit=8), after(response(concurrency_limit=30)), NOW + 2)
     for sent_at, expected in [(NOW + 1, 6), (NOW + 3, 28)]:
-        assert pace.take(NOW + 4)
-        pace.give_back(NOW + 4, sent_at, answer(concurrency_limit=30))
-        held = slots(pace)
+        assert limiter.take(NOW + 4)
+        limiter.give_back(NOW + 4, sent_at, response(concurrency_limit=30))
+        held = slots(limiter)
         assert held == expected
         for _ in range(held):
-            pace.give_back(NOW + 4, NOW + 4, None)
+            limiter.give_back(NOW + 4, NOW + 4, None)
 
 
 @pytest.mark.parametrize(("cap", "expected"), [(None, 5), (3, 3), (50, 5)])
-def test_few_are_in_flight_before_the_first_answer(cap, expected):
-    """Until a limit is known five calls are in flight at most, fewer under a smaller cap."""
+def test_few_are_in_flight_before_the_first_response(cap, expected):
+    """Until a limit is known, five calls are in flight at most, fewer under a smaller cap."""
     assert slots(ConcurrencyLimiter(cap)) == expected
 
 
-def test_the_limit_may_change_with_every_answer():
-    """The last answer's limit counts, up and down, and calls in flight above it finish first."""
-    pace = told(answer(concurrency_limit=30))
-    assert slots(pace) == 28
-    pace.give_back(NOW, NOW, answer(concurrency_limit=5))
-    assert not pace.take(NOW)
+def test_the_limit_may_change_with_every_response():
+    """The last response's limit counts, up and down; excess calls in flight end first."""
+    limiter = after(response(concurrency_limit=30))
+    assert slots(limiter) == 28
+    limiter.give_back(NOW, NOW, response(concurrency_limit=5))
+    assert not limiter.take(NOW)
     for _ in range(25):
-        pace.give_back(NOW, NOW, None)
-    assert slots(pace) == 1  # 28 - 26 are still in flight, of 3
+        limiter.give_back(NOW, NOW, None)
+    assert slots(limiter) == 1  # 28 - 26 are still in flight, of 3
 
 
-def test_a_lost_answer_gives_its_slot_back():
-    """A call without an answer teaches nothing and costs no slot for good."""
-    pace = told(None)
-    assert (slots(pace), pace.pause(NOW)) == (5, 0)
+def test_a_lost_response_gives_its_slot_back():
+    """A call without a response gives its slot back and changes nothing."""
+    limiter = after(None)
+    assert (slots(limiter), limiter.pause(NOW)) == (5, 0)
 
 
 @pytest.mark.parametrize("http_status", [429, 503])
 def test_retry_after_is_honoured(http_status):
-    """Where a limit was met and the answer names a time, nothing is sent until then."""
-    pace = told(answer(http_status, retry_after=7, ratelimit_remaining=0, ratelimit_reset=57))
-    assert (pace.pause(NOW), pace.pause(NOW + 6), pace.pause(NOW + 8)) == (7, 1, 0)
-    assert not pace.take(NOW + 6.9)
-    assert pace.take(NOW + 7)
+    """After a limit with `Retry-After`, nothing is sent until that time."""
+    limiter = after(response(http_status, retry_after=7, ratelimit_remaining=0, ratelimit_reset=57))
+    assert (limiter.pause(NOW), limiter.pause(NOW + 6), limiter.pause(NOW + 8)) == (7, 1, 0)
+    assert not limiter.take(NOW + 6.9)
+    assert limiter.take(NOW + 7)
 
 
 @pytest.mark.parametrize(
@@ -122,15 +122,15 @@ def test_retry_after_is_honoured(http_status):
     ],
 )
 def test_a_retry_after_that_is_a_date_is_honoured(date, retry_after, pause):
-    """A date, in each of HTTP's three forms, counts from the answer's own date."""
-    assert told(answer(429, date=date, retry_after=retry_after)).pause(NOW) == pause
+    """A date, in each of HTTP's three forms, counts from the response's own date."""
+    assert after(response(429, date=date, retry_after=retry_after)).pause(NOW) == pause
 
 
 @pytest.mark.parametrize("date", [{}, {"date": "soon"}])
 def test_without_a_date_of_its_own_our_clock_counts(date):
-    """An answer that does not say when it is from is from now."""
+    """For a response without a usable date of its own, our clock counts."""
     until = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=60), usegmt=True)
-    assert 30 < told(answer(429, retry_after=until, **date)).pause(NOW) <= 60
+    assert 30 < after(response(429, retry_after=until, **date)).pause(NOW) <= 60
 
 
 @pytest.mark.parametrize(
@@ -143,15 +143,15 @@ def test_without_a_date_of_its_own_our_clock_counts(date):
     ],
 )
 def test_no_pause_is_longer_than_the_longest(headers):
-    """An epoch, or any other number that is no time to wait, costs two minutes at most."""
-    assert told(answer(429, **headers)).pause(NOW) == LONGEST_PAUSE_SECONDS
+    """A huge number of seconds, such as a Unix time, costs two minutes at most."""
+    assert after(response(429, **headers)).pause(NOW) == LONGEST_PAUSE_SECONDS
 
 
 @pytest.mark.parametrize(("http_status", "pause"), [(200, 0), (400, 0), (429, 57), (500, 0)])
 def test_a_spent_rate_limit_pauses_until_its_reset(http_status, pause):
-    """A call that met the limit waits for its reset; to spread what is left is the rate's task."""
-    spent = answer(http_status, ratelimit_remaining=0, ratelimit_reset=57)
-    assert told(spent).pause(NOW) == pause
+    """Only a call refused by the rate limit pauses until the reset."""
+    spent = response(http_status, ratelimit_remaining=0, ratelimit_reset=57)
+    assert after(spent).pause(NOW) == pause
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,13 @@ def test_a_spent_rate_limit_pauses_until_its_reset(http_status, pause):
     ],
 )
 def test_a_met_limit_that_names_no_time_pauses_about_a_second(headers):
-    """A 429 never comes back at once: without a usable time it waits for about a second."""
-    assert 0.5 <= told(answer(429, **headers)).pause(NOW) <= 1.5
+    """A 429 without a usable time pauses for about a second."""
+    assert 0.5 <= after(response(429, **headers)).pause(NOW) <= 1.5
 
 
-def test_pauses_of_many_lanes_differ():
-    """Lanes that meet a limit at once do not come back at once."""
-    assert len({told(answer(429)).pause(NOW) for _ in range(20)}) > 1
+def test_pauses_of_many_senders_differ():
+    """Senders refused at the same time continue at different times."""
+    assert len({after(response(429)).pause(NOW) for _ in range(20)}) > 1
 
 
 @pytest.mark.parametrize(
@@ -193,18 +193,18 @@ def test_pauses_of_many_lanes_differ():
     ],
 )
 def test_a_success_that_spends_nothing_changes_nothing(headers):
-    """Headers that say nothing, or nonsense, neither pause nor change the slots."""
-    pace = told(answer(**headers))
-    assert (pace.pause(NOW), slots(pace)) == (0, 5)
+    """Missing or malformed headers neither pause nor change the slots."""
+    limiter = after(response(**headers))
+    assert (limiter.pause(NOW), slots(limiter)) == (0, 5)
 
 
 def test_a_shorter_pause_does_not_end_a_longer_one():
-    """Of several answers' pauses the one that ends last counts."""
-    pace = ConcurrencyLimiter()
-    assert [pace.take(NOW), pace.take(NOW)] == [True, True]
-    pace.give_back(NOW, NOW, answer(429, retry_after=50))
-    pace.give_back(NOW + 1, NOW + 1, answer(429, retry_after=2))
-    assert pace.pause(NOW + 1) == 49
+    """The longest of several responses' pauses counts."""
+    limiter = ConcurrencyLimiter()
+    assert [limiter.take(NOW), limiter.take(NOW)] == [True, True]
+    limiter.give_back(NOW, NOW, response(429, retry_after=50))
+    limiter.give_back(NOW + 1, NOW + 1, response(429, retry_after=2))
+    assert limiter.pause(NOW + 1) == 49
 
 
 _NUMBERS = st.one_of(st.floats(), st.integers(), st.decimals(), st.floats(0, 1e12)).map(str)
@@ -226,91 +226,93 @@ _BODIES = st.sampled_from([OK, TOO_MANY, b""])
 )
 @example([(429, b"", {"retry-after": "1e308", "concurrency-limit": "1e308"})], None)
 @example([(429, TOO_MANY, {})] * 9, None)
-def test_no_header_stops_a_lane_or_hurries_it(answers, cap):
-    """Whatever the headers hold, pauses are bounded, and then there is a slot, and not too many."""
-    pace, now = ConcurrencyLimiter(cap), NOW
-    for http_status, body, headers in answers:
-        pace = told(answer(http_status, body, **headers), pace, now)
-        assert 0 <= pace.pause(now) <= LONGEST_PAUSE_SECONDS
+def test_no_header_stops_a_sender_or_hurries_it(responses, cap):
+    """Pauses and slots are bounded for any content of the headers."""
+    limiter, now = ConcurrencyLimiter(cap), NOW
+    for http_status, body, headers in responses:
+        limiter = after(response(http_status, body, **headers), limiter, now)
+        assert 0 <= limiter.pause(now) <= LONGEST_PAUSE_SECONDS
         now += LONGEST_PAUSE_SECONDS
-    assert 1 <= slots(pace, now) <= (cap or 100)
+    assert 1 <= slots(limiter, now) <= (cap or 100)
 
 
-# Without a limit in the answers -----------------------------------------------------------------
+# Without a limit in the responses ---------------------------------------------------------------
 
 
-def flood(pace, room, rounds=1, now=NOW, **headers):
-    """Use all slots, rounds times, against an integration that has room for so many; count them."""
+def flood(limiter, room, rounds=1, now=NOW, **headers):
+    """Use all slots for some rounds against limited room; return the slots of each round."""
     used = []
     for _ in range(rounds):
-        used.append(slots(pace, now))
+        used.append(slots(limiter, now))
         for number in range(used[-1]):
-            said = answer(**headers) if number < room else too_many(**headers)
-            pace.give_back(now, now, said)
+            sent_back = response(**headers) if number < room else too_many(**headers)
+            limiter.give_back(now, now, sent_back)
         now += LONGEST_PAUSE_SECONDS
     return used
 
 
 def test_without_a_limit_the_slots_grow_by_one_a_round_trip():
-    """Where no answer tells a limit, what was done proves that one more may be tried."""
+    """Without a limit in the responses, each successful round trip adds one slot."""
     assert flood(ConcurrencyLimiter(), 1_000, 4) == [5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(("cap", "most"), [(None, 28), (12, 12), (200, 28)])
 def test_slots_do_not_grow_beyond_what_is_documented(cap, most):
-    """Kombo documents 30 at once; less the headroom, and less under a smaller cap, that is all."""
+    """Slots grow to the documented 30 less the headroom, or to a smaller cap."""
     assert flood(ConcurrencyLimiter(cap), 1_000, 60)[-1] == most
 
 
 def test_a_429_halves_the_slots_once():
-    """All 429s of calls that left together are one word, and after it the slots grow again."""
-    pace = ConcurrencyLimiter()
-    used = flood(pace, room=10, rounds=14)
+    """Several 429s to calls sent together halve the slots once; then the slots grow again."""
+    limiter = ConcurrencyLimiter()
+    used = flood(limiter, room=10, rounds=14)
     assert used == [5, 6, 7, 8, 9, 10, 11, 5, 6, 7, 8, 9, 10, 11]
 
 
 def test_slots_that_are_not_used_prove_nothing():
-    """One call at a time, however often, is no reason for more than the first slots."""
-    pace = ConcurrencyLimiter()
+    """Single calls never raise the first number of slots."""
+    limiter = ConcurrencyLimiter()
     for _ in range(1_000):
-        pace = told(answer(), pace)
-    assert slots(pace) == 5
+        limiter = after(response(), limiter)
+    assert slots(limiter) == 5
 
 
-@pytest.mark.parametrize("said", [answer(429), answer(500), answer(503), answer(401), None])
-def test_only_work_that_was_done_makes_slots_grow(said):
-    """A rate limit, a failure and a lost answer neither raise nor halve the slots."""
-    pace = ConcurrencyLimiter()
+@pytest.mark.parametrize(
+    "sent_back", [response(429), response(500), response(503), response(401), None]
+)
+def test_only_work_that_was_done_makes_slots_grow(sent_back):
+    """A rate limit, a failure and a lost response neither raise nor halve the slots."""
+    limiter = ConcurrencyLimiter()
     for _ in range(50):
-        held = slots(pace)
+        held = slots(limiter)
         for _ in range(held):
-            pace.give_back(NOW, NOW - 9, said)
-        pace._paused_until = 0
-    assert slots(pace) == 5
+            limiter.give_back(NOW, NOW - 9, sent_back)
+        limiter._paused_until = 0
+    assert slots(limiter) == 5
 
 
 def test_refused_rows_make_slots_grow_too():
-    """An integration that refuses a row's content has had room for it."""
-    pace, code = ConcurrencyLimiter(), b'{"status":"error","error":{"code":"ATS.JOB_CLOSED"}}'
-    for _ in range(slots(pace)):
-        pace.give_back(NOW, NOW, answer(400, code))
-        assert pace.take(NOW)
-    assert slots(pace) == 1
+    """A refusal of a row's content counts as a successful call."""
+    limiter, code = ConcurrencyLimiter(), b'{"status":"error","error":{"code":"ATS.JOB_CLOSED"}}'
+    for _ in range(slots(limiter)):
+        limiter.give_back(NOW, NOW, response(400, code))
+        assert limiter.take(NOW)
+    assert slots(limiter) == 1
 
 
 def test_a_limit_that_comes_later_rules():
-    """From the first answer that tells a limit on, nothing is tried any more."""
-    pace = ConcurrencyLimiter()
-    flood(pace, 1_000, 3)
-    told(answer(concurrency_limit=20), pace, NOW + 999)
-    assert slots(pace, NOW + 999) == 18
+    """From the first named limit on, the slots do not grow by themselves."""
+    limiter = ConcurrencyLimiter()
+    flood(limiter, 1_000, 3)
+    after(response(concurrency_limit=20), limiter, NOW + 999)
+    assert slots(limiter, NOW + 999) == 18
     for _ in range(18):
-        pace.give_back(NOW + 999, NOW + 999, answer())
-    assert flood(pace, 1_000, 3, NOW + 999) == [18, 18, 18]
+        limiter.give_back(NOW + 999, NOW + 999, response())
+    assert flood(limiter, 1_000, 3, NOW + 999) == [18, 18, 18]
 
 
 def test_an_error_of_the_ats_is_no_limit_of_kombos():
-    """`REMOTE.RATE_LIMIT_EXCEEDED` backs off its row, not the integration's lane."""
+    """`REMOTE.RATE_LIMIT_EXCEEDED` delays the row, not the integration's sender."""
     error = {"code": "REMOTE.RATE_LIMIT_EXCEEDED", "title": None, "message": "", "log_url": None}
     body = json.dumps({"status": "error", "error": error}).encode()
-    assert told(KomboResponse.of(429, {}, body)).pause(NOW) == 0
+    assert after(KomboResponse.of(429, {}, body)).pause(NOW) == 0

@@ -9,7 +9,7 @@ from airflow_kombo.exceptions import LedgerError
 
 
 class Commits:
-    """Commits that end when they are told to, and give their group's length."""
+    """Commits with a controllable end; the result is the length of the group."""
 
     def __init__(self, error=None):
         self.groups = []
@@ -30,7 +30,7 @@ async def turns(number=5):
 
 
 def test_what_comes_during_a_commit_shares_the_next():
-    """One commit runs at a time, and everyone gets the result of the group that has its items."""
+    """One commit runs at a time, and each caller gets the result of its own group."""
 
     async def run():
         commits = Commits()
@@ -48,7 +48,7 @@ def test_what_comes_during_a_commit_shares_the_next():
 
 
 def test_groups_are_bounded():
-    """However much comes at once, no transaction grows without end."""
+    """A group has at most 500 items."""
 
     async def run():
         commits = Commits()
@@ -63,7 +63,7 @@ def test_groups_are_bounded():
 
 
 def test_a_group_shares_its_error():
-    """All whose items are in a commit that failed hear of it, and the next group is tried."""
+    """All callers of a failed group get the error, and the next group is committed."""
 
     async def run():
         commits = Commits(LedgerError("gone"))
@@ -77,7 +77,7 @@ def test_a_group_shares_its_error():
 
 
 def test_a_commit_outlives_who_waits_for_it():
-    """Whoever is cancelled while waiting takes nothing from the others."""
+    """A cancelled caller does not cancel the commit of the others."""
 
     async def run():
         commits = Commits()

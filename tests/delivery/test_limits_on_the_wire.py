@@ -1,4 +1,4 @@
-"""Whole runs against servers whose limit headers are not Kombo's, on a real socket."""
+"""Whole runs against servers with unusual limit headers, on a real socket."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ pytestmark = pytest.mark.parametrize("warehouse", ["sqlite"], indirect=True)
 
 
 class Integration:
-    """An integration that has room for so many calls at once.
+    """Integration with room for a number of calls at once.
 
     :param seconds: How long it works on a call.
-    :param headers: What each of its answers says.
+    :param headers: What each of its responses has.
     """
 
     def __init__(self, room=1_000, seconds=0.0, headers=None):
@@ -39,8 +39,8 @@ class Integration:
         self.headers = headers or {}
         self.in_flight = self.most = self.refused = 0
 
-    async def answer(self, _request):
-        """Hold a call for a moment, or refuse it at once where there is no room."""
+    async def respond(self, _request):
+        """Hold a call for a moment, or refuse it at once if there is no room."""
         if self.in_flight >= self.room:
             self.refused += 1
             return web.json_response(TOO_MANY, status=429, headers=self.headers)
@@ -55,18 +55,18 @@ class Integration:
 
 
 async def knows_the_key(_request):
-    """Answer as Kombo does to a key that it knows."""
+    """Respond as Kombo does to a known key."""
     return web.json_response({"status": "success", "data": {}})
 
 
 @pytest.fixture
 def deliver(warehouse, tables, source_table, monkeypatch):
-    """Deliver so many rows to an integration."""
+    """Return a function to deliver a number of rows to an integration."""
 
     async def run(integration):
         app = web.Application()
         app.router.add_get("/v1/check-api-key", knows_the_key)
-        app.router.add_post("/{path:.*}", integration.answer)
+        app.router.add_post("/{path:.*}", integration.respond)
         async with TestServer(app) as server:
             connect(monkeypatch, str(server.make_url("/v1")))
             run = await make_run(warehouse, tables)()
@@ -81,20 +81,20 @@ def deliver(warehouse, tables, source_table, monkeypatch):
 
 @pytest.mark.parametrize("headers", HOSTILE, ids=lambda headers: " ".join(headers.values()))
 def test_a_day_is_delivered_whatever_the_limit_headers_say(deliver, headers, warehouse, tables):
-    """An epoch, an endless number, zeros and nonsense do not stop a run that is answered."""
+    """Huge numbers, zeros and malformed values in limit headers do not stop a run."""
     assert deliver(Integration(headers=headers), 9).counts == {"success": 9}
     assert {one.attempts for one in by_result(warehouse, tables).values()} == {1}
 
 
 def test_without_a_limit_in_the_answers_the_sender_grows(deliver):
-    """Where no answer tells a limit, a day is not sent with the first five slots only."""
+    """Without a limit in the responses, more than the first five slots are used."""
     integration = Integration(seconds=0.1)
     assert deliver(integration, 200).counts == {"success": 200}
     assert 12 <= integration.most <= 28
 
 
 def test_a_limit_that_only_its_429_tells_is_found(deliver, warehouse, tables):
-    """Every row is delivered, and few calls are refused, where only a 429 tells of the limit."""
+    """A limit known only by its 429 is found with few refused calls."""
     integration = Integration(room=8, seconds=0.1)
     assert deliver(integration, 80).counts == {"success": 80}
     assert integration.most == 8

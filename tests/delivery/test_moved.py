@@ -1,4 +1,4 @@
-"""A result whose target changes: it is not a new one, unless nothing was made on the old one."""
+"""Results with a changed target: sent again only if nothing was created on the old target."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def move(warehouse, source_table, **values):
 def test_a_delivered_result_is_not_sent_to_a_new_target_unasked(
     warehouse, tables, source_table, standin, values
 ):
-    """It says that its target has changed; `changed` sends it, and one row tells of it."""
+    """A delivered result with a new target gets a warning, and is sent by `redeliver`."""
     fill(warehouse, source_table, [row("r1"), row("r2")])
     run_day(warehouse, tables)
     move(warehouse, source_table, **values, assessment_name="Coding")
@@ -70,7 +70,7 @@ def test_a_delivered_result_is_not_sent_to_a_new_target_unasked(
 def test_an_unknown_result_is_not_sent_to_a_new_target(
     warehouse, tables, source_table, standin, values
 ):
-    """A result in doubt may exist on its old target: it is not sent to another one unasked."""
+    """An `unknown` result is not sent to a new target by itself."""
     standin.add_rule({"kind": "close"}, effect="created", times=1)
     fill(warehouse, source_table, [row("r1")])
     assert run_day(warehouse, tables).counts == {"unknown": 1}
@@ -82,7 +82,7 @@ def test_an_unknown_result_is_not_sent_to_a_new_target(
 
 @pytest.mark.parametrize("values", MOVES)
 @pytest.mark.parametrize(
-    ("answer", "changes"),
+    ("response", "changes"),
     [
         (REFUSED, {}),
         ({"kind": "answer", "status": 403, "code": "INTEGRATION.INACTIVE"}, {}),
@@ -92,10 +92,10 @@ def test_an_unknown_result_is_not_sent_to_a_new_target(
     ids=["failed", "blocked", "retryable", "invalid"],
 )
 def test_a_result_that_made_nothing_goes_to_its_new_target(
-    warehouse, tables, source_table, standin, values, answer, changes
+    warehouse, tables, source_table, standin, values, response, changes
 ):
-    """Its old status row is replaced: a result has one."""
-    standin.add_rule(answer)
+    """A result without a link is sent to the new target, and has one status row."""
+    standin.add_rule(response)
     fill(warehouse, source_table, [row("r1", **changes)])
     run_day(warehouse, tables)
     standin.clear_rules()
@@ -108,7 +108,7 @@ def test_a_result_that_made_nothing_goes_to_its_new_target(
 
 
 def test_a_redelivery_to_a_new_target_that_is_refused(warehouse, tables, source_table, standin):
-    """The link on the old target is there: the row stays `success`, and is not sent by itself."""
+    """After a refused redelivery the row stays `success` and is not sent by itself."""
     fill(warehouse, source_table, [row("r1")])
     run_day(warehouse, tables)
     move(warehouse, source_table, application_id="application-1")
@@ -124,7 +124,7 @@ def test_a_redelivery_to_a_new_target_that_is_refused(warehouse, tables, source_
 def test_a_stop_before_a_moved_row_is_sent_leaves_it_on_its_old_target(
     warehouse, tables, source_table, standin
 ):
-    """A claim for the new target that is given back leaves the row as it was."""
+    """A released claim for a new target leaves the row unchanged."""
     fill(warehouse, source_table, [row("r1")])
     run_day(warehouse, tables)
     before = all_of(warehouse, tables.links)
@@ -142,17 +142,17 @@ def test_a_stop_before_a_moved_row_is_sent_leaves_it_on_its_old_target(
 
 
 def test_a_dry_run_shows_moved_rows(warehouse, tables, source_table, standin):
-    """A row whose target has changed since its delivery is foreseen as `moved`, with the reason."""
+    """A dry run shows a delivered row with a new target as `moved`."""
     fill(warehouse, source_table, [row("r1"), row("r2")])
     run_day(warehouse, tables)
     with warehouse.begin() as connection:
         moved = update(source_table).where(source_table.c.result_id == "r1")
         connection.execute(moved.values(application_id="application-1"))
-    assert foreseen(warehouse, tables) == {"r1": "moved", "r2": "delivered"}
-    assert foreseen(warehouse, tables, "changed") == {"r1": "send", "r2": "delivered"}
+    assert planned_actions(warehouse, tables) == {"r1": "moved", "r2": "delivered"}
+    assert planned_actions(warehouse, tables, "changed") == {"r1": "send", "r2": "delivered"}
 
 
-def foreseen(warehouse, tables, *redeliver):
+def planned_actions(warehouse, tables, *redeliver):
     selection = Selection(redeliver=frozenset(redeliver), also_done=True)
     source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
     mapping = ResultLinkMapping.load(MAPPING)
@@ -160,27 +160,27 @@ def foreseen(warehouse, tables, *redeliver):
     return {one.key.result_id: one.action for _, rows in planner.rows() for one in rows}
 
 
-TWINS = [
+TWO_TARGETS = [
     [row("r1"), row("r1", candidate_id="candidate-other"), row("r2")],
     [row("r1"), row("r2"), row(" r1 ", application_id="application-1")],
     [row("r1", integration_id="lever:two"), row("r2"), row("r1")],
 ]
 
 
-@pytest.mark.parametrize("rows", TWINS)
+@pytest.mark.parametrize("rows", TWO_TARGETS)
 @pytest.mark.parametrize("from_task", [False, True], ids=["query", "task"])
 def test_two_targets_for_one_result_are_both_invalid(
     warehouse, tables, source_table, standin, rows, from_task
 ):
-    """Nobody knows which target is meant: each row names the other one, and none is sent."""
+    """Two rows with one result and two targets are `invalid`, and each names the other target."""
     fill(warehouse, source_table, rows)
     source = {"source": TaskSource(rows, Selection())} if from_task else {}
     assert run_day(warehouse, tables, **source).counts == {"success": 1, "invalid": 2}
-    twins = [one for one in all_of(warehouse, tables.links) if one.result_id == "r1"]
-    assert [(one.status, one.error_code) for one in twins] == [
+    both = [one for one in all_of(warehouse, tables.links) if one.result_id == "r1"]
+    assert [(one.status, one.error_code) for one in both] == [
         ("invalid", "duplicate_result_id")
     ] * 2
-    first, second = twins
+    first, second = both
     assert f"{second.target_type} {second.target_id} of {second.integration_id}" in (
         first.error_message
     )
@@ -193,8 +193,8 @@ def test_two_targets_for_one_result_are_both_invalid(
 
 
 def test_a_result_that_has_one_target_again_is_sent(warehouse, tables, source_table, standin):
-    """When the second row is gone, the first is sent, and is the result's only status row."""
-    fill(warehouse, source_table, TWINS[0])
+    """Without the second row, the first is sent and is the result's only status row."""
+    fill(warehouse, source_table, TWO_TARGETS[0])
     run_day(warehouse, tables)
     with warehouse.begin() as connection:
         connection.execute(
@@ -211,7 +211,7 @@ def test_a_result_that_has_one_target_again_is_sent(warehouse, tables, source_ta
 def test_rows_with_one_result_and_one_target_are_sent_once(
     warehouse, tables, source_table, standin
 ):
-    """An upstream list with every row twice sends each once, also when asked to send again."""
+    """An upstream list with every row twice sends each row once, also with `redeliver`."""
     rows = [row(f"r{number}") for number in range(10)] * 2
     for redeliver in (frozenset(), frozenset({"success"})):
         source = TaskSource(rows, Selection(redeliver=redeliver))

@@ -1,4 +1,4 @@
-"""Another of Kombo's writes: declared in a few lines, delivered as result links are."""
+"""Other writes of Kombo: declared in a few lines, delivered like result links."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ ROW = {"result_id": "r1", "integration_id": "lever:1", "application_id": "a/1", 
 
 
 def outcome(declared, **columns):
-    deliveries, invalid = mapping_of(NOTES).parse(declared).deliveries([{**ROW, **columns}], None)
-    (one,) = [*deliveries, *invalid]
+    requests, invalid = mapping_of(NOTES).parse(declared).deliveries([{**ROW, **columns}], None)
+    (one,) = [*requests, *invalid]
     return one
 
 
 def test_a_row_becomes_another_request():
-    """Each member's type reads the text that the mapping gives it; what is missing is left out."""
+    """Each member's type reads the mapped text, and missing members are left out."""
     declared = {
         "content": "{{ text }}",
         "weight": {"column": "weight"},
@@ -73,8 +73,8 @@ def test_a_row_becomes_another_request():
         ({"application_id": None, "candidate_id": "c1"}, "missing_field", "application_id"),
     ],
 )
-def test_a_row_that_cannot_become_it_is_told(columns, code, field):
-    """The field and the reason are told, without the row's value, as for a result link."""
+def test_a_row_that_cannot_become_it_is_invalid(columns, code, field):
+    """An invalid row has the field and the reason, without the value."""
     more = {"weight": {"column": "weight"}, "remoteFields": {"column": "remote"}}
     made = outcome({"content": "{{ text }}"} | more, **columns)
     assert isinstance(made, InvalidRow)
@@ -92,14 +92,14 @@ def test_a_row_that_cannot_become_it_is_told(columns, code, field):
     ],
 )
 def test_its_mapping_is_checked_as_ours(declared, message):
-    """A mapping has the request's members, needs those that it needs, and may have sections."""
+    """A mapping has the members of the request, and may have sections for tools."""
     with pytest.raises(MappingError) as raised:
         mapping_of(NOTES).parse(declared)
     assert message in str(raised.value)
 
 
 def test_its_rows_need_only_its_own_key():
-    """A write's rows need the column of its target, and no other write's."""
+    """The rows of a write need the columns of its own targets only."""
     mapping = mapping_of(NOTES).parse({"content": "{{ text }}"})
     mapping.check(ROW)
     with pytest.raises(MappingError, match="'application_id'"):
@@ -117,7 +117,7 @@ def test_its_rows_need_only_its_own_key():
     ],
 )
 def test_a_write_that_makes_no_endpoint_is_refused(changes, why):
-    """A mistake in its declaration is told when the dag is parsed, not when a row is sent."""
+    """A wrong declaration of a write is refused when the dag is parsed."""
     declared = {
         "name": "note",
         "path": NOTES.path,
@@ -130,7 +130,7 @@ def test_a_write_that_makes_no_endpoint_is_refused(changes, why):
 
 
 def test_a_result_link_is_such_a_write():
-    """What is sent every night takes the same way: nothing about links is a case of its own."""
+    """A result link is a write like any other."""
     assert mapping_of(RESULT_LINKS) is ResultLinkMapping
     assert (RESULT_LINKS.request, RESULT_LINKS.once) == (ResultLink, "url")
     assert (RESULT_LINKS.status_table, NOTES.status_table) == ("kombo_result_links", "kombo_notes")

@@ -16,12 +16,12 @@ ROWS = [
 
 
 class Ledger:
-    """A ledger that fails as often as it is told to, and keeps what it was given."""
+    """Ledger with a number of failures, and a record of its batches."""
 
     def __init__(self, failures=0):
         self.failures = failures
         self.batches = []
-        self.told = []
+        self.errors = []
 
     async def write(self, batch):
         if self.failures:
@@ -33,30 +33,30 @@ class Ledger:
 
 def record(ledger, rows=ROWS, give_up_after=60.0):
     async def run():
-        recorder = OutcomeWriter(ledger.write, ledger.told.append, give_up_after=give_up_after)
-        return await asyncio.gather(*map(recorder.record, rows), return_exceptions=True)
+        writer = OutcomeWriter(ledger.write, ledger.errors.append, give_up_after=give_up_after)
+        return await asyncio.gather(*map(writer.record, rows), return_exceptions=True)
 
     return asyncio.run(run())
 
 
 def test_what_comes_together_is_written_together():
-    """Outcomes that come while another batch is being written share the next one."""
+    """Outcomes added during a write share the next write."""
     ledger = Ledger()
     assert record(ledger) == [None] * 9
     assert [len(batch) for batch in ledger.batches] == [9]
 
 
 def test_every_outcome_is_written_once():
-    """Whenever outcomes come, each is in one batch when `record` returns."""
+    """Each outcome is in one batch when `record` returns."""
     ledger = Ledger()
 
     async def run():
-        recorder = OutcomeWriter(ledger.write, ledger.told.append)
+        writer = OutcomeWriter(ledger.write, ledger.errors.append)
 
         async def later(turns, row):
             for _ in range(turns):
                 await asyncio.sleep(0)
-            await recorder.record(row)
+            await writer.record(row)
             assert row in [one for batch in ledger.batches for one in batch]
 
         await asyncio.gather(*(later(turns, row) for turns, row in enumerate(ROWS)))
@@ -66,37 +66,37 @@ def test_every_outcome_is_written_once():
     assert sorted(written) == sorted(row.claim.delivery.key for row in ROWS)
 
 
-def test_a_ledger_that_comes_back_is_told():
+def test_a_ledger_that_comes_back_is_written():
     """A failure stops the run at once, and the outcomes are written when the ledger is back."""
     ledger = Ledger(failures=1)
     assert record(ledger) == [None] * 9
-    assert [str(error) for error in ledger.told] == ["gone"]
+    assert [str(error) for error in ledger.errors] == ["gone"]
     assert sum(map(len, ledger.batches)) == 9
 
 
 def test_a_ledger_that_stays_away_is_an_error():
-    """When the time is over, everyone who waits hears that nothing was written."""
+    """After the time limit, every caller gets the ledger's error."""
     ended = record(Ledger(failures=99), give_up_after=0.0)
     assert [type(error) for error in ended] == [LedgerError] * 9
 
 
 def test_an_error_in_this_program_is_not_a_ledger_that_failed():
-    """What is no error of the database is raised at once, and not tried again."""
+    """An error other than the ledger's is raised at once, without a retry."""
     ledger = Ledger()
     ledger.write = None
     assert {type(error) for error in record(ledger)} == {TypeError}
-    assert ledger.told == []
+    assert ledger.errors == []
 
 
 def test_an_outcome_is_written_though_nobody_waits_for_it():
-    """Who asks for the second outcome finds the first one written, too."""
+    """An outcome is written even if no caller waits for the write."""
     ledger = Ledger()
 
     async def run():
-        recorder = OutcomeWriter(ledger.write, ledger.told.append)
-        recorder.record(ROWS[0])
+        writer = OutcomeWriter(ledger.write, ledger.errors.append)
+        writer.record(ROWS[0])
         await asyncio.sleep(0)
-        await recorder.record(ROWS[1])
+        await writer.record(ROWS[1])
 
     asyncio.run(run())
     assert [one for batch in ledger.batches for one in batch] == ROWS[:2]

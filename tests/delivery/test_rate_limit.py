@@ -1,4 +1,4 @@
-"""Lanes against a server with a fixed window, in simulated time: nothing waits."""
+"""Senders against a server with a fixed window, in simulated time: no test waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOTS, FIRST_SLOTS = 28, 5
 
 @dataclass
 class Simulation:
-    """Some lanes, which always have something to send, and a server that counts."""
+    """Senders with endless requests, and a server with a rate limit."""
 
     senders: int
     limit: int
@@ -77,15 +77,15 @@ class Simulation:
             "ratelimit-remaining": str(self.limit - used),
             "ratelimit-reset": str(ceil((window + 1) * self.window - 0.37 - now)),
         }
-        self.later(now + self.dice.uniform(0.02, 0.08), self.answer, sender, number, headers)
+        self.later(now + self.dice.uniform(0.02, 0.08), self.respond, sender, number, headers)
 
-    def answer(self, now, sender, number, headers):
+    def respond(self, now, sender, number, headers):
         self.in_flight[sender] -= 1
         self.rates[sender].observe(now, number, headers)
         self.send(now, sender)
 
     def share_used(self):
-        """Give what was used of the windows that were whole."""
+        """Return the used share of all whole windows."""
         last = max(window for window, _ in self.used)
         whole = [used for (window, _), used in self.used.items() if 0 < window < last]
         budgets = (last - 1) * (1 if self.shared else self.senders)
@@ -99,21 +99,21 @@ class Simulation:
 @pytest.mark.parametrize("senders", [1, 3, 10, 20])
 @pytest.mark.parametrize(("limit", "window"), [(600, 10), (300, 60)])
 def test_the_rate_is_used_and_not_exceeded(senders, limit, window, shared):
-    """Whoever shares the limit, it is used to 98 %, and at most 0.5 % of the requests meet it."""
+    """Senders use at least 98 % of the limit, and at most 0.5 % of requests are refused."""
     simulation = Simulation(senders, limit, window, shared).run(8 * window)
     assert simulation.share_used() >= 0.98
     assert simulation.share_refused() <= 0.005
 
 
 def test_tasks_that_join_later_converge():
-    """Lanes that begin in the middle of a window come to terms with those that were there."""
+    """Senders starting in the middle of a window adapt to the others."""
     simulation = Simulation(3, 600, 10, shared=True, joins=(0, 13.3, 31.2)).run(120)
     assert simulation.share_used() >= 0.98
     assert simulation.share_refused() <= 0.005
 
 
 def test_without_a_limit_nothing_waits():
-    """As long as no answer has told a limit, the rate is no reason to wait."""
+    """Without a rate limit in the responses, nothing waits."""
     rate = RateLimiter()
     for number in range(1, 100):
         assert rate.pause(0.0) == 0
@@ -121,17 +121,17 @@ def test_without_a_limit_nothing_waits():
         assert rate._sent == number
 
 
-@pytest.mark.parametrize("told", ["", "nan", "-1", "inf", "soon"])
-def test_headers_that_say_nothing_change_nothing(told):
-    """A header that is no number of requests or seconds is not learned from."""
+@pytest.mark.parametrize("text", ["", "nan", "-1", "inf", "soon"])
+def test_headers_that_say_nothing_change_nothing(text):
+    """Malformed headers change nothing."""
     rate = RateLimiter()
-    headers = {"ratelimit-limit": "600", "ratelimit-remaining": told, "ratelimit-reset": "10"}
+    headers = {"ratelimit-limit": "600", "ratelimit-remaining": text, "ratelimit-reset": "10"}
     rate.observe(0.0, rate.record_request(0.0), headers)
     assert rate.pause(0.0) == 0
 
 
 def test_a_spent_window_is_waited_for():
-    """When nothing is left, the next request goes when the window is reset."""
+    """After a spent window, the next request waits for the reset."""
     rate = RateLimiter()
     headers = {"ratelimit-limit": "600", "ratelimit-remaining": "0", "ratelimit-reset": "7"}
     rate.observe(100.0, rate.record_request(100.0), headers)
@@ -150,24 +150,24 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-def told(limit, remaining, reset):
+def headers_of(limit, remaining, reset):
     values = {"limit": limit, "remaining": remaining, "reset": reset}
     return {f"ratelimit-{name}": str(value) for name, value in values.items()}
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(HEADERS, st.floats(0, 500)), max_size=12), st.integers(1, 50))
-@example([(told(600, 0, EPOCH), 0.0)], 1)
-@example([(told(600, 599, "1e300"), 0.0)], 1)
-@example([(told(600, 0, 0), 1.0), (told(600, 0, 0), 1.0)], 1)
-@example([(told(0, 0, 0), 0.0)], 3)
-@example([(told(1, 1, "5e-324"), 9.0)], 49)
-@example([(told(2, 0, 2), 0.0), ({}, 0.0), (told(1, 0, 0), 0.0)], 1)
-@example([(told(600, "1e300", 60), 0.0), (told(600, 3, 60), 1.0)], 1)
-def test_no_header_stops_the_rate_for_long(answers, senders):
-    """Whatever the headers hold, waiting as long as was asked for, a bounded time, is enough."""
+@example([(headers_of(600, 0, EPOCH), 0.0)], 1)
+@example([(headers_of(600, 599, "1e300"), 0.0)], 1)
+@example([(headers_of(600, 0, 0), 1.0), (headers_of(600, 0, 0), 1.0)], 1)
+@example([(headers_of(0, 0, 0), 0.0)], 3)
+@example([(headers_of(1, 1, "5e-324"), 9.0)], 49)
+@example([(headers_of(2, 0, 2), 0.0), ({}, 0.0), (headers_of(1, 0, 0), 0.0)], 1)
+@example([(headers_of(600, "1e300", 60), 0.0), (headers_of(600, 3, 60), 1.0)], 1)
+def test_no_header_stops_the_rate_for_long(responses, senders):
+    """Pauses are bounded for any content of the headers."""
     rate, now = RateLimiter(senders), 1_000.0
-    for headers, later in answers:
+    for headers, later in responses:
         number = rate.record_request(now)
         now += later
         rate.observe(now, number, headers)
@@ -178,12 +178,12 @@ def test_no_header_stops_the_rate_for_long(answers, senders):
 
 
 def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
-    """Where a window of a minute tells an epoch as its end, over a third of the rate is used."""
+    """A Unix time as `ratelimit-reset` costs at most two thirds of the rate."""
     rate, now, sent, limit, seen = RateLimiter(), 0.0, 0, 300, {}
     while now < 1_200:
         window = now // 60
         seen[window] = used = seen.get(window, 0) + 1
-        rate.observe(now, rate.record_request(now), told(limit, limit - used, EPOCH))
+        rate.observe(now, rate.record_request(now), headers_of(limit, limit - used, EPOCH))
         sent += 1
         now += max(0.01, rate.pause(now))
     assert sent >= 20 * limit / 3
@@ -191,11 +191,11 @@ def test_an_epoch_for_a_window_costs_a_part_of_the_rate_only():
 
 
 @pytest.mark.parametrize(("limit", "senders"), [(5, 20), (1, 3), (10, 11)])
-def test_a_limit_smaller_than_the_number_of_lanes_is_waited_for(limit, senders):
-    """A lane whose share is less than one request sends one a window, and does not stand still."""
+def test_a_limit_smaller_than_the_number_of_senders_is_waited_for(limit, senders):
+    """A sender with a share below one request sends one request per window."""
     rate, now = RateLimiter(senders), 0.0
     for window in range(5):
         assert rate.pause(now) == 0
-        rate.observe(now, rate.record_request(now), told(limit, 0, 60))
+        rate.observe(now, rate.record_request(now), headers_of(limit, 0, 60))
         assert rate.pause(now) == 60
         now = 60.0 * (window + 1)

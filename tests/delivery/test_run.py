@@ -27,8 +27,8 @@ from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
-# What the API may answer to a row, each with the status that the row ends with.
-ANSWERS = [
+# Each response of the API to a row, with the final status of the row.
+RESPONSES = [
     ({"kind": "success"}, "success"),
     ({"kind": "success", "warnings": ["The label was cut"]}, "success"),
     ({"kind": "raw", "status": 200, "headers": {"Concurrency-Limit": "30"}}, "success"),
@@ -82,27 +82,27 @@ def created(standin):
 
 
 @pytest.mark.parametrize("effect", ["none", "created"])
-def test_every_answer_ends_as_its_status(
+def test_every_response_gives_its_status(
     warehouse, tables, source_table, standin, monkeypatch, effect
 ):
-    """Each row ends with the status that its answer proves, before and after the effect."""
+    """Each row gets the status proven by the response, with and without a created link."""
     connect(monkeypatch, standin.url, timeout=0.5)
-    rows = [row(f"r{place:02}", integration_id=f"ats:{place}") for place in range(len(ANSWERS))]
+    rows = [row(f"r{place:02}", integration_id=f"ats:{place}") for place in range(len(RESPONSES))]
     fill(warehouse, source_table, rows)
-    for one, (outcome, _) in zip(rows, ANSWERS, strict=True):
+    for one, (outcome, _) in zip(rows, RESPONSES, strict=True):
         standin.add_rule(outcome, effect=effect, integration_id=one["integration_id"])
     report = run_day(warehouse, tables, settings=Settings(first_retry=0.01, max_tries=2))
     ended = by_result(warehouse, tables)
-    told = {one["result_id"]: ended[one["result_id"]].status for one in rows}
-    assert told == {
-        one["result_id"]: status for one, (_, status) in zip(rows, ANSWERS, strict=True)
+    ended_as = {one["result_id"]: ended[one["result_id"]].status for one in rows}
+    assert ended_as == {
+        one["result_id"]: status for one, (_, status) in zip(rows, RESPONSES, strict=True)
     }
-    assert report.counts["unknown"] == sum(status == "unknown" for _, status in ANSWERS)
+    assert report.counts["unknown"] == sum(status == "unknown" for _, status in RESPONSES)
     assert ended["r01"].warnings == ["The label was cut"]
 
 
 def test_two_thousand_rows_and_the_servers_own_count(warehouse, tables, source_table, standin):
-    """Of good and hostile rows, what the table calls delivered is what the server made, once."""
+    """The rows called delivered are exactly the links created by the server, each once."""
     integrations = [f"workday:{number}" for number in range(6)]
     rows = [row(f"r{number:04}", integration_id=integrations[number % 6]) for number in range(2000)]
     expected = {}
@@ -128,8 +128,8 @@ def test_two_thousand_rows_and_the_servers_own_count(warehouse, tables, source_t
     rows[1] |= {"candidate_id": rows[13]["candidate_id"], "result_url": rows[13]["result_url"]}
     rows[1] |= {"integration_id": rows[13]["integration_id"]}
     for place, code in [(1502, "ATS.JOB_CLOSED"), (1508, "PLATFORM.UNKNOWN_ERROR")]:
-        answer = {"kind": "answer", "status": 500, "code": code}
-        standin.add_rule(answer, url=rows[place]["result_url"])
+        response = {"kind": "answer", "status": 500, "code": code}
+        standin.add_rule(response, url=rows[place]["result_url"])
     fill(warehouse, source_table, rows)
     report = run_day(warehouse, tables)
     links = by_result(warehouse, tables)
@@ -152,7 +152,7 @@ def test_two_thousand_rows_and_the_servers_own_count(warehouse, tables, source_t
 
 
 def test_a_second_run_posts_nothing(warehouse, tables, source_table, standin):
-    """A day that was delivered is never sent again."""
+    """A delivered day is not sent again."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(40)])
     run_day(warehouse, tables)
     again = run_day(warehouse, tables)
@@ -172,9 +172,9 @@ def test_two_runs_of_one_day_at_once(warehouse, tables, source_table, standin):
 
 
 def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, standin):
-    """After the first answer that blocks an integration its rows are `blocked`, others go on."""
-    answer = {"kind": "answer", "status": 403, "code": "INTEGRATION.PERMISSION_MISSING"}
-    standin.add_rule(answer, integration_id="lever:two")
+    """One blocking response makes the integration's rows `blocked`; others are sent."""
+    response = {"kind": "answer", "status": 403, "code": "INTEGRATION.PERMISSION_MISSING"}
+    standin.add_rule(response, integration_id="lever:two")
     rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
     fill(warehouse, source_table, rows)
     report = run_day(warehouse, tables)
@@ -187,12 +187,15 @@ def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, 
 
 @pytest.mark.parametrize(
     ("outcome", "ended"),
-    [({"kind": "close"}, "unknown"), ({"kind": "answer", "status": 500, "code": None}, "unknown")],
+    [
+        ({"kind": "close"}, "unknown"),
+        ({"kind": "answer", "status": 500, "code": None}, "unknown"),
+    ],
 )
 def test_an_integration_that_keeps_failing_is_given_up(
     warehouse, tables, source_table, standin, outcome, ended
 ):
-    """It is left alone, asked once more, and given up: its rest is `retryable`, others go on."""
+    """A failing integration is paused, probed and given up; its other rows are `retryable`."""
     standin.add_rule(outcome, integration_id="lever:two")
     rows = [row(f"r{n:03}", integration_id=["lever:two", "workday:one"][n % 2]) for n in range(200)]
     fill(warehouse, source_table, rows)
@@ -206,7 +209,7 @@ def test_an_integration_that_keeps_failing_is_given_up(
 
 
 def test_an_integration_that_recovers_goes_on(warehouse, tables, source_table, standin):
-    """An integration that answers the probe gets the rest of its rows in the same run."""
+    """After a successful probe the integration's other rows are sent in the same run."""
     standin.add_rule({"kind": "close"}, times=5)
     fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])
     report = run_day(warehouse, tables, settings=Settings(cool_down=0.05))
@@ -216,7 +219,7 @@ def test_an_integration_that_recovers_goes_on(warehouse, tables, source_table, s
 def test_a_key_that_is_refused_in_the_middle_stops_the_run(
     warehouse, tables, source_table, standin, monkeypatch
 ):
-    """A key that Kombo does not know any more stops everything; the rows go the next time."""
+    """A key refused during the run stops the run; the next run sends the rows."""
     refused = {"kind": "answer", "status": 401, "code": "PLATFORM.AUTHENTICATION_INVALID"}
     standin.add_rule(refused)
     fill(warehouse, source_table, [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(90)])
@@ -232,10 +235,10 @@ def test_a_key_that_is_refused_in_the_middle_stops_the_run(
 
 
 def test_only_what_surely_was_not_created_is_sent_again(warehouse, tables, source_table, standin):
-    """An answer that proves that nothing was made is tried again; each try is in the history."""
+    """A row is sent again if nothing was created; each try is in the history."""
     fill(warehouse, source_table, [row("r1")])
-    answer = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
-    standin.add_rule(answer, times=2)
+    response = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
+    standin.add_rule(response, times=2)
     run_day(warehouse, tables)
     attempts = sorted(all_of(warehouse, tables.attempts), key=lambda one: one.attempt)
     assert [one.status for one in attempts] == ["retryable", "retryable", "success"]
@@ -243,10 +246,10 @@ def test_only_what_surely_was_not_created_is_sent_again(warehouse, tables, sourc
 
 
 def test_tries_are_bounded(warehouse, tables, source_table, standin):
-    """A row whose tries are used up is `retryable`, and goes with the next run."""
+    """A row without tries left is `retryable`, for the next run."""
     fill(warehouse, source_table, [row("r1")])
-    answer = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
-    standin.add_rule(answer)
+    response = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
+    standin.add_rule(response)
     run_day(warehouse, tables, settings=Settings(first_retry=0.01, max_tries=3))
     link = by_result(warehouse, tables)["r1"]
     assert (link.status, link.attempts) == ("retryable", 3)
@@ -254,15 +257,15 @@ def test_tries_are_bounded(warehouse, tables, source_table, standin):
 
 
 def test_a_limit_costs_no_try(warehouse, tables, source_table, standin):
-    """Rows that meet a limit wait as the answer says, and are delivered however often they do."""
+    """Rows refused by a limit wait and are delivered, without using up tries."""
     standin.set_limits(rate=5, window=1, retry_after=True)
     fill(warehouse, source_table, [row(f"r{number}") for number in range(12)])
     report = run_day(warehouse, tables, settings=Settings(max_tries=1))
     assert report.counts == {"success": 12}
 
 
-def test_concurrency_follows_the_answers(warehouse, tables, source_table, standin):
-    """No more calls are in flight than the limit in the answers, less the headroom, allows."""
+def test_concurrency_follows_the_responses(warehouse, tables, source_table, standin):
+    """The calls in flight stay within the limit in the responses, less the headroom."""
     standin.set_limits(concurrency=9)
     standin.set_latency((0.02, 0.05))
     fill(warehouse, source_table, [row(f"r{number}") for number in range(120)])
@@ -272,7 +275,7 @@ def test_concurrency_follows_the_answers(warehouse, tables, source_table, standi
 
 
 def test_a_failed_row_goes_again_when_it_was_mended(warehouse, tables, source_table, standin):
-    """A refused row is left alone until its content changes."""
+    """A refused row is sent again only after a change of its content."""
     fill(warehouse, source_table, [row("r1")])
     standin.add_rule({"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}, times=1)
     run_day(warehouse, tables)
@@ -283,7 +286,7 @@ def test_a_failed_row_goes_again_when_it_was_mended(warehouse, tables, source_ta
 
 
 def test_a_dead_runs_rows_are_settled_last(warehouse, tables, source_table, standin):
-    """A run sends the rest first, waits until the dead run's time is over, and settles its rows."""
+    """A run sends its own rows first and settles a dead run's rows at the end."""
     fill(warehouse, source_table, [row("r1"), row("r2")])
     Runs(warehouse, tables).start(Run("dead"))
     Ledger(warehouse, tables).claim("dead", [delivery("r1", target_id="candidate-r1")])
@@ -294,7 +297,7 @@ def test_a_dead_runs_rows_are_settled_last(warehouse, tables, source_table, stan
 
 
 def test_a_living_runs_rows_are_not_touched(warehouse, tables, source_table, standin):
-    """A run that still renews its heartbeat keeps its rows, and nobody waits for its end."""
+    """A living run keeps its rows, and no other run waits for its end."""
     standin.set_latency((1.5, 1.5), by_integration={"lever:fast": (0, 0)})
     fill(warehouse, source_table, [row("r1"), row("r2", integration_id="lever:fast")])
     settings = Settings(heartbeat=0.1)
@@ -312,8 +315,8 @@ def test_a_living_runs_rows_are_not_touched(warehouse, tables, source_table, sta
     assert by_result(warehouse, tables)["r1"].status == "success"
 
 
-def test_a_run_that_is_told_to_stop(warehouse, tables, source_table, standin):
-    """What is on the wire ends and is recorded, what was claimed goes back, the rest waits."""
+def test_a_run_that_is_stopped(warehouse, tables, source_table, standin):
+    """After a stop, calls in flight are recorded, claims go back, and other rows stay unsent."""
     standin.set_latency((0.2, 0.2))
     fill(warehouse, source_table, [row(f"r{number:02}") for number in range(60)])
 
@@ -321,23 +324,23 @@ def test_a_run_that_is_told_to_stop(warehouse, tables, source_table, standin):
         run = await make_run(warehouse, tables)()
         sending = asyncio.create_task(run.deliver())
         await until_received(standin)
-        run.stop("The task was told to end.")
+        run.stop("The task was ended_as to end.")
         with pytest.raises(RunStoppedError):
             await sending
         return run.report
 
     report = asyncio.run(stopped())
-    told = statuses(warehouse, tables)
-    assert told["success"] == standin.stats()["created"] > 0
-    assert told["sending"] == told["unknown"] == 0
-    assert report.counts["success"] == told["success"]
-    assert report.counts["retryable"] == 60 - told["success"]
-    assert run_day(warehouse, tables).counts == {"success": 60 - told["success"]}
+    ended_as = statuses(warehouse, tables)
+    assert ended_as["success"] == standin.stats()["created"] > 0
+    assert ended_as["sending"] == ended_as["unknown"] == 0
+    assert report.counts["success"] == ended_as["success"]
+    assert report.counts["retryable"] == 60 - ended_as["success"]
+    assert run_day(warehouse, tables).counts == {"success": 60 - ended_as["success"]}
     assert set(created(standin).values()) == {1}
 
 
 def test_what_does_not_end_in_time_is_in_doubt(warehouse, tables, source_table, standin):
-    """A request that is still on the wire when the drain is over is `unknown`, and recorded so."""
+    """A request in flight at the end of the drain is recorded as `unknown`."""
     standin.add_rule({"kind": "hang"}, effect="created")
     fill(warehouse, source_table, [row("r1")])
 
@@ -345,7 +348,7 @@ def test_what_does_not_end_in_time_is_in_doubt(warehouse, tables, source_table, 
         run = await make_run(warehouse, tables, settings=Settings(drain=0.1))()
         sending = asyncio.create_task(run.deliver())
         await until_received(standin)
-        run.stop("The task was told to end.")
+        run.stop("The task was ended_as to end.")
         with pytest.raises(RunStoppedError):
             await sending
 
@@ -356,7 +359,7 @@ def test_what_does_not_end_in_time_is_in_doubt(warehouse, tables, source_table, 
 def test_what_could_not_be_recorded_is_counted_as_in_doubt(
     warehouse, tables, source_table, standin
 ):
-    """An answer that the ledger would not take leaves its row in doubt, in the account as well."""
+    """A response not written to the ledger counts as `unknown`."""
     standin.set_latency((0.2, 0.2))
     fill(warehouse, source_table, [row("r1")])
 
@@ -366,7 +369,7 @@ def test_what_could_not_be_recorded_is_counted_as_in_doubt(
         await until_received(standin)
         with warehouse.begin() as connection:
             connection.execute(text("ALTER TABLE kombo_result_link_attempts RENAME TO gone"))
-        run.stop("The task was told to end.")
+        run.stop("The task was ended_as to end.")
         with pytest.raises(RunStoppedError):
             await sending
         return run.report
@@ -377,7 +380,7 @@ def test_what_could_not_be_recorded_is_counted_as_in_doubt(
 
 
 def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, standin):
-    """A ledger that fails stops the run at once, with an error that names it."""
+    """A failing ledger stops the run before anything is sent."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(60)])
     with warehouse.begin() as connection:
         connection.execute(text("ALTER TABLE kombo_result_link_attempts RENAME TO gone"))
@@ -387,38 +390,38 @@ def test_what_cannot_be_recorded_is_not_sent(warehouse, tables, source_table, st
 
 
 @pytest.fixture
-def commits_unheard(warehouse):
-    """Lose the answers to the COMMITs of the claims that are named here by number.
+def unconfirmed_commits(warehouse):
+    """Lose the confirmations of the COMMITs of some claims, by number.
 
     Each has a function that is called before.
     """
-    unheard, claims, is_claim = {}, itertools.count(1), []
+    unconfirmed, claims, is_claim = {}, itertools.count(1), []
 
     @event.listens_for(warehouse, "before_cursor_execute")
-    def see_a_claim(_connection, _cursor, statement, *_):
+    def record_claim(_connection, _cursor, statement, *_):
         if statement.startswith("INSERT INTO kombo_result_link_attempts"):
             is_claim.append(True)
 
     do_commit = warehouse.dialect.do_commit
 
-    def commit_unheard(connection):
+    def commit_unconfirmed(connection):
         do_commit(connection)
         if is_claim:
             is_claim.clear()
-            if before := unheard.get(next(claims)):
+            if before := unconfirmed.get(next(claims)):
                 before()
                 raise warehouse.dialect.loaded_dbapi.OperationalError("the connection is gone")
 
-    warehouse.dialect.do_commit = commit_unheard
-    return unheard
+    warehouse.dialect.do_commit = commit_unconfirmed
+    return unconfirmed
 
 
-def test_a_claim_whose_commit_was_not_answered_goes_back(
-    warehouse, tables, source_table, standin, commits_unheard
+def test_a_claim_whose_commit_was_not_confirmed_goes_back(
+    warehouse, tables, source_table, standin, unconfirmed_commits
 ):
-    """Rows that were claimed without our hearing of it were not sent: they are not in doubt."""
+    """Claims with an unconfirmed COMMIT go back: their rows are not in doubt."""
     fill(warehouse, source_table, [row(f"r{number}") for number in range(20)])
-    commits_unheard[1] = lambda: None
+    unconfirmed_commits[1] = lambda: None
     with pytest.raises(LedgerError, match="is gone"):
         run_day(warehouse, tables)
     assert statuses(warehouse, tables) == {"retryable": 16}
@@ -428,16 +431,16 @@ def test_a_claim_whose_commit_was_not_answered_goes_back(
 
 
 def test_a_claim_that_failed_gives_nothing_back_that_is_on_the_wire(
-    warehouse, tables, standin, commits_unheard
+    warehouse, tables, standin, unconfirmed_commits
 ):
-    """The second coming of a row that is being sent is not the claim that failed with it."""
+    """A failed claim does not release a call in flight for the same row."""
     standin.add_rule({"kind": "reset"}, effect="created", delay=1, target_id="candidate-a")
 
     def first_is_sent():
         while not standin.stats()["received"]:
             pass
 
-    commits_unheard[2] = first_is_sent
+    unconfirmed_commits[2] = first_is_sent
     # Of a batch, the first by key goes first; the second batch begins with the same row.
     rows = [row("a"), *(row(f"r{number}") for number in range(15)), row("a"), row("last")]
     with pytest.raises(LedgerError, match="is gone"):
@@ -447,7 +450,7 @@ def test_a_claim_that_failed_gives_nothing_back_that_is_on_the_wire(
 
 
 def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, standin):
-    """Of rows with one key the first is sent, the others are counted as skipped."""
+    """The first of several rows with one key is sent, and the others are counted as skipped."""
     fill(warehouse, source_table, [row("r1"), row("r1"), row("r1", assessment_name="Other")])
     report = run_day(warehouse, tables)
     assert report.counts == {"success": 1, "skipped": 2}
@@ -455,7 +458,7 @@ def test_a_key_that_appears_twice_is_sent_once(warehouse, tables, source_table, 
 
 
 def test_rows_of_an_upstream_task_are_delivered(warehouse, tables, standin):
-    """Rows need not come from the warehouse: the ledger keeps them apart all the same."""
+    """Rows of an upstream task are delivered once, without a warehouse query."""
     rows = [row("a"), row("b", integration_id=None, completed_at="2026-11-03T10:00:00Z")]
     for counts in ({"success": 2}, {"skipped": 2}):
         source = TaskSource(rows, Selection(), "lever:two")

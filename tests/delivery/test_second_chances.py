@@ -1,4 +1,4 @@
-"""Rows that were tried already, and are sent again: by themselves, or because somebody asks."""
+"""Rows with an earlier try, sent again automatically or by `redeliver`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def change(engine, table, result_id, **values):
 
 @pytest.fixture
 def refused(warehouse, tables, source_table, standin):
-    """Fill a day of nine rows of three integrations, of which six are refused."""
+    """Fill a day of nine rows of three integrations, and refuse six of them."""
     rows = [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(9)]
     fill(warehouse, source_table, rows)
     for number in range(6):
@@ -34,7 +34,7 @@ DELIVERED = {"r6", "r7", "r8"}
 
 
 def test_refused_rows_are_sent_again_when_somebody_asks(warehouse, tables, refused, standin):
-    """`redeliver` of failed rows sends all of them once more, unchanged as they are."""
+    """`redeliver` of failed rows sends all of them once more."""
     assert run_day(warehouse, tables).counts == {"skipped": 6}
     counts = run_day(warehouse, tables, redeliver=frozenset({"failed"})).counts
     assert counts == {"success": 6}
@@ -57,7 +57,7 @@ def test_only_some_refused_rows_may_be_asked_for(warehouse, tables, refused, sta
 def test_a_limit_is_not_used_up_by_rows_that_are_not_sent(
     warehouse, tables, source_table, refused, standin
 ):
-    """Refused and invalid rows before the ones that go do not count: so many rows are sent."""
+    """Refused and invalid rows do not use up a limit."""
     fill(warehouse, source_table, [row(f"x{n}", integration_id="ats:2") for n in range(3)])
     fill(warehouse, source_table, [row("bad", integration_id="ats:2", result_url="ftp://x")])
     report = run_day(warehouse, tables, limit=2)
@@ -69,7 +69,7 @@ def test_a_limit_is_not_used_up_by_rows_that_are_not_sent(
 
 
 def test_a_mended_row_goes_by_itself(warehouse, tables, source_table, refused, standin):
-    """A refused or invalid row whose request has changed is sent by the next run, unasked."""
+    """A corrected row is sent by the next run."""
     fill(warehouse, source_table, [row("bad", result_url="ftp://results.example")])
     assert run_day(warehouse, tables).counts == {"skipped": 6, "invalid": 1}
     change(warehouse, source_table, "r1", assessment_name="Coding, mended")
@@ -88,7 +88,7 @@ def delivered(warehouse, tables, source_table, standin):
 
 
 def test_a_changed_row_is_sent_only_on_purpose(warehouse, tables, delivered, standin):
-    """A delivered row that changed is left alone; `changed` sends exactly those, once."""
+    """A changed row is sent only by `redeliver` of `changed`, and once."""
     assert run_day(warehouse, tables).planned == 0
     assert run_day(warehouse, tables, redeliver=frozenset({"failed"})).planned == 0
     changed = {"redeliver": frozenset({"changed"})}
@@ -100,7 +100,7 @@ def test_a_changed_row_is_sent_only_on_purpose(warehouse, tables, delivered, sta
 
 
 def test_changed_rows_are_found_within_a_limit(warehouse, tables, delivered, standin):
-    """The changed rows behind many unchanged ones are reached, so many at a time."""
+    """Changed rows behind many unchanged ones are found within a limit."""
     changed = {"redeliver": frozenset({"changed"}), "limit": 1}
     for sent in (1, 1, 0):
         assert run_day(warehouse, tables, **changed).counts["success"] == sent
@@ -109,7 +109,7 @@ def test_changed_rows_are_found_within_a_limit(warehouse, tables, delivered, sta
 
 
 def test_a_changed_row_that_is_refused_says_so(warehouse, tables, delivered, standin):
-    """Its link of before is there, so it stays `success`, with a warning; the run counts it."""
+    """A refused redelivery keeps the status `success`, with a warning."""
     standin.add_rule(REFUSED)
     report = run_day(warehouse, tables, redeliver=frozenset({"changed"}))
     assert report.counts == {"failed": 2, "skipped": 8}
@@ -121,6 +121,6 @@ def test_a_changed_row_that_is_refused_says_so(warehouse, tables, delivered, sta
 
 
 def test_a_day_that_is_done_is_not_rendered_again(warehouse, tables, delivered, standin):
-    """Whether a delivered row has changed is not asked by a run: it reads none of them."""
+    """A run reads no delivered row."""
     report = run_day(warehouse, tables)
     assert (report.planned, report.counts) == (0, {})

@@ -1,4 +1,4 @@
-"""A task is told to end, or its run is dead: at any moment, nothing more leaves."""
+"""Stopped and dead runs: from any moment on, they send nothing more."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from support.harness import (
     until_received,
 )
 
-from airflow_kombo.delivery import liveness as clock
+from airflow_kombo.delivery.liveness import clock
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import LedgerError, NotSentError, RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
@@ -38,14 +38,14 @@ from airflow_kombo.rows.source import Selection
 
 @pytest.fixture
 def term():
-    """Have a SIGTERM call a function, as Airflow's task runner calls `on_kill`."""
+    """Return a function to handle SIGTERM, as Airflow's task runner calls `on_kill`."""
     before = signal.getsignal(signal.SIGTERM)
     yield lambda on_kill: signal.signal(signal.SIGTERM, lambda *_: on_kill())
     signal.signal(signal.SIGTERM, before)
 
 
 def when(condition):
-    """Send a SIGTERM to this process as soon as a condition holds; to be joined."""
+    """Send a SIGTERM to this process as soon as a condition holds; return the thread."""
 
     def watch():
         until = time.monotonic() + 20
@@ -59,7 +59,7 @@ def when(condition):
 
 
 def waits_for(engine, what):
-    """Return whether PostgreSQL has a session that waits for something, by `pg_stat_activity`."""
+    """Return True if a PostgreSQL session waits for something, by `pg_stat_activity`."""
     query = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = :what")
     with engine.connect() as connection:
         return bool(connection.execute(query, {"what": what}).scalar())
@@ -67,7 +67,7 @@ def waits_for(engine, what):
 
 @pytest.fixture
 def operator(postgres, warehouse, monkeypatch):
-    """Give an operator over the rows on PostgreSQL, where somebody can lock a table."""
+    """Return an operator over the rows on PostgreSQL."""
     if warehouse.dialect.name != "postgresql":
         pytest.skip("SQLite lets nobody lock a table against a reader")
     url, schema = warehouse.url, schema_of(warehouse)
@@ -100,10 +100,10 @@ def context():
     return {"ti": instance, "dag_run": dag_run, "outlet_events": {}, "dag": None}
 
 
-def test_a_stop_is_heard_before_the_delivery_exists(
+def test_a_stop_before_the_delivery_exists(
     warehouse, tables, source_table, standin, term, operator, context
 ):
-    """While the query is looked at and somebody locks its table, a SIGTERM ends the task."""
+    """A SIGTERM ends a task waiting for a locked source table."""
     fill(warehouse, source_table, [row("r1")])
     term(operator.on_kill)
     with warehouse.connect() as locker:
@@ -126,8 +126,8 @@ SLOW = {
 }
 
 
-def test_a_stop_is_heard_while_the_query_runs(warehouse, tables, source_table, standin, term):
-    """A query that takes minutes is ended at the database, and the run's row says why it ended."""
+def test_a_stop_while_the_query_runs(warehouse, tables, source_table, standin, term):
+    """A stop cancels a long query at the database, and the run's row has the reason."""
     fill(warehouse, source_table, [row("r1")])
     reading = threading.Event()
 
@@ -140,25 +140,25 @@ def test_a_stop_is_heard_while_the_query_runs(warehouse, tables, source_table, s
 
     async def deliver():
         run = await make_run(warehouse, tables, source=source)()
-        term(lambda: run.stop("The task was told to end."))
+        term(lambda: run.stop("The task was stopped."))
         await run.deliver()
 
     watch = when(lambda: reading.is_set() and source._reading is not None)
-    with pytest.raises(RunStoppedError, match="told to end"):
+    with pytest.raises(RunStoppedError, match="was stopped"):
         asyncio.run(deliver())
     watch.join()
     (run,) = all_of(warehouse, tables.runs)
-    assert (run.error, run.planned) == ("The task was told to end.", 0)
+    assert (run.error, run.planned) == ("The task was stopped.", 0)
     assert standin.stats()["received"] == 0
 
 
 def test_a_stop_before_the_loop_runs(warehouse, tables, source_table, standin):
-    """A run that was told to stop before it began reads nothing and sends nothing."""
+    """A run stopped before its start reads nothing and sends nothing."""
     fill(warehouse, source_table, [row("r1")])
 
     async def deliver():
         run = await make_run(warehouse, tables)()
-        run.stop("The task was told to end.")
+        run.stop("The task was stopped.")
         await run.deliver()
 
     with pytest.raises(RunStoppedError):
@@ -167,7 +167,7 @@ def test_a_stop_before_the_loop_runs(warehouse, tables, source_table, standin):
 
 
 def test_a_stop_after_the_end_is_nothing(warehouse, tables, source_table, standin):
-    """A SIGTERM that comes when everything is recorded finds nothing to stop."""
+    """A SIGTERM after the end of a run changes nothing."""
     fill(warehouse, source_table, [row("r1")])
 
     async def deliver():
@@ -175,12 +175,12 @@ def test_a_stop_after_the_end_is_nothing(warehouse, tables, source_table, standi
         await run.deliver()
         return run
 
-    asyncio.run(deliver()).stop("The task was told to end.")
+    asyncio.run(deliver()).stop("The task was stopped.")
     assert statuses(warehouse, tables) == {"success": 1}
 
 
 def test_a_body_does_not_leave_a_run_that_is_dead(standin):
-    """When the connection is there, the run is asked again, and a dead one sends nothing."""
+    """A dead run sends nothing over an open connection."""
     body = b'{"label": "Coding", "url": "https://results.example/1"}'
 
     async def send(may_leave):
@@ -192,10 +192,8 @@ def test_a_body_does_not_leave_a_run_that_is_dead(standin):
     assert asyncio.run(send(lambda: True)).http_status == 200
 
 
-def test_a_heartbeat_that_hears_of_its_death_stops_the_run(
-    warehouse, tables, source_table, standin
-):
-    """A run that others declared dead claims and sends nothing more, and says so."""
+def test_a_heartbeat_stops_a_run_that_was_declared_dead(warehouse, tables, source_table, standin):
+    """A run declared dead claims and sends nothing more."""
     standin.set_latency((0.3, 0.3))
     fill(warehouse, source_table, [row(f"r{number:03}") for number in range(400)])
     others = Runs(warehouse, tables, dead_after=-1.0)
@@ -221,6 +219,6 @@ def test_a_heartbeat_that_hears_of_its_death_stops_the_run(
 
 
 def test_the_clock_counts_the_time_of_a_suspended_machine():
-    """The clock is the one that Linux keeps over a suspend."""
+    """The clock is Linux's CLOCK_BOOTTIME."""
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert before <= clock.clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= clock() <= time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""Who answers in Kombo's stead while rows are sent."""
+"""Another server in Kombo's place during a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ONE_AT_A_TIME = Settings(first_retry=0.001, max_in_flight=1)
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"),
+    ("response", "status"),
     [
         (PAGE, "unknown"),
         (foreign(200, b'{"ok": true}'), "unknown"),
@@ -26,24 +26,24 @@ ONE_AT_A_TIME = Settings(first_retry=0.001, max_in_flight=1)
         *((foreign(http_status), "retryable") for http_status in (401, 403, 404, 407, 413, 425)),
     ],
 )
-def test_a_run_stops_after_a_few_answers_that_are_not_kombos(
-    warehouse, tables, source_table, monkeypatch, answer, status
+def test_a_run_stops_after_a_few_foreign_responses(
+    warehouse, tables, source_table, monkeypatch, response, status
 ):
-    """After three in a row the address is wrong: rows are `unknown` or `retryable`, none failed."""
+    """Three foreign responses in a row stop the run, and no row is `failed`."""
     fill(warehouse, source_table, [row(f"r{n:02}") for n in range(60)])
-    with another_server(KNOWN, answer) as asked:
+    with another_server(KNOWN, response) as asked:
         connect(monkeypatch, asked.url)
         with pytest.raises(ConfigurationError, match=r"3 responses in a row .* 127.0.0.1: HTTP"):
             run_day(warehouse, tables, settings=ONE_AT_A_TIME)
     assert asked.count("POST") == MOST
-    told = statuses(warehouse, tables)
-    answered = {one.result_id for one in all_of(warehouse, tables.attempts)}
-    assert {by_result(warehouse, tables)[name].status for name in answered} == {status}
-    assert told == {"retryable": 60} if status == "retryable" else {"unknown": 3, "retryable": 57}
+    counts = statuses(warehouse, tables)
+    attempted = {one.result_id for one in all_of(warehouse, tables.attempts)}
+    assert {by_result(warehouse, tables)[name].status for name in attempted} == {status}
+    assert counts == {"retryable": 60} if status == "retryable" else {"unknown": 3, "retryable": 57}
 
 
 def test_all_integrations_of_a_run_count_together(warehouse, tables, source_table, monkeypatch):
-    """Three integrations with one such answer each are three in a row."""
+    """Foreign responses of all integrations count together."""
     fill(warehouse, source_table, [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(60)])
     with another_server(KNOWN, PAGE) as asked:
         connect(monkeypatch, asked.url)
@@ -55,7 +55,7 @@ def test_all_integrations_of_a_run_count_together(warehouse, tables, source_tabl
 def test_a_row_that_never_gets_through_does_not_stop_a_day(
     warehouse, tables, source_table, monkeypatch
 ):
-    """A 413 for one row, among answers of Kombo's, costs that row its tries and nothing else."""
+    """A 413 for one row costs the tries of this row only."""
     fill(warehouse, source_table, [row(f"r{n:03}") for n in range(100)] + [row("large")])
 
     def post(_, path):
@@ -72,7 +72,7 @@ def test_a_row_that_never_gets_through_does_not_stop_a_day(
 def test_a_load_balancers_503_for_one_row_costs_that_row(
     warehouse, tables, source_table, monkeypatch
 ):
-    """Of 600 rows, one that always meets a 503 is tried a few times, the others are sent."""
+    """A load balancer's 503 for one of 600 rows costs the tries of this row only."""
     fill(warehouse, source_table, [row(f"r{n:03}") for n in range(599)] + [row("unlucky")])
 
     def post(_, path):
@@ -86,7 +86,7 @@ def test_a_load_balancers_503_for_one_row_costs_that_row(
 
 
 def test_a_proxy_that_loses_requests_sends_each_once(warehouse, tables, source_table, monkeypatch):
-    """A 503 of a proxy that passed the request on is doubt: the row is `unknown`, and sent once."""
+    """A proxy's 503 after the request was passed on makes the row `unknown`."""
     fill(warehouse, source_table, [row("r1"), row("r2")])
     lost = foreign(
         503,
@@ -109,21 +109,21 @@ KOMBOS = [
 FOREIGN = [PAGE, foreign(301), foreign(403), foreign(204, b"")]
 
 
-def observe(answers):
+def observe(responses):
     wrong_server = WrongServerDetector("api.kombo.dev")
-    return [wrong_server.observe(KomboResponse.of(*answer)) for answer in answers]
+    return [wrong_server.observe(KomboResponse.of(*response)) for response in responses]
 
 
-@pytest.mark.parametrize("between", NEUTRAL, ids=lambda answer: str(answer[0]))
+@pytest.mark.parametrize("between", NEUTRAL, ids=lambda response: str(response[0]))
 def test_what_says_nothing_neither_counts_nor_interrupts(between):
-    """A load balancer's own answers leave the count of foreign ones as it is."""
+    """A load balancer's own responses do not change the count of foreign ones."""
     assert not any(observe([between] * 20))
     assert observe([PAGE, between, PAGE, between, PAGE])[-1]
 
 
 @pytest.mark.parametrize("between", KOMBOS)
-def test_an_answer_of_kombos_begins_anew(between):
-    """Whatever Kombo itself answers shows that the address is right."""
+def test_a_response_of_kombos_begins_anew(between):
+    """Any response of Kombo resets the count."""
     for one, other in itertools.product(FOREIGN, FOREIGN):
         assert not any(observe([one, other, between, one, other, between]))
         assert observe([one, other, between, one, other, one])[-1]

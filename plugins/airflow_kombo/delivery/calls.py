@@ -27,7 +27,7 @@ _SHORTEST_PAUSE_SECONDS: Final = 0.001
 
 
 class Calls:
-    """Claims of one integration that wait to be sent, and calls that are in flight.
+    """Waiting claims and calls in flight of one integration.
 
     :param on_end: Called whenever a call has ended.
     """

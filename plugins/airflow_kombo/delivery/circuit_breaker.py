@@ -48,13 +48,13 @@ class CircuitBreaker:
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
 
     def allows(self, now: float) -> bool:
-        """Return whether a call may pass."""
+        """Return True if a call may pass."""
         if self.given_up or self._probe_at is None:
             return not self.given_up
         return not self._probing and now >= self._probe_at
 
     def record_request(self) -> bool:
-        """Record that a request is sent; return whether this request is the probe."""
+        """Record a request; return True if this request is the probe."""
         self._probing = self._probe_at is not None
         return self._probing
 

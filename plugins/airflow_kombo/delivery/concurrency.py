@@ -1,4 +1,4 @@
-"""Concurrency limiter: the number of calls that one integration may have in flight.
+"""Concurrency limiter: the number of calls in flight of one integration.
 
 Each of Kombo's responses to an action names the integration's limit in `Concurrency-Limit`. As long
 as no response has named a limit, the number of calls grows slowly and is halved by a 429.
@@ -45,7 +45,7 @@ class ConcurrencyLimiter:
         self._lowered_at = -inf
 
     def take(self, now: float) -> bool:
-        """Take a slot if one is free; return whether it was taken."""
+        """Take a slot; return False if none is free."""
         if self._in_flight >= self._slots or now < self._paused_until:
             return False
         self._in_flight += 1

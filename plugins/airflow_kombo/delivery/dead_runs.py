@@ -1,4 +1,4 @@
-"""Settle the rows of runs that died."""
+"""Settle the rows of dead runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 async def settle_dead_runs(
     runs: Runs, run_id: str, *, stop: StopSignal, threads: Threads, poll: float
 ) -> int:
-    """Change the rows that dead runs left `sending` to `unknown`; return their number.
+    """Change the `sending` rows of dead runs to `unknown`; return their number.
 
     A run that may be dead is watched until it renews its heartbeat or is dead for certain. So no
     row of a dead run stays `sending` when this run ends.

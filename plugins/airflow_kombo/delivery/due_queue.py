@@ -1,4 +1,4 @@
-"""Requests that wait, each until a time of its own."""
+"""Waiting requests, each with a due time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow_kombo.kombo_api.request import RowRequest
 
 
 class DueQueue:
-    """Requests in the order of the times from which they may be taken."""
+    """Waiting requests in the order of their due times."""
 
     def __init__(self) -> None:
         self._requests: list[tuple[float, int, RowRequest]] = []
@@ -23,7 +23,7 @@ class DueQueue:
         heapq.heappush(self._requests, (due, next(self._tie), request))
 
     def take_due(self, now: float, most: int) -> list[RowRequest]:
-        """Remove and return the requests that are due, the earliest first.
+        """Remove and return the due requests, the earliest first.
 
         :param most: Most requests to return.
         """

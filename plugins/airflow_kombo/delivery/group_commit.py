@@ -1,4 +1,4 @@
-"""Group commit: requests that come during a transaction share the next transaction."""
+"""Group commit: items added during one transaction share the next transaction."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Queue of items that are committed in groups, one group after the other.
+    """Queue of items, committed in groups, one group after the other.
 
     :param commit: Commits a group; all items of the group share the result.
     """
@@ -25,7 +25,7 @@ class GroupCommit(Generic[Item, Result]):
         self._committed: asyncio.Task[Result] | None = None
 
     def add(self, items: Iterable[Item]) -> asyncio.Task[Result]:
-        """Add items to the next group; return the task that commits this group."""
+        """Add items to the next group; return the commit task of this group."""
         if self._committed is None or len(self._open) >= _LARGEST_GROUP:
             self._open = []
             self._committed = asyncio.create_task(self._commit_in_turn(self._open))

@@ -1,4 +1,4 @@
-"""Write outcomes later whose status rows were held by other transactions."""
+"""Write the outcomes of held rows later, when the rows are free."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_WAITING: Final = 1_000
 
 
 class HeldOutcomes:
-    """Outcomes whose attempts are written and whose status rows are held.
+    """Outcomes with a written attempt and a held status row.
 
     :param write: Writes outcomes and returns those whose rows are still held.
     :param pause: Seconds between two tries.

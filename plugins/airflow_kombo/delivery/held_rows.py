@@ -1,4 +1,4 @@
-"""Held rows of one integration: rows that another open transaction holds."""
+"""Held rows of one integration: another open transaction has locked them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NOT_RELEASED: Final = "They were claimed and not sent; the next run gives them b
 
 
 class HeldRows:
-    """Held rows that are tried again, and held rows that are left to the next run.
+    """Held rows of one integration: those tried again, and those left to the next run.
 
     :param pause: Seconds until a row is tried again.
     :param patience: Seconds after which a row is left to the next run.
@@ -44,15 +44,15 @@ class HeldRows:
 
     @property
     def next_due(self) -> float:
-        """Return the time at which the first row may be tried again; infinity if none waits."""
+        """Return the time of the next try of a held row; infinity if none waits."""
         return self._waiting.next_due
 
     def take_due(self, now: float, most: int) -> list[RowRequest]:
-        """Remove and return rows that may be tried again now."""
+        """Remove and return the rows due for another try."""
         return self._waiting.take_due(now, most)
 
     def were_held(self, batch: Sequence[RowRequest]) -> bool:
-        """Return whether the rows of a batch were held at their last try."""
+        """Return True if the rows of a batch were held at their last try."""
         return batch[0].key in self._since
 
     def update(self, batch: Iterable[RowRequest], held: Sequence[RowRequest], now: float) -> int:
@@ -88,7 +88,7 @@ class HeldRows:
         return self.leave(NOT_CLAIMED, [request.key for request in waiting])
 
     def log_left(self) -> None:
-        """Log the rows that are left to the next run."""
+        """Log the rows left to the next run."""
         for state, rows in self._left.items():
             named = self._named[state]
             more = f", and {rows - len(named)} more" if rows > len(named) else ""

@@ -1,4 +1,4 @@
-"""Send the rows of one integration: claim a batch, send it, record the outcomes, repeat.
+"""Send the rows of one integration: claim a batch, send, record the outcomes, repeat.
 
 A batch is claimed only while fewer rows than a batch wait to be sent or to be recorded. So if the
 process is killed, the rows in doubt are those in flight and less than two batches more.
@@ -140,7 +140,7 @@ class IntegrationSender:
         )
 
     def _settle(self, call: FinishedCall) -> None:
-        """Send a request again whose outcome allows another try, and count any other one."""
+        """Send a request again if its outcome allows another try; else count the row."""
         retries = self._queue.retries
         if call.verdict in SENT_AGAIN and not self._end.has_come:
             now = monotonic()
@@ -150,11 +150,11 @@ class IntegrationSender:
         self.counts.add(call.attempt.outcome.status)
 
     def _leave(self, calls: Sequence[FinishedCall]) -> None:
-        """Count calls whose rows others hold: the next run writes their outcome."""
+        """Count calls with held rows: the next run writes their outcome."""
         self.counts.add(HELD, self._queue.held.leave(NOT_RECORDED, [call.key for call in calls]))
 
     def _fail(self, calls: Sequence[FinishedCall], error: BaseException) -> None:
-        """Count calls that could not be recorded: the next run finds their rows `sending`."""
+        """Count unrecorded calls: the next run finds their rows `sending`."""
         self.counts.add(Status.UNKNOWN, len(calls))
         self._end.by_error(error)
 
@@ -167,7 +167,7 @@ class IntegrationSender:
     # The end ------------------------------------------------------------------------------------
 
     async def _finish(self) -> None:
-        """Give back what was not sent, wait for what was, and record why the rest was not."""
+        """Release unsent claims, wait for the calls in flight, and record the unsent rows."""
         await self._release()
         await self._drain()
         await self._release()  # a call that ended meanwhile has sent nothing: sending has ended
@@ -191,7 +191,7 @@ class IntegrationSender:
         self.counts.add(Status.UNKNOWN, self._recording.abandon())
 
     async def _record_rest(self) -> None:
-        """Write why the rows that were not reached were not sent."""
+        """Write the outcomes of the rows not reached."""
         try:
             async for rows in self._queue.reader.rest(self._end.reason):
                 await self._unsent.record(rows)

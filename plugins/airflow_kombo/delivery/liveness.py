@@ -1,4 +1,4 @@
-"""Liveness of a run: the heartbeat, and whether the run may still send."""
+"""Liveness of a run: the heartbeat, and the permission to send."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ sends nothing more."""
 if sys.platform == "linux":
 
     def clock() -> float:
-        """Return seconds that never go back, the time of a suspended machine included.
+        """Return monotonic seconds, the time of a suspended machine included.
 
         Other runs declare this run dead by their own clocks, so this clock must not stand still.
         """
@@ -32,7 +32,7 @@ if sys.platform == "linux":
 else:
 
     def clock() -> float:
-        """Return seconds that never go back."""
+        """Return monotonic seconds."""
         return time.monotonic()
 
 
@@ -75,9 +75,9 @@ class Liveness:
 
     @property
     def is_certain(self) -> bool:
-        """Return whether no other run can have declared this run dead yet."""
+        """Return True if no other run can have declared this run dead yet."""
         return clock() - self._last_beat < self._may_send_for
 
     def may_leave(self) -> bool:
-        """Return whether a request may still leave; checked once its connection is open."""
+        """Return True if a request may leave; checked once its connection is open."""
         return self.stop.error is None and self.is_certain

@@ -26,7 +26,7 @@ doubt."""
 
 
 class OutcomeWriter:
-    """Writer of outcomes, which groups those that come at the same time.
+    """Writer of outcomes, in groups.
 
     :param write: Writes a group durably or raises `LedgerError`. It returns the outcomes of which
         it wrote only the attempts, because other transactions hold the status rows.
@@ -47,7 +47,7 @@ class OutcomeWriter:
         self._group = GroupCommit[AttemptOutcome, list[AttemptOutcome]](self._write_group)
 
     def record(self, outcome: AttemptOutcome) -> asyncio.Task[list[AttemptOutcome]]:
-        """Add an outcome to the next group; return the task that writes this group.
+        """Add an outcome to the next group; return the write task of this group.
 
         The task returns the outcomes whose status rows others hold. It raises `LedgerError` if the
         group could not be written in time.
@@ -55,7 +55,7 @@ class OutcomeWriter:
         return self._group.add([outcome])
 
     async def write_durably(self, write: Callable[[], Awaitable[Result]]) -> Result:
-        """Call a write until it succeeds: what has happened must be recorded.
+        """Retry a write until success: the outcome of a request must not be lost.
 
         :raises LedgerError: if the write did not succeed in time.
         """

@@ -1,7 +1,7 @@
 """Rate limiter: spread the requests of one integration until the rate limit is reset.
 
-Kombo does not document whether a limit is per key or per integration. The limiter needs no answer
-to that. Each response names the requests that are left of the window, for everybody who shares the
+Kombo does not document whether a limit is per key or per integration. The limiter does not need to
+know. Each response names the requests that are left of the window, for everybody who shares the
 window. So a sender can measure its own share of the use, and sends at that share of the rate.
 Senders, tasks and other tools that share a limit adapt to each other without communication. A
 sender that has the limit to itself measures a share of 100 %.
@@ -52,7 +52,7 @@ class RateLimiter:
         return max(0.0, min(opens_at, self._resets_at) - now)
 
     def record_request(self, now: float) -> int:
-        """Record that a request is sent; return the number of the request."""
+        """Record a request; return the number of the request."""
         self._sent += 1
         if self._left < inf:
             mine = max(1.0, self._left * self._share)
@@ -79,7 +79,7 @@ class RateLimiter:
         self._left = max(0.0, remaining - (self._sent - number) / self._share)
 
     def _measure_share(self, now: float, number: int, remaining: float) -> None:
-        """Measure our share of the requests that were used since the last measurement."""
+        """Measure our share of the requests used since the last measurement."""
         if self._measured is None:
             self._measured = (now, number, remaining)
             return

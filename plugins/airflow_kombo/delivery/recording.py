@@ -16,7 +16,7 @@ from airflow_kombo.ledger.outcomes import AttemptOutcome
 
 @dataclass(frozen=True)
 class FinishedCall:
-    """One call with its outcome and its verdict."""
+    """One call with outcome and verdict."""
 
     attempt: AttemptOutcome
     verdict: Verdict
@@ -34,7 +34,7 @@ class FinishedCall:
 
 @dataclass(frozen=True)
 class RecordingEnds:
-    """Functions that are called when the recording of calls ends.
+    """Callbacks at the end of a recording.
 
     :param recorded: Called with each call whose outcome is in the status table.
     :param held: Called with calls of which only the attempts were written: others hold the rows.
@@ -49,7 +49,7 @@ class RecordingEnds:
 
 
 class Recording:
-    """Calls that are being recorded, by the task that writes them.
+    """Calls of one integration in the process of being recorded.
 
     Rows that others hold are tried again later. Meanwhile they do not count as unrecorded, because
     their attempts have their outcome.
@@ -107,7 +107,7 @@ class Recording:
     def _end_but(
         self, held: Sequence[AttemptOutcome], calls: Sequence[FinishedCall]
     ) -> list[FinishedCall]:
-        """End the calls whose rows are not held; return the other calls."""
+        """End the calls with free rows; return the calls with held rows."""
         keys = {attempt.claim.delivery.key for attempt in held}
         for call in calls:
             if call.key not in keys:

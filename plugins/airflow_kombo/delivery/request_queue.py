@@ -1,4 +1,4 @@
-"""Choose the requests of one integration that are claimed next."""
+"""Choose the next requests of one integration to claim."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_kombo.kombo_api.request import RowRequest
 
 
 class RequestQueue:
-    """Requests that wait to be claimed: retries first, then new ones, and held ones in between."""
+    """Requests to claim: retries first, then new ones, and held ones in between."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class RequestQueue:
 
     @property
     def next_due(self) -> float:
-        """Return the time at which the first retry or held row is due."""
+        """Return the due time of the first retry or held row."""
         return min(self.retries.next_due, self.held.next_due)
 
     async def take(self, most: int) -> list[RowRequest]:
@@ -54,7 +54,7 @@ class RequestQueue:
         return due or await self._take_new(most) or self.held.take_due(monotonic(), most)
 
     async def _take_new(self, most: int) -> list[RowRequest]:
-        """Return requests that were not tried yet; none if too many retries wait."""
+        """Return new requests; none if too many retries wait."""
         if self.retries.is_full:
             return []
         while not self.reader.has_requests and not self._end.has_come:

@@ -29,11 +29,11 @@ class RequestReader:
 
     @property
     def has_requests(self) -> bool:
-        """Return whether requests are ready to be taken."""
+        """Return True if requests are ready to be taken."""
         return bool(self._requests)
 
     def take(self, most: int) -> list[RowRequest]:
-        """Remove and return requests that are ready.
+        """Remove and return ready requests.
 
         :param most: Most requests to return.
         """
@@ -52,7 +52,7 @@ class RequestReader:
         return [invalid(row) for row in wrong]
 
     async def rest(self, reason: RowOutcome) -> AsyncIterator[list[UnsentRow]]:
-        """Read all rows that were not taken, in lists of rows with one status.
+        """Read all remaining rows, in lists of rows with one status.
 
         :param reason: Outcome of the rows that could have been sent.
         """
@@ -65,7 +65,7 @@ class RequestReader:
     def _without_requests(
         self, rows: Sequence[Row], reason: RowOutcome
     ) -> tuple[list[UnsentRow], list[UnsentRow]]:
-        """Return the rows that could have been sent, and the `invalid` ones."""
+        """Return the valid rows with the reason, and the `invalid` rows."""
         waiting, wrong = [], []
         for row in rows:
             key, error = key_of(row, self._default_integration, self._mapping.write)

@@ -1,4 +1,4 @@
-"""Retry queue: requests of one integration that wait to be sent again."""
+"""Retry queue: requests of one integration waiting for their next try."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_RETRIES: Final = 1_000
 
 
 class RetryQueue(DueQueue):
-    """Requests that wait for their next try, with the number of tries that each has used.
+    """Requests waiting for their next try, with the number of used tries.
 
     A request is not in flight while it waits: its row is `retryable` in the ledger, and the request
     is claimed anew when it is due.
@@ -32,11 +32,11 @@ class RetryQueue(DueQueue):
 
     @property
     def is_full(self) -> bool:
-        """Return whether no new rows should be read for now."""
+        """Return True if no new rows should be read for now."""
         return len(self) >= MOST_RETRIES
 
     def retry(self, request: RowRequest, verdict: Verdict, now: float, pause: float) -> bool:
-        """Keep a request for its next try; return False if its tries are used up.
+        """Keep a request for the next try; return False if all tries are used up.
 
         A limit uses up no try. Any other retry waits for a random part of an exponential backoff.
 
@@ -53,5 +53,5 @@ class RetryQueue(DueQueue):
         return True
 
     def forget(self, key: LinkKey) -> None:
-        """Forget the tries of a row that is not sent again."""
+        """Forget the tries of a finished row."""
         self._tries.pop(key, None)

@@ -1,4 +1,4 @@
-"""Run a delivery: plan the rows, send them by integration, settle dead runs, write the account."""
+"""Run a delivery: plan rows, send them by integration, settle dead runs, write counts."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class DeliveryRun:
             self._loop.call_soon_threadsafe(lambda: self._stop.set(error, hurried=True))
 
     async def deliver(self) -> RunReport:
-        """Deliver every row of the source that is to be delivered.
+        """Deliver the planned rows of the source.
 
         :raises ConfigurationError: if a setting is wrong, or another server responds in Kombo's
             place; raised before the first claim if it shows there.
@@ -182,7 +182,7 @@ class DeliveryRun:
             stopped.cancel()
 
     async def _check_limit(self, planned: int, planner: Planner) -> None:
-        """Refuse a run that would send too many rows.
+        """Refuse a run with too many rows to send.
 
         The rows are looked up in the ledger only if more are planned than may be sent.
 
@@ -195,7 +195,7 @@ class DeliveryRun:
             raise ConfigurationError(reason)
 
     async def _check_api(self, client: KomboClient, planner: Planner) -> None:
-        """Check that Kombo knows the API key, unless no row would be sent."""
+        """Check the API key with Kombo, unless no row would be sent."""
         sends_any = await self._threads.run(planner.sends_any)
         if sends_any:
             await check_api(client)
@@ -203,7 +203,7 @@ class DeliveryRun:
 
 @contextmanager
 def _long_lived_objects() -> Iterator[None]:
-    """Exclude all objects that exist now from garbage collection until the block ends.
+    """Exclude all present objects from garbage collection until the block ends.
 
     Otherwise the collector would search all of Airflow again for every few rows, which takes a
     fifth of the time of a row.

@@ -1,4 +1,4 @@
-"""Parts of a run: its settings, what it is given, and what its senders share."""
+"""Parts of a run: the settings, the inputs, and the context of all senders."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunParts:
-    """Parts that a run is given, built once.
+    """Inputs of a run, built once.
 
     :param run: Row of the run in the runs table.
     :param source: Rows to deliver.
@@ -78,7 +78,7 @@ class RunParts:
 
 @dataclass(frozen=True)
 class RunContext:
-    """Parts that all senders of a run share, built once.
+    """Context of all senders of a run, built once.
 
     :param senders: Number of the run's senders.
     :param stop: Signal to send nothing more.
@@ -103,7 +103,7 @@ class RunContext:
 def context_of(
     parts: RunParts, senders: int, client: KomboClient, liveness: Liveness, threads: Threads
 ) -> RunContext:
-    """Build the parts that all senders of a run share.
+    """Build the context of all senders of a run.
 
     :param senders: Number of the run's senders.
     """

@@ -1,4 +1,4 @@
-"""End of sending: why one integration's rows are sent no more."""
+"""Early end of sending: the state of one integration and the reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class SendingEnd:
-    """Whether, and why, the sending of one integration's rows has ended early.
+    """Early end of sending of one integration's rows, with the reason.
 
     It ends for the integration alone, or with the run: the run's stop signal counts as well.
     """
@@ -41,12 +41,12 @@ class SendingEnd:
 
     @property
     def has_come(self) -> bool:
-        """Return whether nothing more may be sent."""
+        """Return True if nothing more may be sent."""
         return bool(self._stop.error or self._blocked or self._failing or self.bug)
 
     @property
     def can_record_rest(self) -> bool:
-        """Return whether there are a ledger and time to write why rows were not sent."""
+        """Return True if ledger and time allow the recording of unsent rows."""
         stop = self._stop
         return not (isinstance(stop.error, LedgerError) or stop.hurried.is_set() or self.bug)
 
@@ -58,7 +58,7 @@ class SendingEnd:
             self.bug = self.bug or error
 
     def by_failures(self, last: RowOutcome) -> None:
-        """End the integration because it kept failing.
+        """End the integration after too many failures.
 
         :param last: Outcome of the last call.
         """
@@ -68,7 +68,7 @@ class SendingEnd:
             self._failing = last.error_code or f"HTTP {last.http_status}"
 
     def by_response(self, response: KomboResponse, verdict: Verdict, outcome: RowOutcome) -> None:
-        """End the integration or the run if a response proves that all other rows would fail."""
+        """End the integration or the run if no other row could succeed."""
         if verdict is Verdict.BLOCKED and not self._blocked:
             log.warning("Integration %s is blocked: %s", self.integration_id, response.error_code)
             self._blocked = outcome
@@ -81,7 +81,7 @@ class SendingEnd:
 
     @property
     def reason(self) -> RowOutcome:
-        """Return the outcome of the integration's rows that were not sent."""
+        """Return the outcome of the integration's unsent rows."""
         if self._blocked:
             # Message and log entry are those of the one row that was sent.
             return replace(self._blocked, error_message=None, log_url=None, http_status=None)

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class StopSignal:
-    """Signal that a run must send nothing more; checked before every request."""
+    """Signal to send nothing more in a run; checked before every request."""
 
     def __init__(self) -> None:
         self.error: KomboError | None = None
@@ -23,7 +23,7 @@ class StopSignal:
 
     @property
     def is_set(self) -> bool:
-        """Return whether the run must send nothing more."""
+        """Return True if the run must send nothing more."""
         return self.error is not None
 
     def on_stop(self, listener: Callable[[], None]) -> None:

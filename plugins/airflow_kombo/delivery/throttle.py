@@ -1,4 +1,4 @@
-"""Throttle: decide whether one integration may be sent a request now, and else when."""
+"""Throttle: permit the next request of one integration now, or name the pause."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Throttle:
 
     @property
     def given_up(self) -> bool:
-        """Return whether the integration kept failing and gets no more calls in this run."""
+        """Return True if the integration is given up for this run."""
         return self._breaker.given_up
 
     def take(self, now: float) -> int:
@@ -52,15 +52,15 @@ class Throttle:
         return max(self._concurrency.pause(now), self._breaker.pause(now), self._rate.pause(now))
 
     def limit_pause(self, now: float) -> float:
-        """Return the seconds that a response asked to wait, because a limit was met."""
+        """Return the rest of the pause of a response after a limit, in seconds."""
         return self._concurrency.pause(now)
 
     def is_limited(self, now: float) -> bool:
-        """Return whether one of Kombo's limits allows no request now."""
+        """Return True if one of Kombo's limits allows no request now."""
         return bool(self._concurrency.pause(now) or self._rate.pause(now))
 
     def is_cooling_down(self, now: float) -> bool:
-        """Return whether the integration gets no calls for a while because it kept failing."""
+        """Return True if the integration is paused after failures."""
         return bool(self._breaker.pause(now))
 
     def record_result(

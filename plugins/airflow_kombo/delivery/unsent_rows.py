@@ -1,4 +1,4 @@
-"""Write why rows of one integration were not sent, and count them."""
+"""Write and count the unsent rows of one integration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class UnsentRows:
-    """Writer of outcomes of one integration's rows that were not sent.
+    """Writer of outcomes of one integration's unsent rows.
 
     :param counts: Counts of the integration's rows, to which the written rows are added.
     """
@@ -27,7 +27,7 @@ class UnsentRows:
         self._held = held
 
     async def record(self, rows: Sequence[UnsentRow]) -> None:
-        """Write the outcomes of rows that have one status.
+        """Write the outcomes of rows with one status.
 
         :raises LedgerError: if not all of them were written.
         """
@@ -43,7 +43,7 @@ class UnsentRows:
         self._counts.add(HELD, held)
 
     async def release(self, claims: Sequence[Claim], reason: RowOutcome) -> None:
-        """Give claims back that were not sent.
+        """Release unsent claims.
 
         :param reason: Outcome of the rows that had no status before.
         """

@@ -6,7 +6,7 @@ import asyncio
 
 
 async def wait_for_event(event: asyncio.Event, within: float) -> bool:
-    """Wait for an event; return whether the event came in time.
+    """Wait for an event; return True if the event came in time.
 
     :param within: Most seconds to wait.
     """

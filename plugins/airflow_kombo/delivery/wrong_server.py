@@ -1,4 +1,4 @@
-"""Detect a server that responds in Kombo's place, over all integrations of a run."""
+"""Detect another server in Kombo's place, over all integrations of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST: Final = 3
 
 
 class WrongServerDetector:
-    """Counter of responses in a row that are not Kombo's.
+    """Counter of foreign responses in a row.
 
     :param host: Host of the requests, for the error message.
     """
@@ -23,7 +23,7 @@ class WrongServerDetector:
         self._in_a_row = 0
 
     def observe(self, response: KomboResponse) -> ConfigurationError | None:
-        """Count a response; return the error that the run has to end with, if any.
+        """Count a response; return an error if the run has to end.
 
         A response that proves nothing, such as a load balancer's 502, changes no count.
         """
