@@ -41,7 +41,7 @@ def take(page, url, theme):
     page.goto(f"{url}/kombo/rows?status=failed")
     page.screenshot(path=PICTURES / f"rows-{theme}.png")
     follow(page.get_by_role("rowheader").first.get_by_role("link"))
-    page.get_by_text("What was sent").click()
+    page.get_by_text("Request", exact=True).click()
     page.screenshot(path=PICTURES / f"row-{theme}.png", full_page=True)
 
 

@@ -81,7 +81,7 @@ class UndecidedRows:
         return self.counts.total()
 
     @property
-    def days_kept(self) -> int:
+    def log_days(self) -> int:
         """Number of days until Kombo deletes a log."""
         return KOMBO_KEEPS.days
 
