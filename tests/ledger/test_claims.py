@@ -117,7 +117,7 @@ def test_the_same_link_is_sent_once(ledger):
     """A second result id with the same target and URL is a duplicate, and names the first."""
     url = "https://results.example/same"
     claims = ledger.claim("run", [delivery("a", url=url), delivery("b", url=url)])
-    assert [claim.delivery.key.result_id for claim in claims.won] == ["a"]
+    assert [claim.key.result_id for claim in claims.won] == ["a"]
     assert [(copy.key.result_id, owner) for copy, owner in claims.duplicates] == [("b", "a")]
     later = ledger.claim("other", [delivery("c", url=url)])
     assert [owner for _, owner in later.duplicates] == ["a"]
@@ -198,7 +198,7 @@ def test_two_runs_at_once_claim_each_row_once(ledger):
 
     def claim(run_id):
         start.wait()
-        return [one.delivery.key for one in ledger.claim(run_id, rows).won]
+        return [one.key for one in ledger.claim(run_id, rows).won]
 
     with ThreadPoolExecutor(2) as threads:
         first, second = threads.map(claim, ["run", "other"])
@@ -237,12 +237,12 @@ def test_a_run_that_is_not_alive_claims_nothing(ledger):
         ({"store": False}, None),
     ],
 )
-def test_what_the_history_keeps_is_a_setting(ledger, options, redact):
+def test_what_the_history_keeps_is_a_setting(ledger, options, kept):
     """A deployment may mask members of the request in the history, or leave it out."""
     ledger.redact = redactor(**options)
     claim_one(ledger)
     (attempt,) = all_of(ledger.engine, ledger.tables.attempts)
-    assert attempt.request == redact
+    assert attempt.request == kept
 
 
 def test_the_tables_are_made_by_many_at_once(warehouse):
@@ -305,7 +305,7 @@ def test_a_write_that_may_repeat_has_no_duplicates(ledger, warehouse, tables):
     same = {"target_id": "c1", "url": None, "body": b"{}"}
     deliveries = [delivery("r1", **same), delivery("r2", **same)]
     claims = ledger.claim("run", deliveries)
-    assert ([one.delivery.key.result_id for one in claims.won], claims.duplicates) == (
+    assert ([one.key.result_id for one in claims.won], claims.duplicates) == (
         ["r1", "r2"],
         (),
     )

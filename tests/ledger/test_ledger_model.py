@@ -71,10 +71,10 @@ class World(RuleBasedStateMachine):
     def claim(self, names, again, data):
         run_id = data.draw(st.sampled_from(self.living))
         claims = self.ledger.claim(run_id, [self.row(name) for name in names], again)
-        won = {claim.delivery.key.result_id for claim in claims.won}
+        won = {claim.key.result_id for claim in claims.won}
         assert won == {name for name in names if self.may_be_sent(name, run_id, again)}
         for claim in claims.won:
-            name = claim.delivery.key.result_id
+            name = claim.key.result_id
             self.attempts[name] += 1
             attempt = name, self.attempts[name]
             self.before[attempt], self.senders[attempt] = self.status[name], run_id
@@ -124,7 +124,7 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.record([AttemptOutcome(claim, RowOutcome(Status(answer)))])
-        name = claim.delivery.key.result_id
+        name = claim.key.result_id
         attempt = name, claim.attempt
         others = [one for one in self.attempts_of(name) if one != attempt]
         self.observe[attempt] = answer
@@ -167,7 +167,7 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.release([claim], RowOutcome(Status.RETRYABLE))
-        name = claim.delivery.key.result_id
+        name = claim.key.result_id
         attempt = name, claim.attempt
         del self.observe[attempt]
         self.attempts[name] -= 1
@@ -188,11 +188,11 @@ class World(RuleBasedStateMachine):
     def settle(self):
         settled = self.runs.settle(self.dead)
         doubtful = {
-            claim.delivery.key.result_id
+            claim.key.result_id
             for claim in self.wire
             if claim.run_id in self.dead
-            and self.status[claim.delivery.key.result_id] == "sending"
-            and claim.attempt == self.attempts[claim.delivery.key.result_id]
+            and self.status[claim.key.result_id] == "sending"
+            and claim.attempt == self.attempts[claim.key.result_id]
         }
         assert settled == len(doubtful)
         self.status |= dict.fromkeys(doubtful, "unknown")

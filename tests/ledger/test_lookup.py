@@ -32,7 +32,7 @@ def claim(warehouse, tables):
             )
             for key, link in held
         ]
-        return [one.delivery for one in Ledger(warehouse, tables).claim("run", rows).won]
+        return [one.request for one in Ledger(warehouse, tables).claim("run", rows).won]
 
     return claim
 

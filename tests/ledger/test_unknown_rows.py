@@ -45,7 +45,7 @@ def doubtful(ledger, *result_ids, outcome=LOST, run_id="run", redeliver=(), **ch
     rows = [delivery(result_id, **changes) for result_id in result_ids or ["r1"]]
     claims = ledger.claim(run_id, rows, redeliver).won
     ledger.record([AttemptOutcome(claim, outcome) for claim in claims])
-    return {claim.delivery.key.result_id: claim for claim in claims}
+    return {claim.key.result_id: claim for claim in claims}
 
 
 def decide(resolver, judgement, **choice):
@@ -76,9 +76,9 @@ def test_a_decided_row_says_that_a_person_decided(ledger, resolver):
     decide(resolver, NOT_CREATED, result_ids=("r2",))
     links = by_result(ledger.engine, ledger.tables)
     assert (links["r1"].error_code, links["r1"].log_url) == (None, "https://log")
-    assert "a person decided" in links["r1"].warnings[0]
+    assert "A person decided" in links["r1"].warnings[0]
     assert links["r2"].error_code == "decided_not_created"
-    assert "a person decided" in links["r2"].error_message
+    assert "A person decided" in links["r2"].error_message
 
 
 def test_what_the_next_run_sends_of_decided_rows(ledger, resolver):
@@ -88,7 +88,7 @@ def test_what_the_next_run_sends_of_decided_rows(ledger, resolver):
     decide(resolver, NOT_CREATED, result_ids=("r2",))
     again = [delivery("r1"), delivery("r2", body=b"{}")]
     (claim,) = ledger.claim("other", again).won
-    assert (claim.delivery.key.result_id, claim.attempt) == ("r2", 2)
+    assert (claim.key.result_id, claim.attempt) == ("r2", 2)
     ledger.record([AttemptOutcome(claim, SUCCESS)])
     assert ledger.claim("other", again).won == ()
     assert [attempt.resolution for attempt in attempts(ledger)][-1] is None

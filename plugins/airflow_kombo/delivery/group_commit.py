@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 _LARGEST_GROUP: Final = 500
@@ -32,12 +32,14 @@ class GroupCommit(Generic[Item, Result]):
         self._open.extend(items)
         return self._committed
 
-    async def join(self, items: Iterable[Item]) -> Result:
-        """Return when the group with these items is committed, or raise what its commit raised.
+    async def join(self, items: Sequence[Item]) -> tuple[Result, int]:
+        """Return the result of these items' group, and the place of the first of them in it.
 
         It is committed even if the one who waits for it is cancelled.
         """
-        return await asyncio.shield(self.add(items))
+        committed = self.add(items)
+        place = len(self._open) - len(items)
+        return await asyncio.shield(committed), place
 
     async def _commit_in_turn(self, group: list[Item]) -> Result:
         async with self._turn:

@@ -196,7 +196,8 @@ class IntegrationSender:
     async def _claim(self, batch: Sequence[RowRequest]) -> None:
         were_held, shared = self._held.were_held(batch), self._shared
         claimer = shared.claimer_of_held if were_held else shared.claimer
-        claims = (await claimer.join(batch)).of(batch)
+        group, place = await claimer.join(batch)
+        claims = group.part(place, len(batch))
         self._count(HELD, self._held.update(batch, claims.held, monotonic()))
         self._count(SKIPPED, len(claims.skipped) + len(claims.moved))
         self._unsent.extend(claims.won)

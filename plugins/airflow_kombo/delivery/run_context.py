@@ -18,7 +18,7 @@ from airflow_kombo.kombo_api.client import KomboClient
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.outcomes import Claims
-from airflow_kombo.ledger.runs import HEARTBEAT_SECONDS
+from airflow_kombo.ledger.time_limits import HEARTBEAT_SECONDS
 from airflow_kombo.observability.warning_log import WarningLog
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source

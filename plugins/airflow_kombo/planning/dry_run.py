@@ -18,7 +18,7 @@ from sqlalchemy import and_, delete, or_, select
 from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.database.transactions import transaction
-from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.delivery_key import LinkKey, Target
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
@@ -33,7 +33,7 @@ KEPT_DAYS: Final = 7
 _SCOPE: Final = ("dag_id", "task_id", "map_index")
 _EXAMPLES: Final = 3
 _REASONS: Final = 10
-_Link = tuple[str, str, str, str | None]
+_Link = tuple[Target, str | None]
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,12 @@ class PreviewTable:
         """Write rows, and give them: one whose link an earlier one has already is a duplicate."""
         with transaction(self._engine, "write the preview") as connection:
             known = self._known.read(connection, self._asked(rows))
-            keys = {tuple(row[:4]) for row in known}
-            owners = {(*row[:3], row.url_hash): row.result_id for row in known if row.url_hash}
+            keys = {LinkKey.of(row) for row in known}
+            owners = {
+                (LinkKey.of(row).target, row.url_hash): row.result_id
+                for row in known
+                if row.url_hash
+            }
             written = [_among(row, keys, owners) for row in rows]
             values = [self._values(number, row) for number, row in enumerate(written, self._rows)]
             self._bulk.execute(connection, values, self._insert)
@@ -134,7 +138,7 @@ def _among(
         return row
     if row.key in keys:
         return duplicate_of(row)
-    owner = owners.get((*row.key[:3], row.delivery.url_hash))
+    owner = owners.get((row.key.target, row.delivery.url_hash))
     return duplicate_of(row, owner) if owner else row
 
 

@@ -13,11 +13,13 @@ from typing import Final
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
-    Claims,
-    LedgerRow,
+    ClaimResult,
+    Duplicate,
     MovedRow,
     RowOutcome,
+    Skipped,
     duplicate,
     moved_warning,
 )
@@ -137,11 +139,12 @@ class Planner:
         claims, known = self.ledger.look_up_claims(
             deliveries, self.selection.redeliver, wrong, self.run_id
         )
-        judged = _planned_by_claims(claims, known.by_key)
+        won = {claim.key for claim in claims.won}
+        results = iter(claims.results)  # in the order of the requests
         return [
             _of_invalid(one, known.standing(one.key))
             if isinstance(one, InvalidRow)
-            else judged[id(one)]
+            else _planned(next(results), known.by_key, won)
             for good, bad in made
             for one in (*good, *bad)
         ]
@@ -155,21 +158,22 @@ def _cut(rows: list[PlannedRow], left: int) -> tuple[list[PlannedRow], int]:
     return rows, left
 
 
-def _planned_by_claims(claims: Claims, seen: Mapping[LinkKey, LedgerRow]) -> dict[int, PlannedRow]:
-    won = {claim.delivery.key for claim in claims.won}
-    judged = {id(one.delivery): _of(one.delivery, Action.SEND, seen) for one in claims.won}
-    for delivery, owner in claims.duplicates:
-        outcome = duplicate(delivery, owner).outcome
-        judged[id(delivery)] = _of(delivery, Action.DUPLICATE, seen, outcome)
-    for moved in claims.moved:
-        judged[id(moved.delivery)] = _moved(moved)
-    for delivery in claims.skipped:
-        judged[id(delivery)] = _skipped(delivery, seen, won)
-    return judged
+def _planned(
+    result: ClaimResult, seen: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
+) -> PlannedRow:
+    """Return a row with the action for its result of a claim."""
+    if isinstance(result, Duplicate):
+        outcome = duplicate(result.request, result.owner).outcome
+        return _of(result.request, Action.DUPLICATE, seen, outcome)
+    if isinstance(result, MovedRow):
+        return _moved(result)
+    if isinstance(result, Skipped):
+        return _skipped(result.request, seen, won)
+    return _of(result.request, Action.SEND, seen)
 
 
 def _moved(moved: MovedRow) -> PlannedRow:
-    delivery = moved.delivery
+    delivery = moved.request
     action = Action.SENDING if moved.status == Status.SENDING.value else Action.MOVED
     message = moved_warning(delivery) if action is Action.MOVED else None
     return PlannedRow(
@@ -191,7 +195,7 @@ def _skipped(
     if known.status == Status.SUCCESS:
         same = known.request_hash == delivery.request_hash
         return _of(delivery, Action.DELIVERED if same else Action.CHANGED, seen)
-    outcome = RowOutcome(known.status, known.error_code, error_message=known.error_message)
+    outcome = RowOutcome(Status(known.status), known.error_code, error_message=known.error_message)
     if known.status == Status.FAILED:
         return _of(delivery, Action.REFUSED, seen, outcome)
     return _of(delivery, Action(known.status), seen, outcome)

@@ -13,12 +13,13 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, se
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.ledger.tables import KEY, Tables
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, UNDELIVERED, Status
 from airflow_kombo.web.rows import distinct_of
 from airflow_kombo.web.run_progress import Progress, progress_of
 
 DAYS: Final = 30
-KOMBO_KEEPS: Final = timedelta(days=30)
+KOMBO_KEEPS: Final = timedelta(days=KOMBO_LOG_DAYS)
 """How long Kombo's logs say what became of a call."""
 
 _WARNED_ROWS: Final = 20_000
@@ -73,6 +74,11 @@ class Unknown:
     total: int
     rows: Sequence[Row[Any]]
     now: datetime
+
+    @property
+    def log_days(self) -> int:
+        """Return the days for which Kombo keeps the log of a call."""
+        return KOMBO_KEEPS.days
 
     def days_left(self, row: Row[Any]) -> int:
         """Give the whole days in which Kombo's logs can still tell; 0 if they are gone."""

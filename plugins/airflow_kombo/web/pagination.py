@@ -17,7 +17,7 @@ from sqlalchemy import Column, ColumnElement, Row, Table, and_, literal, tuple_
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import KomboError
-from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.ledger.tables import KEY, TARGET
 
 Sort = Literal["newest", "oldest", "integration"]
 """How rows are sorted."""
@@ -54,7 +54,7 @@ class PagePosition(BaseModel):
     @classmethod
     def of(cls, row: Row[Any]) -> PagePosition:
         """Give a row's place."""
-        return cls(day=row.assessment_date, key=LinkKey(*(getattr(row, name) for name in KEY)))
+        return cls(day=row.assessment_date, key=LinkKey.of(row))
 
     @classmethod
     def read(cls, token: str) -> PagePosition:
@@ -127,18 +127,18 @@ def parts_of(links: Table, order: Sort) -> list[Part]:
                 holds=lambda _: True,
             )
         ]
-    rest, descending = [c.result_id, *(c[name] for name in KEY[:3])], order == "newest"
+    rest, descending = [c.result_id, *(c[name] for name in TARGET)], order == "newest"
     return [
         Part(
             [c.assessment_date, *rest],
-            lambda place: (place.day, place.key.result_id, *place.key[:3]),
+            lambda place: (place.day, place.key.result_id, *place.key.target),
             descending=descending,
             is_here=c.assessment_date.is_not(None),
             holds=lambda place: place.day is not None,
         ),
         Part(
             rest,
-            lambda place: (place.key.result_id, *place.key[:3]),
+            lambda place: (place.key.result_id, *place.key.target),
             descending=descending,
             is_here=c.assessment_date.is_(None),
             holds=lambda place: place.day is None,
