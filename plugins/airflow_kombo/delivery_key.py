@@ -14,14 +14,14 @@ from typing import NamedTuple, Protocol
 
 
 class TargetType(StrEnum):
-    """Kinds of records that can get a link."""
+    """Kinds of records with links."""
 
     CANDIDATE = "candidate"
     APPLICATION = "application"
 
 
 class KeyColumns(Protocol):
-    """Columns of the key, in a row of any table that has them."""
+    """Columns of the key, in a row of any table."""
 
     integration_id: str
     target_type: str
@@ -30,7 +30,7 @@ class KeyColumns(Protocol):
 
 
 class Keyed(Protocol):
-    """Any object that belongs to one delivery."""
+    """Any object of one delivery."""
 
     @property
     def key(self) -> LinkKey:

@@ -1,4 +1,4 @@
-"""Rules about the rows that a run may claim, and about the outcomes that it may write."""
+"""Rules for claims, and for outcomes without a claim."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_kombo.statuses import BINDING, CHANGED, SENT_AGAIN, Status
 
 
 class ClaimRules:
-    """Rules for the requests of one claim, which are decided one after the other.
+    """Rules for the requests of one claim, decided one after the other.
 
     :param known: The rows that the ledger has of them.
     :param run_id: The run that claims.
@@ -52,7 +52,7 @@ class ClaimRules:
         return self._claim(request, before)
 
     def _owner_of(self, request: RowRequest) -> str | None:
-        """Return the result id of another row that owns the link, in this claim or before it."""
+        """Return the result id of another row with the link, in this claim or before."""
         if request.url_hash is None:  # the write may be repeated
             return None
         link = request.key.target, request.url_hash
@@ -68,7 +68,7 @@ class ClaimRules:
 
 
 def may_be_sent(known: LedgerRow | None, request: RowRequest, redeliver: Collection[str]) -> bool:
-    """Return whether a run may claim a row.
+    """Return True if a run may claim a row.
 
     :param known: The row's status row. None if it has none.
     :param redeliver: Statuses that are sent again although they are final.
@@ -82,7 +82,7 @@ def may_be_sent(known: LedgerRow | None, request: RowRequest, redeliver: Collect
 
 
 def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
-    """Return whether a result may go to another target than the one of its status row.
+    """Return True if a result may move away from the target of the status row.
 
     :param bound: The result's status row.
     """
@@ -92,7 +92,7 @@ def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
 
 
 def may_be_recorded_unsent(known: LedgerRow | None, outcome: RowOutcome) -> bool:
-    """Return whether an outcome without a request may replace a status row.
+    """Return True if an outcome without a request may replace a status row.
 
     :param known: The status row. None if there is none.
     """

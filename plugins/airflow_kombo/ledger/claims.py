@@ -70,7 +70,7 @@ class Ledger:
     def claim(
         self, run_id: str, requests: Sequence[RowRequest], redeliver: Collection[str] = ()
     ) -> Claims:
-        """Claim a few dozen rows for sending, in one transaction that is durable on return.
+        """Claim a few dozen rows for sending, in one transaction, durable on return.
 
         :param redeliver: Statuses that are sent again although they are final, or unchanged.
         :returns: One result for each request, in the order of the requests.
@@ -86,7 +86,7 @@ class Ledger:
             assert_alive(connection, self.tables, run_id)
             known = self._read(connection, ((one.key, one.url_hash) for one in requests))
             claims = self._decide(connection, known, run_id, requests, redeliver)
-            self._write_claims(connection, known, claims)
+            _write_claims(connection, self._sql, known, claims, self.redact)
             decided = claims.won
             return claims
 
@@ -104,7 +104,7 @@ class Ledger:
         others: Collection[LinkKey] = (),
         run_id: str = "",
     ) -> tuple[Claims, KnownRows]:
-        """Return the results that `claim` would have now, and the status rows. Write nothing.
+        """Return the results of a claim, and the status rows, without a write.
 
         :param others: Keys of further rows to read.
         """
@@ -114,7 +114,7 @@ class Ledger:
             return self._decide(connection, known, run_id, requests, redeliver), known
 
     def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> list[LinkKey]:
-        """Write outcomes of rows that are not sent, and return the keys of the rows left as is.
+        """Write outcomes of unsent rows, and return the keys of the rows left as they are.
 
         A row is left as it is if it is final, being sent by another run, or refused. So is an
         `invalid` row with the same reason as before.
@@ -128,7 +128,7 @@ class Ledger:
         )
 
     def record(self, outcomes: Sequence[AttemptOutcome]) -> None:
-        """Write the outcomes of claims, in one transaction that is durable on return.
+        """Write the outcomes of claims, in one transaction, durable on return.
 
         A late response settles its own attempt, and never overwrites the outcome of a newer one. A
         person's decision gives way to it.
@@ -157,7 +157,7 @@ class Ledger:
         )
 
     def release(self, claims: Sequence[Claim], outcome: RowOutcome) -> None:
-        """Release claims that were not sent: delete their attempts and restore their status rows.
+        """Release unsent claims: delete the attempts and restore the status rows.
 
         :param outcome: The outcome of a row that had no status before.
         :raises LedgerError: if nothing was released.
@@ -201,21 +201,12 @@ class Ledger:
         run_id: str,
         requests: Sequence[RowRequest],
     ) -> Collection[str]:
-        """Return the results that this dag run has sent: it redelivers each result once."""
+        """Return the results already sent by this dag run: each is redelivered once."""
         ids = {one.key.result_id for one in requests if known.of(one.key.result_id)}
         if not ids:
             return ()
         given = {"run_id": run_id, "result_ids": sorted(ids)}
         return {row.result_id for row in connection.execute(self._sql.sent_in_dag_run, given)}
-
-    def _write_claims(self, connection: Connection, known: KnownRows, claims: Claims) -> None:
-        sql, won = self._sql, _in_lock_order(claims.won)
-        losers = [as_read(row) for claim in won for row in known.losers(claim.request)]
-        sql.replaced.execute(connection, losers, sql.free_urls)
-        rows = [(claimed(claim, self.redact(claim.request.body)), claim.before) for claim in won]
-        self._write(connection, known, rows, sql.insert_attempts)
-        warnings = moved_warnings(_in_lock_order(claims.moved))
-        sql.warned.execute(connection, warnings, sql.warn_links)
 
     def _record_unsent(
         self, connection: Connection, run_id: str, rows: Sequence[UnsentRow]
@@ -235,34 +226,51 @@ class Ledger:
                 results.add(row.key.result_id)
                 attempts = before.attempts if before else 0
                 written[row.key] = (unsent(row, run_id, attempts), before)
-        self._write(connection, known, written.values())
+        _write(connection, self._sql, known, written.values())
         return left
 
-    def _write(
-        self,
-        connection: Connection,
-        known: KnownRows,
-        rows: Iterable[tuple[dict[str, Any], LedgerRow | None]],
-        *also: Insert,
-    ) -> None:
-        """Insert new status rows, and change those that nobody has changed since they were read.
 
-        :param rows: New values by column, each with the row of before or None.
-        :param also: Statements to execute for each row.
-        :raises RaceLostError: if another run has changed a row.
-        """
-        sql = self._sql
-        rows = list(rows)
-        stale = [as_read(one) for row, before in rows for one in known.replaced_by(row, before)]
-        sql.replaced.execute(connection, stale, sql.delete_links)
-        new = [row for row, before in rows if before is None]
-        sql.written.execute(connection, new, sql.insert_links, *also)
-        old = [{**row, **before_change(before)} for row, before in rows if before is not None]
-        changed, *_ = sql.written.execute(connection, old, sql.change_links, *also)
-        if changed != len(old):
-            raise RaceLostError
+def _write_claims(
+    connection: Connection,
+    sql: Statements,
+    known: KnownRows,
+    claims: Claims,
+    redact: Callable[[bytes], str | None],
+) -> None:
+    """Write claims as `sending` rows and new attempts, and warnings of moved rows."""
+    won = _in_lock_order(claims.won)
+    losers = [as_read(row) for claim in won for row in known.losers(claim.request)]
+    sql.replaced.execute(connection, losers, sql.free_urls)
+    rows = [(claimed(claim, redact(claim.request.body)), claim.before) for claim in won]
+    _write(connection, sql, known, rows, sql.insert_attempts)
+    warnings = moved_warnings(_in_lock_order(claims.moved))
+    sql.warned.execute(connection, warnings, sql.warn_links)
+
+
+def _write(
+    connection: Connection,
+    sql: Statements,
+    known: KnownRows,
+    rows: Iterable[tuple[dict[str, Any], LedgerRow | None]],
+    *also: Insert,
+) -> None:
+    """Insert new status rows, and change existing ones.
+
+    :param rows: New values by column, each with the row of before or None.
+    :param also: Statements to execute for each row.
+    :raises RaceLostError: if another run has changed a row since the ledger read it.
+    """
+    rows = list(rows)
+    stale = [as_read(one) for row, before in rows for one in known.replaced_by(row, before)]
+    sql.replaced.execute(connection, stale, sql.delete_links)
+    new = [row for row, before in rows if before is None]
+    sql.written.execute(connection, new, sql.insert_links, *also)
+    old = [{**row, **before_change(before)} for row, before in rows if before is not None]
+    changed, *_ = sql.written.execute(connection, old, sql.change_links, *also)
+    if changed != len(old):
+        raise RaceLostError
 
 
 def _in_lock_order(items: Iterable[_Item]) -> list[_Item]:
-    """Sort by key: two runs that lock the same rows in the same order cannot deadlock."""
+    """Sort by key: two runs with the same order of locks cannot deadlock."""
     return sorted(items, key=lambda item: item.key)

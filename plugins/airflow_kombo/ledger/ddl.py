@@ -1,4 +1,4 @@
-"""Print the statements that create the tables, for an owner who creates them by hand.
+"""Print the statements for an owner to create the tables by hand.
 
 Run `python -m airflow_kombo.ledger.ddl` with `plugins` as the current folder or on the
 `PYTHONPATH`.

@@ -86,7 +86,7 @@ def write_decision(
 def restore_made(
     connection: Connection, links: Table, made: Sequence[tuple[LedgerRow, RowOutcome]]
 ) -> None:
-    """Write `success` to rows that have a link from another attempt than those in doubt."""
+    """Write `success` to rows with a link from another attempt than those in doubt."""
     rows = [
         _bound(LinkKey.of(row), row.attempts)
         | {f"new_{name}": value for name, value in outcome.values.items()}

@@ -1,4 +1,4 @@
-"""Write to the ledger without the rows that another open transaction holds.
+"""Write to the ledger without rows held by other open transactions.
 
 A write is one transaction if it meets no held row. After a wait for a lock in vain, it is tried
 again without the rows that are found to be held. If it still waits for a lock, a search by halves
@@ -39,7 +39,7 @@ _Item = TypeVar("_Item", bound=Keyed)
 
 
 class _Placed(NamedTuple):
-    """A request, and its place among the requests of a claim."""
+    """A request, and the place among the requests of a claim."""
 
     place: int
     request: RowRequest
@@ -51,7 +51,7 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordedUnsent:
-    """Rows whose outcome without a request was not written."""
+    """Rows left without their new outcome."""
 
     left: Sequence[LinkKey]
     """Keys of the rows that stay as they are."""
@@ -60,7 +60,7 @@ class RecordedUnsent:
 
 
 class LockTolerantLedger:
-    """A ledger whose writes leave out held rows, and write all others.
+    """A ledger for writes without held rows.
 
     A lock on a whole table, or on the run's own row, is no held row: it is a `LedgerError`.
     """
@@ -125,7 +125,7 @@ class LockTolerantLedger:
         return held
 
     def record_again(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
-        """Write outcomes of rows that were held, and return those of rows that still are.
+        """Write outcomes of rows held before, and return those of rows still held.
 
         :raises LedgerError: if not all outcomes were written.
         """

@@ -1,4 +1,4 @@
-"""Decide what a row is by all of its attempts, and read them.
+"""The attempts of a result, and the outcome of a row by all of them.
 
 A row that has a link, or may have one, keeps the status for that. A later attempt that made no
 link changes nothing about it.
@@ -61,7 +61,7 @@ def with_history(outcome: RowOutcome, attempt: int, earlier: Sequence[AttemptRow
 
 
 def outcome_of_history(attempts: Sequence[AttemptRow]) -> RowOutcome:
-    """Return the outcome that the attempts of an unknown row prove.
+    """Return the outcome of an unknown row by the attempts.
 
     :param attempts: All attempts of the result, oldest first; at least one.
     """
@@ -78,7 +78,7 @@ def outcome_of_history(attempts: Sequence[AttemptRow]) -> RowOutcome:
 
 
 def may_have_been_created(attempt: AttemptRow) -> bool:
-    """Return whether nobody knows, and nobody decided, if an attempt made a link."""
+    """Return True if nobody knows or has decided about the link of an attempt."""
     return attempt.status in {None, Status.UNKNOWN.value} and attempt.resolution is None
 
 

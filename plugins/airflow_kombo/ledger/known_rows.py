@@ -1,4 +1,4 @@
-"""Status rows of some results, and the links that they own."""
+"""Status rows of some results, and the owners of links."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class KnownRows:
         return self._by_result.get(result_id, ())
 
     def standing(self, key: LinkKey) -> LedgerRow | None:
-        """Return the row that counts for a result: the one that binds it, else the key's own."""
+        """Return the valid row of a result: the binding one, else the key's own."""
         own = self.by_key.get(key)
         if own is not None and own.status in BINDING:
             return own
@@ -47,7 +47,7 @@ class KnownRows:
         return bound or own or next(iter(rows), None)
 
     def replaced_by(self, row: Mapping[str, Any], before: LedgerRow | None) -> list[LedgerRow]:
-        """Return the rows of a result that a new row replaces.
+        """Return the rows of a result to be replaced by a new row.
 
         Rows that name one result twice stay side by side until one of them is sent.
 
@@ -60,7 +60,7 @@ class KnownRows:
         return [one for one in others if one.status not in BINDING]
 
     def owner_of(self, request: RowRequest) -> str | None:
-        """Return the result id of another row that owns the link of a request.
+        """Return the result id of another owner of a request's link.
 
         A refused row owns no link.
         """
@@ -68,7 +68,7 @@ class KnownRows:
         return holder.result_id if holder and holder.status in OWNERS else None
 
     def losers(self, request: RowRequest) -> list[LedgerRow]:
-        """Return the refused rows that have the link of a request in the table."""
+        """Return the refused rows with the link of a request."""
         holder = self._other_with_link(request)
         return [holder] if holder else []
 

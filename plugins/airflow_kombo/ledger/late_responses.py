@@ -1,4 +1,4 @@
-"""Record late responses: those of rows that were settled before their response came."""
+"""Record late responses, to rows settled before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from airflow_kombo.statuses import FINAL, Status
 def record_late_responses(
     connection: Connection, tables: Tables, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write outcomes of attempts whose status rows were settled before.
+    """Write outcomes of attempts to status rows settled before.
 
     A link that exists is not sent again, so its row becomes `success`. Only a row that is being
     sent stays as it is, because it reads its history when its own response comes. A person's
@@ -68,7 +68,7 @@ def _links(connection: Connection, tables: Tables, results: Iterable[str]) -> Se
 
 
 def _link_of(row: Mapping[str, Any], links: Iterable[LedgerRow]) -> LedgerRow | None:
-    """Return the status row of an attempt's result. Its target may be another one by now."""
+    """Return the status row of an attempt's result, possibly on another target by now."""
     of_result = [link for link in links if link.result_id == row["result_id"]]
     own = [link for link in of_result if all(getattr(link, name) == row[name] for name in KEY)]
     return next(iter(own or of_result), None)
@@ -77,7 +77,7 @@ def _link_of(row: Mapping[str, Any], links: Iterable[LedgerRow]) -> LedgerRow | 
 def _outcome_after(
     row: Mapping[str, Any], link: LedgerRow, attempts: Sequence[AttemptRow]
 ) -> dict[str, Any] | None:
-    """Return the new outcome of a status row, or None if it stays as it is."""
+    """Return the new outcome of a status row, or None for no change."""
     if link.status == Status.SENDING.value:
         return None
     outcome = {name: row[name] for name in OUTCOME}
@@ -96,7 +96,7 @@ def _outcome_after(
 def _outcome_of_unknown(
     outcome: dict[str, Any], attempts: Sequence[AttemptRow]
 ) -> dict[str, Any] | None:
-    """Return the new outcome of an unknown row, or None if it stays unknown.
+    """Return the new outcome of an unknown row, or None for no change.
 
     :param outcome: The outcome that came late, by column.
     """

@@ -13,7 +13,7 @@ from airflow_kombo.delivery_key import KeyColumns
 
 
 class OutcomeColumns(Protocol):
-    """Columns of an outcome beside its status. See `RowOutcome`."""
+    """Columns of an outcome beside the status. See `RowOutcome`."""
 
     error_code: str | None
     error_title: str | None
@@ -24,7 +24,7 @@ class OutcomeColumns(Protocol):
 
 
 class LedgerRow(KeyColumns, OutcomeColumns, Protocol):
-    """A row of the status table, as it was when the ledger read it."""
+    """A row of the status table, as read by the ledger."""
 
     status: str
     url_hash: str | None

@@ -57,7 +57,7 @@ class Lookup:
     def read(
         self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
     ) -> Sequence[Any]:
-        """Return the rows that exist. The same row may come twice.
+        """Return the rows found. The same row may come twice.
 
         :param asked: Keys, each with the hash of its link. None is no link.
         """
@@ -85,7 +85,7 @@ def _is_among(table: Table, *, anywhere: bool) -> ColumnElement[bool]:
 
 
 def _is_found(same: Mapping[str, ColumnElement[bool]], anywhere: bool) -> ColumnElement[bool]:  # noqa: FBT001 - private
-    """Build the condition for a row from the comparisons of its columns."""
+    """Build the condition for a row from the comparisons of the columns."""
     target, result = [same[name] for name in TARGET], same["result_id"]
     if anywhere:
         return or_(result, and_(*target, same[_LINK]))

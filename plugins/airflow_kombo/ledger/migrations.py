@@ -1,4 +1,4 @@
-"""Create the tables, add what an older version did not have, and refuse a newer version's tables.
+"""Create the tables, migrate an older version's tables, and refuse a newer version's.
 
 A version of the tables is a number. Each run writes the number that it knows into its own row.
 """
@@ -26,7 +26,7 @@ _TRIES: Final = 8
 
 
 def create(engine: Engine, tables: Sequence[Table]) -> None:
-    """Create tables that are missing, and add the columns and indexes that they lack.
+    """Create missing tables, and add missing columns and indexes.
 
     Many tasks may do so at once.
 
@@ -47,7 +47,7 @@ def create(engine: Engine, tables: Sequence[Table]) -> None:
 
 
 def refuse_newer_version(engine: Engine, runs: Table) -> None:
-    """Refuse tables in which a run of a newer version has written.
+    """Refuse tables with a run of a newer version.
 
     Tables without a version were made before there was one: they are older.
 
@@ -70,7 +70,7 @@ def refuse_newer_version(engine: Engine, runs: Table) -> None:
 
 
 def refuse_without_keys(engine: Engine, tables: Iterable[Table]) -> None:
-    """Refuse tables that lack a unique key.
+    """Refuse tables without a unique key.
 
     :raises ConfigurationError: with the statement that adds the key.
     """
@@ -80,7 +80,7 @@ def refuse_without_keys(engine: Engine, tables: Iterable[Table]) -> None:
 
 
 def _add_columns(engine: Engine, tables: Sequence[Table]) -> None:
-    """Add the columns of later versions, each of which may be empty.
+    """Add the columns of later versions, all of them nullable.
 
     Each column is a statement of its own. It changes no row, so it holds its lock only briefly.
 
@@ -179,7 +179,7 @@ def _refuse_without_keys(connection: Connection, table: Table) -> None:
 
 
 def _statement(connection: Connection, table: Table, name: str, columns: Iterable[str]) -> str:
-    """Build the statement that adds a key, after the one that drops an index of the same name."""
+    """Build the statement to add a key, after one to drop an index of the same name."""
     preparer = connection.dialect.identifier_preparer
     index = preparer.quote(name)
     on = f"{preparer.format_table(table)} ({', '.join(map(preparer.quote, columns))})"

@@ -1,4 +1,4 @@
-"""Write the outcomes of claims, and release claims that were not sent.
+"""Write the outcomes of claims, and release unsent claims.
 
 Each function works within a transaction of the caller.
 """
@@ -70,7 +70,7 @@ def _with_history(
     rows: Sequence[Mapping[str, Any]],
     again: Sequence[AttemptOutcome],
 ) -> list[Mapping[str, Any]]:
-    """Return the values of status rows, some of which were sent before.
+    """Return the values of status rows with regard to earlier attempts.
 
     :param rows: All outcomes by column.
     :param again: The outcomes of rows that were sent before.
@@ -89,7 +89,7 @@ def _with_history(
 def _settle_unknown(
     connection: Connection, tables: Tables, claims: Sequence[Claim], rows: list[dict[str, Any]]
 ) -> None:
-    """Settle unknown rows whose late response came while they were claimed once more.
+    """Settle unknown rows with a late response from the time of the claim.
 
     :param rows: The restored status rows of the claims by column, changed in place.
     """

@@ -67,12 +67,12 @@ class Claim:
 
     @property
     def was_to_be_sent(self) -> bool:
-        """Return whether the next run sends the row by itself after a release."""
+        """Return True if the next run sends the row by itself after a release."""
         return self.before is None or self.before.status in SENT_AGAIN
 
 
 class Duplicate(NamedTuple):
-    """A request whose link belongs to another row of the same target.
+    """A request with the link of another row of the same target.
 
     :param owner: The result id of the other row.
     """
@@ -82,19 +82,19 @@ class Duplicate(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A request of a row that is done, claimed by another run, or refused and unchanged."""
+    """A request of a row already done, claimed by another run, or refused and unchanged."""
 
     request: RowRequest
 
 
 class Held(NamedTuple):
-    """A request whose row another transaction holds. Nothing was written for it."""
+    """A request of a row held by another transaction. Nothing was written."""
 
     request: RowRequest
 
 
 class MovedRow(NamedTuple):
-    """A request of a result that was sent to another target, or is being sent there.
+    """A request of a result already sent to another target, or being sent there.
 
     :param bound: The result's status row. None if the other target is claimed in the same batch.
     """
@@ -126,7 +126,7 @@ class Claims:
     results: Sequence[ClaimResult] = ()
 
     def part(self, start: int, requests: int) -> Claims:
-        """Return the results of some requests that stood side by side.
+        """Return the results of some requests, side by side.
 
         :param start: The place of the first of them.
         :param requests: The number of requests.
@@ -135,27 +135,27 @@ class Claims:
 
     @property
     def won(self) -> tuple[Claim, ...]:
-        """Return the claims that were made."""
+        """Return the successful claims."""
         return self._all(Claim)
 
     @property
     def duplicates(self) -> tuple[Duplicate, ...]:
-        """Return the requests whose link belongs to another row."""
+        """Return the requests with the link of another row."""
         return self._all(Duplicate)
 
     @property
     def skipped(self) -> tuple[RowRequest, ...]:
-        """Return the requests of rows that stay as they are."""
+        """Return the requests of unchanged rows."""
         return tuple(one.request for one in self._all(Skipped))
 
     @property
     def moved(self) -> tuple[MovedRow, ...]:
-        """Return the requests whose result belongs to another target."""
+        """Return the requests of results on another target."""
         return self._all(MovedRow)
 
     @property
     def held(self) -> tuple[RowRequest, ...]:
-        """Return the requests whose rows other transactions hold."""
+        """Return the requests of held rows."""
         return tuple(one.request for one in self._all(Held))
 
     def _all(self, kind: type[_Kind]) -> tuple[_Kind, ...]:
@@ -192,7 +192,7 @@ class AttemptOutcome:
 
 @dataclass(frozen=True)
 class UnsentRow:
-    """A row with an outcome that needed no request: `invalid`, `blocked` or `retryable`."""
+    """A row with an outcome without a request: `invalid`, `blocked` or `retryable`."""
 
     key: LinkKey
     assessment_date: date | None
@@ -220,13 +220,13 @@ def outcome_of(verdict: Verdict, result: KomboResponse | TransportError) -> RowO
 
 
 def invalid(row: InvalidRow) -> UnsentRow:
-    """Return the outcome of a row that cannot become a request."""
+    """Return the outcome of an invalid row."""
     outcome = RowOutcome(Status.INVALID, row.error.code, error_message=str(row.error))
     return UnsentRow(row.key, row.assessment_date, outcome)
 
 
 def duplicate(request: RowRequest, owner: str) -> UnsentRow:
-    """Return the outcome of a row whose link belongs to another row.
+    """Return the outcome of a row with the link of another row.
 
     :param owner: The result id of the other row.
     """
@@ -244,7 +244,7 @@ MOVED_PREFIX: Final = "The source names another target now:"
 
 
 def moved_warning(request: RowRequest) -> str:
-    """Return the warning of a delivered row whose source names another target."""
+    """Return the warning of a delivered row with another target in the source."""
     key = request.key
     return (
         f"{MOVED_PREFIX} {key.target_type} {key.target_id} of {key.integration_id}. It was not sent"

@@ -1,4 +1,4 @@
-"""Reduce a request to the members that the history may store."""
+"""Reduction of requests to the part for the history."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 
 def redactor(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
-    """Return the function that reduces a request's body for the history.
+    """Return a function to reduce a request's body for the history.
 
     :param masked: Members of the request whose values are not stored.
     :param store: False if nothing of a request is stored.

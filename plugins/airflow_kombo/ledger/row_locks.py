@@ -1,4 +1,4 @@
-"""Find the status rows that other open transactions hold, without waiting for them."""
+"""Find status rows held by other open transactions, without a wait."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INSERT_TIMEOUT: Final = "5ms"
 def find_held(
     engine: Engine, tables: Tables, keys: Iterable[LinkKey], run_id: str | None = None
 ) -> set[str]:
-    """Return the result ids of the status rows that another transaction holds.
+    """Return the result ids of the status rows held by other transactions.
 
     A row that exists is found by its lock. A row of another transaction's INSERT is invisible until
     its commit. On PostgreSQL, where a wait can be short, an INSERT of the same key finds it, and is

@@ -108,7 +108,7 @@ class Runs:
             raise DeclaredDeadError(_declared_dead(run_id))
 
     def finish(self, run_id: str, counts: Mapping[str, int], error: str | None = None) -> None:
-        """Write the end and the counts of a run, unless another run has declared it dead.
+        """Write the end and the counts of a run, unless the run was declared dead.
 
         :param counts: Rows by column.
         :param error: The reason why the run failed. None if it succeeded.
@@ -122,7 +122,7 @@ class Runs:
             )
 
     def usual(self, run: Run) -> float | None:
-        """Return the median of the rows that a task sent in a day, or None if it sent none yet.
+        """Return the median of a task's sent rows per day, or None without any.
 
         All runs of a day are added up, and days without a row are left out. Otherwise a try that
         found nothing left, or a run by hand for one result, would lower the number.
@@ -173,7 +173,7 @@ class Runs:
         )
 
     def _declare_dead(self, connection: Connection, run_id: str) -> bool:
-        """Write the end of a silent run, and return whether the run is dead."""
+        """Write the end of a silent run, and return True if the run is dead."""
         runs = self.tables.runs
         row = connection.execute(
             select(runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now"))
@@ -226,7 +226,7 @@ class Runs:
 
 
 def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
-    """Check that a run may go on, and keep others from settling it until the transaction ends.
+    """Check a run's right to go on, and lock the run until the transaction ends.
 
     The lock is shared, so the senders of one run do not wait for each other or for the heartbeat.
 

@@ -31,7 +31,7 @@ _RUN_DIED: Final = {
 def settle_by_attempts(
     connection: Connection, tables: Tables, run_id: str, locked: Collection[LinkKey]
 ) -> set[LinkKey]:
-    """Write the outcomes that attempts prove, and return the keys of the rows that got one.
+    """Write outcomes by attempts, and return the keys of the rows with a new outcome.
 
     The run recorded these attempts and died before it wrote the status rows.
 
@@ -47,7 +47,7 @@ def settle_by_attempts(
 
 
 def _with_outcome(connection: Connection, tables: Tables, run_id: str) -> list[LinkKey]:
-    """Return the keys of a run's `sending` rows whose own attempt has an outcome."""
+    """Return the keys of a run's `sending` rows with an outcome of their attempt."""
     links, attempts = tables.links.c, tables.attempts.c
     is_own = and_(
         *(links[name] == attempts[name] for name in (*KEY, "run_id")),
@@ -64,14 +64,14 @@ def _with_outcome(connection: Connection, tables: Tables, run_id: str) -> list[L
 
 
 class AttemptKey(NamedTuple):
-    """The key of a row, and the number of its attempt."""
+    """The key of a row, and the number of the attempt."""
 
     key: LinkKey
     attempt: int
 
 
 class RowsInDoubt:
-    """Rows of a table whose outcome a run did not record.
+    """Rows of a table without an outcome from their run.
 
     :param attempt: The column with the number of the attempt.
     :param condition: The condition on the run's rows.
@@ -89,11 +89,11 @@ class RowsInDoubt:
         self._query = select(*columns).where(self._condition).order_by(*columns)
 
     def read(self, connection: Connection) -> set[AttemptKey]:
-        """Return all rows, also those that other transactions hold."""
+        """Return all rows, also held ones."""
         return set(self._keys(connection, self._query))
 
     def lock(self, connection: Connection) -> list[AttemptKey]:
-        """Lock and return the rows that no other transaction holds."""
+        """Lock and return the rows not held by others."""
         return self._keys(connection, self._query.with_for_update(skip_locked=True))
 
     def _keys(self, connection: Connection, query: Select[Any]) -> list[AttemptKey]:
@@ -103,7 +103,7 @@ class RowsInDoubt:
     def make_unknown(
         self, connection: Connection, rows: Sequence[AttemptKey], **values: Any
     ) -> None:
-        """Write that the outcome of rows is unknown.
+        """Write `unknown` to rows.
 
         :param values: Further values of these rows by column.
         :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.

@@ -21,7 +21,7 @@ from airflow_kombo.statuses import Status
 
 
 def as_read(row: LedgerRow) -> dict[str, Any]:
-    """Return the columns that find a status row, unless it was changed since the ledger read it."""
+    """Return the columns to find a status row, if unchanged since the ledger's read."""
     return {**LinkKey.of(row).columns, "status": row.status, "attempts": row.attempts}
 
 
@@ -36,7 +36,7 @@ def before_change(row: LedgerRow) -> dict[str, Any]:
 
 
 def moved_warnings(moved: Iterable[MovedRow]) -> list[dict[str, Any]]:
-    """Return new warnings for delivered rows whose source names another target."""
+    """Return new warnings of delivered rows with another target in the source."""
     rows = []
     for one in moved:
         if one.bound is None or one.bound.status == Status.SENDING.value:
@@ -50,7 +50,7 @@ def moved_warnings(moved: Iterable[MovedRow]) -> list[dict[str, Any]]:
 
 
 def released(claim: Claim, outcome: RowOutcome) -> dict[str, Any]:
-    """Return a claim with the values that its status row gets back.
+    """Return a claim with the restored values of the status row.
 
     :param outcome: The outcome of a row that had no status before.
     """
@@ -90,7 +90,7 @@ def claimed(claim: Claim, request: str | None) -> dict[str, Any]:
 
 
 def unsent(row: UnsentRow, run_id: str, attempts: int) -> dict[str, Any]:
-    """Return the status row of a result that is not sent.
+    """Return the status row of an unsent result.
 
     :param attempts: The number of its attempts so far.
     """

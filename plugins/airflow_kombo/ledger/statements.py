@@ -85,7 +85,7 @@ class Statements:
 
     @cached_property
     def change_links(self) -> Update:
-        """Update status rows that nobody has changed since the ledger read them."""
+        """Update status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.written.c
         first_sent = func.coalesce(links.c.first_sent_at, utc_now())
         sending = row["status"] == Status.SENDING.value
@@ -145,7 +145,7 @@ class Statements:
 
     @cached_property
     def released(self) -> Bulk:
-        """Return the parameters of claims that were not sent, with the status rows of before."""
+        """Return the parameters of unsent claims, with the status rows of before."""
         links = self._tables.links.c
         more: list[Column[Any]] = [
             Column("attempt", Integer),
@@ -155,7 +155,7 @@ class Statements:
 
     @cached_property
     def release_links(self) -> Update:
-        """Restore the status rows of before an attempt, also those that another run has settled."""
+        """Restore the status rows of before an attempt, also rows settled by another run."""
         links, row = self._tables.links, self.released.c
         sending, unknown = (links.c.status == one.value for one in (Status.SENDING, Status.UNKNOWN))
         back = {name: row[name] for name in (*OUTCOME, *_WRITTEN) if name != "run_id"}
@@ -173,7 +173,7 @@ class Statements:
 
     @cached_property
     def forget_attempts(self) -> Delete:
-        """Delete attempts that were not made."""
+        """Delete unsent attempts."""
         attempts, row = self._tables.attempts, self.released.c
         in_doubt = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
         return delete(attempts).where(
@@ -182,39 +182,39 @@ class Statements:
 
     @cached_property
     def replaced(self) -> Bulk:
-        """Return the parameters of status rows that another row replaces."""
+        """Return the parameters of status rows to be replaced."""
         links = self._tables.links.c
         return Bulk(self._engine, [links[name] for name in _VERSION])
 
     @cached_property
     def delete_links(self) -> Delete:
-        """Delete status rows that nobody has changed since the ledger read them."""
+        """Delete status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.replaced.c
         return delete(links).where(_is(links, row, _VERSION))
 
     @cached_property
     def free_urls(self) -> Update:
-        """Remove the link from unchanged status rows, so that another row can have it."""
+        """Remove the link from unchanged status rows, in favour of another row."""
         links, row = self._tables.links, self.replaced.c
         unchanged = _is(links, row, _VERSION)
         return update(links).where(unchanged).values(url_hash=null())
 
     @cached_property
     def warned(self) -> Bulk:
-        """Return the parameters of status rows that get warnings."""
+        """Return the parameters of status rows with new warnings."""
         links = self._tables.links.c
         return Bulk(self._engine, [links[name] for name in (*_VERSION, "warnings")])
 
     @cached_property
     def warn_links(self) -> Update:
-        """Update the warnings of status rows that nobody has changed since the ledger read them."""
+        """Update the warnings of status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.warned.c
         unchanged = _is(links, row, _VERSION)
         return update(links).where(unchanged).values(warnings=row["warnings"])
 
     @cached_property
     def sent_in_dag_run(self) -> Select[tuple[str]]:
-        """Select the results that a task has sent already, in any try of the same dag run.
+        """Select the results already sent by a task, in any try of the same dag run.
 
         An attempt that made no link and may be made again does not count.
         """

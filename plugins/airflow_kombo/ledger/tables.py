@@ -170,7 +170,7 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
 
 
 def _partial(name: str, condition: str, *columns: str) -> Index:
-    """Return an index on the few rows that somebody has to settle.
+    """Return an index on the few rows with a condition.
 
     An index on all rows would be larger. PostgreSQL would also use it to find one row to record
     among all that are being sent, as long as it has no statistics of the table.

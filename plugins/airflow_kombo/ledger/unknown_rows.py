@@ -1,4 +1,4 @@
-"""Decisions about unknown rows: those whose response nobody received.
+"""Decisions about unknown rows, for lack of a response.
 
 Only rows that are `unknown` at that moment are changed. The history keeps the decision beside the
 attempt. The attempt keeps the status `unknown` until its response comes after all.
@@ -54,7 +54,7 @@ class UnknownRowsFilter:
 
     @property
     def is_everything(self) -> bool:
-        """Return whether the filter has no condition."""
+        """Return True for a filter without a condition."""
         return replace(self, until=None) == UnknownRowsFilter()
 
 
@@ -104,7 +104,7 @@ class UnknownRows:
                 yield [key.result_id for key in page]
 
     def decide(self, choice: UnknownRowsFilter, decision: DecisionBy) -> Iterator[int]:
-        """Decide the unknown rows, and yield the number of each batch when it is durable.
+        """Decide the unknown rows, and yield the number of each durable batch.
 
         A row that gets its response meanwhile is left as it is.
 
@@ -121,7 +121,7 @@ class UnknownRows:
                 after = last
 
     def others(self, choice: UnknownRowsFilter) -> Iterator[dict[str, list[str]]]:
-        """Yield the named result ids that are not unknown, by status, in batches.
+        """Yield the named result ids with other statuses, by status, in batches.
 
         An id without a row is under `NOT_FOUND`.
         """
