@@ -1,4 +1,4 @@
-"""Name one delivery: a result on a candidate or an application of one integration."""
+"""The key of one delivery: a result, and the record in the applicant tracking system."""
 
 from __future__ import annotations
 
@@ -10,20 +10,48 @@ else:
     from backports.strenum import StrEnum
 
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class TargetType(StrEnum):
-    """What a link is put on."""
+    """Kinds of records with links."""
 
     CANDIDATE = "candidate"
     APPLICATION = "application"
 
 
-class LinkKey(NamedTuple):
-    """One delivery: a result on a candidate or an application of one integration.
+class KeyColumns(Protocol):
+    """Columns of the key, in a row of any table."""
 
-    The target's type belongs to it: a candidate and an application may have the same id.
+    integration_id: str
+    target_type: str
+    target_id: str
+    result_id: str
+
+
+class Keyed(Protocol):
+    """Any object of one delivery."""
+
+    @property
+    def key(self) -> LinkKey:
+        """Return the key of the delivery."""
+
+
+class Target(NamedTuple):
+    """One record of one integration.
+
+    The type is part of it: a candidate and an application may have the same id.
+    """
+
+    integration_id: str
+    target_type: str
+    target_id: str
+
+
+class LinkKey(NamedTuple):
+    """The key of one delivery: a target and a result.
+
+    The fields are the columns of the key in all tables, in the order of their primary key.
     """
 
     integration_id: str
@@ -31,7 +59,17 @@ class LinkKey(NamedTuple):
     target_id: str
     result_id: str
 
+    @classmethod
+    def of(cls, row: KeyColumns) -> LinkKey:
+        """Return the key of a row, read from the columns by name."""
+        return cls(row.integration_id, row.target_type, row.target_id, row.result_id)
+
+    @property
+    def target(self) -> Target:
+        """Return the target without the result."""
+        return Target(self.integration_id, self.target_type, self.target_id)
+
     @property
     def columns(self) -> dict[str, str]:
-        """The key as the tables' columns name it."""
+        """Return the values by column."""
         return self._asdict()

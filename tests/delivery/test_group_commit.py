@@ -30,7 +30,7 @@ async def turns(number=5):
 
 
 def test_what_comes_during_a_commit_shares_the_next():
-    """One commit runs at a time, and each caller gets the result of its own group."""
+    """One commit runs at a time. All get the group's result, and the place of their items in it."""
 
     async def run():
         commits = Commits()
@@ -41,7 +41,7 @@ def test_what_comes_during_a_commit_shares_the_next():
         await turns()
         assert commits.groups == [[1]]
         commits.may_end.set()
-        assert await asyncio.gather(first, *later) == [1, 4, 4, 4]
+        assert await asyncio.gather(first, *later) == [(1, 0), (4, 0), (4, 1), (4, 3)]
         assert commits.groups == [[1], [2, 3, 4, 5]]
 
     asyncio.run(run())
@@ -73,7 +73,7 @@ def test_a_group_shares_its_error():
         commits.error = None
         return [str(error) for error in both], await together.join([3])
 
-    assert asyncio.run(run()) == (["gone", "gone"], 1)
+    assert asyncio.run(run()) == (["gone", "gone"], (1, 0))
 
 
 def test_a_commit_outlives_who_waits_for_it():
@@ -91,4 +91,4 @@ def test_a_commit_outlives_who_waits_for_it():
         commits.may_end.set()
         return await stays
 
-    assert asyncio.run(run()) == 2
+    assert asyncio.run(run()) == (2, 1)

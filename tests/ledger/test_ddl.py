@@ -1,4 +1,4 @@
-"""The statements for an owner who makes our tables: the command's, and those in the docs."""
+"""Statements for an owner of the tables: the command's and those in the docs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DOCS = (ROOT / "docs" / "tables.md").read_text()
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_docs_have_the_statements_of_the_tables(dialect):
-    """What docs/tables.md prints is what `python -m airflow_kombo.ledger.ddl` prints."""
+    """The statements in docs/tables.md are those of `python -m airflow_kombo.ledger.ddl`."""
     whole = "\n\n".join(statements(dialect))
     assert f"```sql\n{whole}\n```" in DOCS
 
@@ -50,7 +50,7 @@ def test_an_owners_tables_are_what_we_would_make(warehouse):
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_the_docs_grants_are_enough(warehouse, source_table, standin):
-    """A user with the rights that the docs name delivers a day, and looks at one, and no more."""
+    """A user with the rights of the docs can deliver a day and run a dry run."""
     (grants,) = re.findall(r"```sql\n(GRANT .+?)\n```", DOCS, re.DOTALL)
     fill(warehouse, source_table, [row("r1")])
     with warehouse.begin() as connection:
@@ -79,14 +79,14 @@ def test_the_docs_grants_are_enough(warehouse, source_table, standin):
 
 
 def test_the_docs_statements_find_what_is_there_twice(warehouse, tables):
-    """The query in the docs for rows that keep a key from being made can be run as it stands."""
+    """The query in the docs for rows in the way of a key can be run unchanged."""
     (query,) = re.findall(r"```sql\n(SELECT .+?)\n```", DOCS, re.DOTALL)
     with warehouse.connect() as connection:
         assert connection.execute(text(query)).all() == []
 
 
 def test_the_command_needs_no_airflow():
-    """It runs from the plugins folder, in a container or on a desk, with SQLAlchemy alone."""
+    """The command runs from the plugins folder with SQLAlchemy alone."""
     code = (
         "import sys, runpy; sys.argv = ['ddl']; runpy.run_module('airflow_kombo.ledger.ddl', {}, "
     )
@@ -103,7 +103,7 @@ def test_the_command_needs_no_airflow():
 
 
 def test_the_command_takes_the_status_tables_name(capsys):
-    """All tables and indexes are named after the one that the operator is given."""
+    """The names of all tables and indexes derive from the operator's status table."""
     main(["--dialect", "sqlite", "--status-table", "analytics.kombo_order_results"])
     printed = capsys.readouterr().out
     assert "CREATE TABLE analytics.kombo_order_results (" in printed

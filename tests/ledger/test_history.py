@@ -1,4 +1,4 @@
-"""What was sent before decides what becomes of a row: what may exist is not sent by itself."""
+"""Outcomes by history: a row with a possible link is not sent again by itself."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def link(ledger):
 @pytest.mark.parametrize("later", [REFUSED, LIMITED, BLOCKED], ids=lambda one: one.status.value)
 @pytest.mark.parametrize("first", [SUCCESS, LOST], ids=lambda one: one.status.value)
 def test_a_later_attempt_does_not_have_a_row_sent_again(ledger, first, later):
-    """A row with a link, or in doubt, keeps its status when a further attempt made no link."""
+    """A further attempt without a link does not change a row with a possible link."""
     send(ledger, first)
     send(ledger, later, 1, ALL)
     row = link(ledger)
     assert (row.status, row.attempts) == (first.status.value, 2)
     assert str(later.error_code) in f"{row.warnings} {row.error_message}"
     assert claim(ledger, 2) is None
-    assert claim(ledger, 2, body=b'{"label": "Mended"}') is None
+    assert claim(ledger, 2, body=b'{"label": "Corrected"}') is None
 
 
 def test_a_row_without_a_link_is_what_its_last_attempt_says(ledger):
-    """Attempts that surely made nothing leave the last word to the newest."""
+    """The newest of several attempts without a link decides the status."""
     for number, outcome in enumerate([LIMITED, BLOCKED, LIMITED, REFUSED]):
         send(ledger, outcome, number, ALL)
     assert (link(ledger).status, link(ledger).error_code) == ("failed", "ATS.JOB_CLOSED")
@@ -73,7 +73,7 @@ def test_a_row_without_a_link_is_what_its_last_attempt_says(ledger):
     ("decision", "after"), [(Decision.CREATED, "success"), (Decision.NOT_CREATED, None)]
 )
 def test_a_decision_counts_as_history(ledger, decision, after, later):
-    """An attempt of which a person said that it made a link, or none, is no doubt any more."""
+    """A decided attempt is in doubt no longer."""
     send(ledger, LOST)
     decide(ledger, decision)
     send(ledger, later, 1, ALL)
@@ -81,13 +81,13 @@ def test_a_decision_counts_as_history(ledger, decision, after, later):
 
 
 def decide(ledger, decision):
-    resolution = UnknownRows(ledger.engine, ledger.tables)
-    judgement = DecisionBy(decision, "looked it up", "alice")
-    return sum(resolution.decide(UnknownRowsFilter(result_ids=("r1",)), judgement))
+    rows = UnknownRows(ledger.engine, ledger.tables)
+    by_alice = DecisionBy(decision, "looked it up", "alice")
+    return sum(rows.decide(UnknownRowsFilter(result_ids=("r1",)), by_alice))
 
 
 def test_a_decision_about_a_row_that_has_a_link_does_not_send_it_again(ledger):
-    """Of a redelivery in doubt, `not created` leaves the link of before: the row is `success`."""
+    """The decision `not created` about a redelivery leaves the row `success`."""
     send(ledger, SUCCESS)
     send(ledger, LOST, 1, ["success"])
     assert link(ledger).status == "unknown"
@@ -97,7 +97,7 @@ def test_a_decision_about_a_row_that_has_a_link_does_not_send_it_again(ledger):
 
 
 def test_a_decision_is_about_all_attempts_in_doubt(ledger):
-    """A row with two attempts in doubt is decided as a whole, and then goes again."""
+    """One decision covers all attempts in doubt, and the row is then sent again."""
     send(ledger, LOST)
     send(ledger, LOST, 1, ["unknown"])
     assert decide(ledger, Decision.NOT_CREATED) == 1
@@ -117,10 +117,10 @@ STATES = {
 
 @pytest.mark.parametrize("before", STATES)
 def test_a_released_claim_gets_its_status_back(ledger, before):
-    """Stopping before a row is sent leaves the row as it was, to the last column but the time."""
+    """A released row is as before, except for the time."""
     send(ledger, STATES[before])
     was = link(ledger)
-    again = claim(ledger, 1, ALL, body=b'{"label": "Mended"}', url="https://results.example/new")
+    again = claim(ledger, 1, ALL, body=b'{"label": "Corrected"}', url="https://results.example/new")
     assert link(ledger).status == "sending"
     ledger.release([again], STOPPED)
     now = link(ledger)
@@ -129,14 +129,14 @@ def test_a_released_claim_gets_its_status_back(ledger, before):
 
 
 def test_a_released_invalid_row_is_invalid_again(ledger):
-    """A row that has become valid and is not sent after all says why it was invalid."""
+    """A released row that was `invalid` before has the same reason again."""
     ledger.record_unsent("run0", [UnsentRow(delivery().key, None, INVALID)])
     ledger.release([claim(ledger, 1)], STOPPED)
     assert (link(ledger).status, link(ledger).error_code) == ("invalid", "missing_field")
 
 
-def test_an_answer_of_before_counts_when_the_row_is_released(ledger):
-    """A late answer that came while the row was claimed anew is its status after the release."""
+def test_a_late_response_counts_when_the_row_is_released(ledger):
+    """A late response during a second claim decides the status after the release."""
     for outcome, status in [(SUCCESS, "success"), (REFUSED, "failed")]:
         late = send(ledger, LOST, 0, ALL, result_id=status)
         again = claim(ledger, 1, ["unknown"], result_id=status)
@@ -146,20 +146,20 @@ def test_an_answer_of_before_counts_when_the_row_is_released(ledger):
 
 
 @pytest.mark.parametrize("second", STATES)
-def test_a_late_answer_is_heard_while_a_second_attempt_is_on_the_wire(ledger, second):
-    """A link that turns out to exist keeps its row from being sent, whatever comes next."""
+def test_a_late_success_counts_while_a_second_attempt_is_sent(ledger, second):
+    """A late `success` keeps the row from being sent again after any second response."""
     late = send(ledger, LOST)
     newer = claim(ledger, 1, ["unknown"])
     ledger.record([AttemptOutcome(late, SUCCESS)])
     assert link(ledger).status == "sending"
     ledger.record([AttemptOutcome(newer, STATES[second])])
     assert link(ledger).status == ("unknown" if second == "unknown" else "success")
-    assert claim(ledger, 2, body=b'{"label": "Mended"}') is None
+    assert claim(ledger, 2, body=b'{"label": "Corrected"}') is None
 
 
 @pytest.mark.parametrize("meanwhile", ["failed", "retryable", "blocked", "invalid"])
-def test_a_late_answer_is_heard_whatever_the_row_is_by_then(ledger, meanwhile):
-    """A row that a person had sent again, and that was refused or is invalid, becomes `success`."""
+def test_a_late_success_counts_for_every_status_of_the_row(ledger, meanwhile):
+    """A late `success` makes a refused or invalid row `success`."""
     late = send(ledger, LOST)
     decide(ledger, Decision.NOT_CREATED)
     if meanwhile == "invalid":
@@ -173,8 +173,8 @@ def test_a_late_answer_is_heard_whatever_the_row_is_by_then(ledger, meanwhile):
     assert (link(ledger).status, link(ledger).warnings) == ("success", ["The label was cut"])
 
 
-def test_a_late_refusal_ends_the_doubt(ledger):
-    """When the attempt in doubt turns out to have made nothing, the newest attempt counts."""
+def test_a_late_refusal_settles_the_row(ledger):
+    """After a late refusal the newest attempt decides the status."""
     late = send(ledger, LOST)
     send(ledger, LIMITED, 1, ["unknown"])
     assert link(ledger).status == "unknown"
@@ -184,7 +184,7 @@ def test_a_late_refusal_ends_the_doubt(ledger):
 
 @pytest.mark.parametrize("outcome", [SUCCESS, LOST, REFUSED], ids=lambda one: one.status.value)
 def test_redeliver_is_once_per_row_and_dag_run(ledger, warehouse, tables, outcome):
-    """A second try of a dag run, or clearing it, skips what an earlier try of it has sent."""
+    """A second try of a dag run skips the rows redelivered by an earlier try."""
     send(ledger, outcome)
     send(ledger, outcome, 1, ALL)
     Runs(warehouse, tables).start(Run("try2", "dag", "dagrun1", "deliver", -1, 2))
@@ -194,7 +194,7 @@ def test_redeliver_is_once_per_row_and_dag_run(ledger, warehouse, tables, outcom
 
 
 def test_a_redelivery_that_met_a_limit_goes_again_in_its_dag_run(ledger, warehouse, tables):
-    """What surely made no link was not sent: the same run tries it again, and so does its retry."""
+    """A redelivery without a link is tried again in the same run and in a second try."""
     send(ledger, SUCCESS)
     send(ledger, LIMITED, 1, ["success"])
     assert link(ledger).status == "success"
@@ -205,19 +205,19 @@ def test_a_redelivery_that_met_a_limit_goes_again_in_its_dag_run(ledger, warehou
 
 @pytest.mark.parametrize("owner", [REFUSED, SUCCESS, LOST, LIMITED, BLOCKED])
 def test_a_refused_row_does_not_own_its_link(ledger, owner):
-    """A second result may have the link of a refused one, and of no other."""
+    """A second result may take the link of a refused row, and of no other."""
     url = "https://results.example/same"
     send(ledger, owner, url=url)
     claims = ledger.claim("run1", [delivery("r2", url=url)])
     assert bool(claims.won) is (owner is REFUSED)
     assert [first for _, first in claims.duplicates] == ([] if owner is REFUSED else ["r1"])
     if owner is REFUSED:
-        mended = delivery("r1", url=url, body=b'{"label": "Mended"}')
-        assert ledger.claim("run2", [mended]).duplicates == ((mended, "r2"),)
+        corrected = delivery("r1", url=url, body=b'{"label": "Corrected"}')
+        assert ledger.claim("run2", [corrected]).duplicates == ((corrected, "r2"),)
 
 
 def test_any_history_keeps_a_row_from_being_sent_that_may_exist(ledger):
-    """Over every order of three attempts and the answers to the first: what may exist stays."""
+    """In every order of three attempts, a row with a possible link is not sent again."""
     orders = itertools.product(STATES.values(), repeat=3)
     for place, outcomes in enumerate(orders):
         name = f"r{place}"

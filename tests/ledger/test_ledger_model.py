@@ -1,4 +1,4 @@
-"""The ledger against a model: claims, outcomes, crashes and reruns in any order."""
+"""The ledger compared with a model: claims, outcomes, crashes and reruns in any order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from airflow_kombo.statuses import DECIDED, Decision, Status
 
 NAMES = [f"r{number}" for number in range(4)]
 REDELIVERED = st.sets(st.sampled_from(["success", "unknown", "failed"]))
-ANSWERS = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown"])
+RESPONSES = st.sampled_from(["success", "failed", "retryable", "blocked", "unknown"])
 
 
 class World(RuleBasedStateMachine):
-    """Runs that claim, are answered, die and are settled, and a person who decides.
+    """Runs that claim, record, die and are settled, and a person who decides.
 
-    The model knows of each row what the table must say, and of each attempt what its history must.
+    The model has the expected status of each row, and of each attempt.
     """
 
     def __init__(self):
@@ -45,14 +45,14 @@ class World(RuleBasedStateMachine):
         self.tables = Tables.named()
         self.tables.create(self.engine)
         self.ledger = Ledger(self.engine, self.tables)
-        self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # who may be dead is our choice
+        self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # the rules choose the dead runs
         self.living, self.dead = [], []
-        self.wire = []  # claims whose request may be at Kombo's
-        self.status = dict.fromkeys(NAMES)  # what the table must say
+        self.wire = []  # claims whose request may have left
+        self.status = dict.fromkeys(NAMES)  # the expected status
         self.attempts = dict.fromkeys(NAMES, 0)
-        self.observe = {}  # by row and attempt: what the history must say
-        self.decided = {}  # by row and attempt: what a person decided
-        self.before = {}  # by row and attempt: the status that a release gives back
+        self.recorded = {}  # by row and attempt: the expected status
+        self.decided = {}  # by row and attempt: the decision
+        self.before = {}  # by row and attempt: the status after a release
         self.senders = {}  # by row and attempt: the run
         self.started = 0
 
@@ -71,39 +71,39 @@ class World(RuleBasedStateMachine):
     def claim(self, names, again, data):
         run_id = data.draw(st.sampled_from(self.living))
         claims = self.ledger.claim(run_id, [self.row(name) for name in names], again)
-        won = {claim.delivery.key.result_id for claim in claims.won}
+        won = {claim.key.result_id for claim in claims.won}
         assert won == {name for name in names if self.may_be_sent(name, run_id, again)}
         for claim in claims.won:
-            name = claim.delivery.key.result_id
+            name = claim.key.result_id
             self.attempts[name] += 1
             attempt = name, self.attempts[name]
             self.before[attempt], self.senders[attempt] = self.status[name], run_id
-            self.status[name], self.observe[attempt] = "sending", None
+            self.status[name], self.recorded[attempt] = "sending", None
             self.wire.append(claim)
 
     def may_be_sent(self, name, run_id, again):
-        """Return whether a row goes: if nothing was made, or on purpose, once by each run."""
+        """Return True if a run may claim a row: without a link, or redelivered once by each run."""
         if self.status[name] in {None, "retryable", "blocked"}:
             return True
         sent = any(
-            self.observe[attempt] not in {"retryable", "blocked"}
+            self.recorded[attempt] not in {"retryable", "blocked"}
             for attempt in self.attempts_of(name)
             if self.senders[attempt] == run_id
         )
         return self.status[name] in again and not sent
 
     def attempts_of(self, name):
-        return sorted(attempt for attempt in self.observe if attempt[0] == name)
+        return sorted(attempt for attempt in self.recorded if attempt[0] == name)
 
     def made(self, attempt):
-        decided = self.observe[attempt] == "unknown" and self.decided.get(attempt) == "created"
-        return decided or self.observe[attempt] == "success"
+        decided = self.recorded[attempt] == "unknown" and self.decided.get(attempt) == "created"
+        return decided or self.recorded[attempt] == "success"
 
     def in_doubt(self, attempt):
-        return self.observe[attempt] in {None, "unknown"} and attempt not in self.decided
+        return self.recorded[attempt] in {None, "unknown"} and attempt not in self.decided
 
     def standing(self, status, others):
-        """Return what a row is when its newest attempt ended so, and these are its others."""
+        """Return the status of a row by the newest attempt and the others."""
         if status in {"success", "unknown"}:
             return status
         if any(map(self.made, others)):
@@ -114,52 +114,51 @@ class World(RuleBasedStateMachine):
         *others, newest = self.attempts_of(name)
         if self.made(newest):
             return "success"
-        said = "unknown" if self.in_doubt(newest) else self.observe[newest]
-        decided = said == "unknown" and not self.in_doubt(newest)
-        return self.standing("retryable" if decided else said, others)
+        known = "unknown" if self.in_doubt(newest) else self.recorded[newest]
+        decided = known == "unknown" and not self.in_doubt(newest)
+        return self.standing("retryable" if decided else known, others)
 
     @precondition(lambda self: self.wire)
-    @rule(answer=ANSWERS, data=st.data())
-    def answer(self, answer, data):
+    @rule(response=RESPONSES, data=st.data())
+    def respond(self, response, data):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
-        self.ledger.record([AttemptOutcome(claim, RowOutcome(Status(answer)))])
-        name = claim.delivery.key.result_id
+        self.ledger.record([AttemptOutcome(claim, RowOutcome(Status(response)))])
+        name = claim.key.result_id
         attempt = name, claim.attempt
         others = [one for one in self.attempts_of(name) if one != attempt]
-        self.observe[attempt] = answer
+        self.recorded[attempt] = response
         is_newest = claim.attempt == self.attempts[name]
         if is_newest and self.status[name] in {"sending", "unknown"}:
-            self.status[name] = self.standing(answer, others)
-        elif answer != "unknown" and self.status[name] != "sending":
-            self.hear_late(attempt, answer, others)
+            self.status[name] = self.standing(response, others)
+        elif response != "unknown" and self.status[name] != "sending":
+            self.record_late(attempt, response, others)
 
-    def hear_late(self, attempt, answer, others):
+    def record_late(self, attempt, response, others):
         name, number = attempt
         if self.status[name] == "unknown":
             if not self.in_doubt((name, self.attempts[name])):
-                self.status[name] = "success" if answer == "success" else self.by_history(name)
-        elif answer == "success":
-            self.status[name] = answer  # the link exists, so it is not sent again
+                self.status[name] = "success" if response == "success" else self.by_history(name)
+        elif response == "success":
+            self.status[name] = response  # the link exists, so it is not sent again
         elif number == self.attempts[name] and attempt in self.decided:
-            alone = not {self.observe[one] for one in others} & {"success", "unknown"}
-            self.status[name] = answer if alone else self.status[name]
+            alone = not {self.recorded[one] for one in others} & {"success", "unknown"}
+            self.status[name] = response if alone else self.status[name]
 
     @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
     def decide(self, names, decision):
         doubtful = {name for name in names if self.status[name] == "unknown"}
-        judgement = DecisionBy(decision, "looked it up", "somebody")
-        resolution = UnknownRows(self.engine, self.tables)
-        assert sum(resolution.decide(UnknownRowsFilter(result_ids=tuple(names)), judgement)) == len(
-            doubtful
-        )
+        by_somebody = DecisionBy(decision, "looked it up", "somebody")
+        rows = UnknownRows(self.engine, self.tables)
+        decided = rows.decide(UnknownRowsFilter(result_ids=tuple(names)), by_somebody)
+        assert sum(decided) == len(doubtful)
         for name in doubtful:
             attempts = self.attempts_of(name)
             in_doubt = {one for one in attempts if self.in_doubt(one)}
             made = any(map(self.made, attempts))
             self.decided |= dict.fromkeys(in_doubt, decision.value)
-            redact = decision is Decision.CREATED or made
-            self.status[name] = "success" if redact else DECIDED[decision].value
+            is_made = decision is Decision.CREATED or made
+            self.status[name] = "success" if is_made else DECIDED[decision].value
 
     @precondition(lambda self: self.wire and not self.dead)
     @rule(data=st.data())
@@ -167,9 +166,9 @@ class World(RuleBasedStateMachine):
         claim = data.draw(st.sampled_from(self.wire))
         self.wire.remove(claim)
         self.ledger.release([claim], RowOutcome(Status.RETRYABLE))
-        name = claim.delivery.key.result_id
+        name = claim.key.result_id
         attempt = name, claim.attempt
-        del self.observe[attempt]
+        del self.recorded[attempt]
         self.attempts[name] -= 1
         self.status[name] = self.before[attempt] or "retryable"
         if self.status[name] == "unknown" and not any(map(self.in_doubt, self.attempts_of(name))):
@@ -178,7 +177,7 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.living)
     @rule(data=st.data())
     def die(self, data):
-        """Lose a process; its late answers may still come, as if it had only been paused."""
+        """Lose a process. Its late responses may still come, as after a pause."""
         run_id = data.draw(st.sampled_from(self.living))
         self.living.remove(run_id)
         self.dead.append(run_id)
@@ -188,15 +187,15 @@ class World(RuleBasedStateMachine):
     def settle(self):
         settled = self.runs.settle(self.dead)
         doubtful = {
-            claim.delivery.key.result_id
+            claim.key.result_id
             for claim in self.wire
             if claim.run_id in self.dead
-            and self.status[claim.delivery.key.result_id] == "sending"
-            and claim.attempt == self.attempts[claim.delivery.key.result_id]
+            and self.status[claim.key.result_id] == "sending"
+            and claim.attempt == self.attempts[claim.key.result_id]
         }
         assert settled == len(doubtful)
         self.status |= dict.fromkeys(doubtful, "unknown")
-        self.observe |= {(name, self.attempts[name]): "unknown" for name in doubtful}
+        self.recorded |= {(name, self.attempts[name]): "unknown" for name in doubtful}
         for run_id in self.dead:
             try:
                 self.ledger.claim(run_id, [self.row(NAMES[0])])
@@ -213,7 +212,7 @@ class World(RuleBasedStateMachine):
             self.status[name] = "blocked"
 
     @invariant()
-    def the_table_says_what_happened(self):
+    def the_table_has_the_expected_statuses(self):
         links = by_result(self.engine, self.tables)
         assert {
             name: links[name].status if name in links else None for name in NAMES
@@ -222,12 +221,12 @@ class World(RuleBasedStateMachine):
     @invariant()
     def every_post_has_its_attempt(self):
         attempts = all_of(self.engine, self.tables.attempts)
-        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.observe
+        assert {(one.result_id, one.attempt): one.status for one in attempts} == self.recorded
         decided = {(one.result_id, one.attempt): one.resolution for one in attempts}
-        assert {one: said for one, said in decided.items() if said} == self.decided
+        assert {one: by for one, by in decided.items() if by} == self.decided
 
     @invariant()
-    def what_may_exist_is_not_sent_by_itself(self):
+    def no_row_with_a_possible_link_is_sent_by_itself(self):
         for name in NAMES:
             if self.status[name] in {"retryable", "blocked", "failed"}:
                 assert not any(
@@ -240,6 +239,6 @@ class World(RuleBasedStateMachine):
 
 
 def test_any_order_of_events_keeps_the_promise():
-    """Whatever runs and people do, each row is sent by one run, and its status is true."""
+    """In any order of events, one run sends each row, and each status is true."""
     once = settings(max_examples=40, stateful_step_count=30, deadline=None)
     run_state_machine_as_test(World, settings=once)

@@ -1,3 +1,5 @@
+"""Lookup of rows by key and by link."""
+
 from __future__ import annotations
 
 import pytest
@@ -19,7 +21,7 @@ ASKED = st.lists(st.tuples(KEYS, LINKS), max_size=6)
 
 @pytest.fixture
 def claim(warehouse, tables):
-    """Give what claims rows by key and link, in an empty ledger."""
+    """Return a function to claim rows by key and link, in an empty ledger."""
     Runs(warehouse, tables).start(Run("run"))
 
     def claim(held):
@@ -28,11 +30,15 @@ def claim(warehouse, tables):
             connection.execute(delete(tables.attempts))
         rows = [
             delivery(
-                key.result_id, integration_id=key[0], target_type=key[1], target_id=key[2], url=link
+                key.result_id,
+                integration_id=key.integration_id,
+                target_type=key.target_type,
+                target_id=key.target_id,
+                url=link,
             )
             for key, link in held
         ]
-        return [one.delivery for one in Ledger(warehouse, tables).claim("run", rows).won]
+        return [one.request for one in Ledger(warehouse, tables).claim("run", rows).won]
 
     return claim
 
@@ -42,26 +48,27 @@ def claim(warehouse, tables):
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_has_the_key_or_the_link_is_found(warehouse, tables, claim, held, asked):
-    """Found are at least the keys that are there, and who has a link on the record that asks."""
+    """A lookup finds existing keys, and rows with the same link on the same target."""
     rows = claim(held)
     hashes = {link: delivery(url=link).url_hash for link in ("x", "y", None)}
     with warehouse.begin() as connection:
         found = Lookup(warehouse, tables.links).read(
             connection, [(key, hashes[link]) for key, link in asked]
         )
-    keys = {LinkKey(*row[:4]) for row in found}
+    keys = {LinkKey.of(row) for row in found}
     must = {
         row.key
         for row in rows
         for key, link in asked
-        if row.key == key or (row.key[:3] == key[:3] and link and row.url_hash == hashes[link])
+        if row.key == key
+        or (row.key.target == key.target and link and row.url_hash == hashes[link])
     }
     assert must <= keys <= {row.key for row in rows}
 
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_postgresql_finds_rows_by_their_key(warehouse, tables, claim):
-    """A batch reads as many rows as it asks for, in a table of which nothing is known yet."""
+    """PostgreSQL reads a batch by index, in a table without statistics."""
     rows = claim(
         [(LinkKey(f"i:{n % 7}", "candidate", f"c{n}", f"r{n}"), f"u{n}") for n in range(2000)]
     )

@@ -1,3 +1,5 @@
+"""Runs: heartbeats, dead runs and their rows."""
+
 from __future__ import annotations
 
 import pytest
@@ -20,7 +22,7 @@ def runs(warehouse, tables):
 
 
 def silence(runs, run_id, seconds):
-    """Make a run's last heartbeat so old, by the database's clock."""
+    """Move a run's last heartbeat back, by the database's clock."""
     silent = runs.silent("new")[run_id]
     table = runs.tables.runs
     (row,) = [row for row in all_of(runs.engine, table) if row.run_id == run_id]
@@ -35,7 +37,7 @@ def claimed(runs, run_id="old"):
 
 
 def test_a_dead_runs_rows_become_unknown(runs):
-    """Rows that a dead run left `sending` are `unknown`, with the reason; so are the attempts."""
+    """The `sending` rows of a dead run become `unknown` with the reason, as do their attempts."""
     claimed(runs)
     silence(runs, "old", 61)
     assert runs.silent("new")["old"] == pytest.approx(61, abs=5)
@@ -47,7 +49,7 @@ def test_a_dead_runs_rows_become_unknown(runs):
 
 
 def test_a_living_runs_rows_are_left_alone(runs):
-    """A run that has been silent for less than the limit is not settled."""
+    """A run with a recent heartbeat is not settled."""
     claimed(runs)
     silence(runs, "old", 50)
     assert runs.settle(["old"]) == 0
@@ -55,7 +57,7 @@ def test_a_living_runs_rows_are_left_alone(runs):
 
 
 def test_a_heartbeat_ends_the_silence(runs):
-    """A run that renews its heartbeat is alive again."""
+    """A run is alive again after a new heartbeat."""
     claimed(runs)
     silence(runs, "old", 61)
     runs.beat("old")
@@ -63,7 +65,7 @@ def test_a_heartbeat_ends_the_silence(runs):
 
 
 def test_a_run_that_was_declared_dead_cannot_go_on(runs):
-    """After its rows were settled, a run can neither renew its heartbeat nor claim."""
+    """A settled run can neither renew the heartbeat nor claim."""
     claimed(runs)
     silence(runs, "old", 61)
     runs.settle(["old"])
@@ -73,8 +75,8 @@ def test_a_run_that_was_declared_dead_cannot_go_on(runs):
         claimed(runs)
 
 
-def test_the_late_answer_of_a_dead_run_is_recorded(runs):
-    """An answer that a run brings after it was declared dead still settles its attempt."""
+def test_the_late_response_of_a_dead_run_is_recorded(runs):
+    """A response of a run declared dead still settles the attempt."""
     claim = claimed(runs)
     silence(runs, "old", 61)
     runs.settle(["old"])
@@ -84,7 +86,7 @@ def test_the_late_answer_of_a_dead_run_is_recorded(runs):
 
 
 def test_a_run_that_ended_with_rows_in_doubt_is_silent_for_ever(runs):
-    """Rows that a run could not record before it ended are settled without any wait."""
+    """The `sending` rows of an ended run are settled without any wait."""
     claimed(runs)
     runs.finish("old", {"planned": 1}, "the ledger was gone")
     assert runs.silent("new") == {"old": float("inf")}
@@ -92,14 +94,14 @@ def test_a_run_that_ended_with_rows_in_doubt_is_silent_for_ever(runs):
 
 
 def claimed_and_dead(runs, rows=3):
-    """Claim rows for a run that then falls silent for ever."""
-    deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(rows)]
-    Ledger(runs.engine, runs.tables).claim("old", deliveries)
+    """Claim rows for a run, and make the run silent."""
+    requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(rows)]
+    Ledger(runs.engine, runs.tables).claim("old", requests)
     silence(runs, "old", 61)
 
 
-def told(runs):
-    """Give the status of each row, and of its attempt."""
+def row_statuses(runs):
+    """Return the statuses of each row and of the attempt."""
     attempts = {one.result_id: one.status for one in all_of(runs.engine, runs.tables.attempts)}
     links = by_result(runs.engine, runs.tables)
     return {name: (link.status, attempts[name]) for name, link in sorted(links.items())}
@@ -108,25 +110,25 @@ def told(runs):
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("held", ["links", "attempts"])
 def test_a_row_that_somebody_holds_is_left_for_the_next_run(runs, held):
-    """The others are settled now; the held one later, its row and its attempt together."""
+    """Free rows are settled now. A held row is settled later, with the attempt."""
     claimed_and_dead(runs)
     table = getattr(runs.tables, held)
     with runs.engine.begin() as somebody:
         somebody.execute(select(table).where(table.c.result_id == "r1").with_for_update())
         assert runs.settle(["old"]) == 2
-        assert told(runs) == {
+        assert row_statuses(runs) == {
             "r0": ("unknown", "unknown"),
             "r1": ("sending", None),
             "r2": ("unknown", "unknown"),
         }
     assert runs.silent("new") == {"old": float("inf")}
     assert runs.settle(["old"]) == 1
-    assert set(told(runs).values()) == {("unknown", "unknown")}
+    assert set(row_statuses(runs).values()) == {("unknown", "unknown")}
 
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_a_run_that_somebody_holds_is_left_for_the_next_run(runs):
-    """A run whose own row is in an open transaction may be claiming: nothing of it is settled."""
+    """A run with a held row of its own may be claiming, so nothing of it is settled."""
     claimed_and_dead(runs)
     table = runs.tables.runs
     with runs.engine.begin() as somebody:
@@ -136,18 +138,18 @@ def test_a_run_that_somebody_holds_is_left_for_the_next_run(runs):
 
 
 def test_an_attempt_whose_row_has_moved_on_is_settled_by_itself(runs):
-    """A row that a person sent on by hand stays as it is; its attempt is `unknown` all the same."""
+    """A row changed by hand keeps the status, and the attempt becomes `unknown`."""
     claimed_and_dead(runs)
     links = runs.tables.links
     with runs.engine.begin() as connection:
         moved = update(links).where(links.c.result_id == "r1")
         connection.execute(moved.values(status="retryable"))
     assert runs.settle(["old"]) == 2
-    assert told(runs)["r1"] == ("retryable", "unknown")
+    assert row_statuses(runs)["r1"] == ("retryable", "unknown")
 
 
 @pytest.mark.parametrize(
-    ("earlier", "answer", "status"),
+    ("earlier", "response", "status"),
     [
         ([], "success", "success"),
         ([], "failed", "failed"),
@@ -158,14 +160,14 @@ def test_an_attempt_whose_row_has_moved_on_is_settled_by_itself(runs):
         (["unknown"], "retryable", "unknown"),
     ],
 )
-def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, answer, status):
-    """What its run wrote to the attempt and not to the row counts, with the attempts before."""
+def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, response, status):
+    """Recorded attempts decide the outcome of their row when the row is settled."""
     ledger = Ledger(runs.engine, runs.tables)
     for before in earlier:
         (claim,) = ledger.claim("new", [delivery()], {"success", "unknown"}).won
         ledger.record([AttemptOutcome(claim, RowOutcome(Status(before)))])
     claims = ledger.claim("old", [delivery(), delivery("r2")], {"success", "unknown"}).won
-    ledger.record_attempts([AttemptOutcome(claims[0], RowOutcome(Status(answer), "CODE"))])
+    ledger.record_attempts([AttemptOutcome(claims[0], RowOutcome(Status(response), "CODE"))])
     runs.finish("old", {"planned": 2})
     assert runs.settle(["old"]) == 1
     links = by_result(runs.engine, runs.tables)
@@ -175,12 +177,12 @@ def test_a_row_whose_attempt_has_its_outcome_is_settled_by_it(runs, earlier, ans
     assert runs.silent("new") == {}
 
 
-def test_a_run_without_rows_in_doubt_is_nobodys_business(runs):
-    """A run that has nothing `sending` is not looked at, dead or alive."""
+def test_a_run_without_sending_rows_is_not_settled(runs):
+    """A run without `sending` rows is not looked at, dead or alive."""
     assert runs.silent("new") == {}
 
 
-def test_a_run_tells_what_it_did(runs):
+def test_a_run_has_its_counts(runs):
     """The runs table has the task, the counts and the end of every run."""
     runs.finish("old", {"planned": 3, "success": 2, "failed": 1}, None)
     (row,) = [row for row in all_of(runs.engine, runs.tables.runs) if row.run_id == "old"]

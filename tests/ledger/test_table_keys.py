@@ -1,4 +1,4 @@
-"""Tables that somebody else made: they have to keep a row from being claimed twice."""
+"""Tables made by an owner: their keys have to keep a row from being claimed twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINK = "integration_id, target_type, target_id, url_hash"
 
 @pytest.fixture
 def keyless(warehouse):
-    """Give a warehouse in which an owner has made our tables, with all columns and no key."""
+    """Return a warehouse with our tables, made by an owner with all columns and no key."""
     metadata = MetaData()
     for table in Tables.named().links.metadata.sorted_tables:
         columns = [column._copy() for column in table.columns]
@@ -36,13 +36,13 @@ def run(engine, *statements):
 
 
 def keyed(engine, *tables):
-    """Give tables their keys, each as a unique index."""
+    """Add the keys of tables, each as a unique index."""
     run(engine, *(f"CREATE UNIQUE INDEX key_of_{one} ON {one} ({KEYS[one]})" for one in tables))
 
 
 @pytest.mark.parametrize("lacking", KEYS)
 def test_a_table_without_its_key_is_refused(keyless, lacking):
-    """The error names the table, the key and the statement that adds it, which then is enough."""
+    """The error names the table, the key, and a statement that adds the key."""
     keyed(keyless, *(name for name in KEYS if name != lacking))
     with pytest.raises(ConfigurationError) as caught:
         Tables.named().create(keyless)
@@ -55,7 +55,7 @@ def test_a_table_without_its_key_is_refused(keyless, lacking):
 
 
 def test_a_link_without_its_key_gets_it(keyless):
-    """The unique index on the links is made by us, where we may, as all other indexes are."""
+    """A run adds the unique index on links, as all other indexes, if its user may."""
     keyed(keyless, *KEYS)
     Tables.named().create(keyless)
     indexes = {one["name"]: one for one in inspect(keyless).get_indexes("kombo_result_links")}
@@ -63,7 +63,7 @@ def test_a_link_without_its_key_gets_it(keyless):
 
 
 def test_a_link_whose_key_cannot_be_made_is_refused(keyless):
-    """Where a link is on two rows already, the index cannot be made, and nothing is sent."""
+    """With a link on two rows the unique index cannot be made, and nothing is sent."""
     keyed(keyless, *KEYS)
     names = "target_type, target_id, url_hash, status, attempts, run_id, updated_at"
     values = "'candidate', 'c', 'h', 'success', 1, 'run', '2026-11-03'"
@@ -75,7 +75,7 @@ def test_a_link_whose_key_cannot_be_made_is_refused(keyless):
 
 
 def test_an_index_that_is_in_the_way_is_named(keyless):
-    """An index with our name that holds no two rows apart is told, with what to do about it."""
+    """An index of the same name without uniqueness is an error, with the statements to fix it."""
     keyed(keyless, *KEYS)
     run(keyless, f"CREATE INDEX kombo_result_links_url ON kombo_result_links ({LINK})")
     with pytest.raises(ConfigurationError, match="DROP INDEX kombo_result_links_url; ") as caught:
@@ -95,14 +95,14 @@ def test_an_index_that_is_in_the_way_is_named(keyless):
 )
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_any_equivalent_key_counts(keyless, equivalent):
-    """An owner may make the key as a constraint or an index, with columns that it only carries."""
+    """A key may be a constraint, or an index with included columns."""
     keyed(keyless, "kombo_result_links", "kombo_result_link_attempts")
     run(keyless, equivalent)
     Tables.named().create(keyless)
 
 
 def test_the_order_of_a_keys_columns_does_not_matter(keyless):
-    """The same columns in another order keep rows apart as well; none is made beside them."""
+    """A key counts with the columns in any order, and no second one is made."""
     keyed(keyless, "kombo_result_link_attempts", "kombo_result_link_runs")
     backwards = [", ".join(reversed(one.split(", "))) for one in (KEYS["kombo_result_links"], LINK)]
     for number, columns in enumerate(backwards):
@@ -122,8 +122,8 @@ def test_the_order_of_a_keys_columns_does_not_matter(keyless):
     ],
 )
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection")
-def test_what_keeps_not_all_rows_apart_is_no_key(keyless, weaker):
-    """An index on some rows, on more columns, on an expression or without uniqueness is none."""
+def test_a_weaker_index_is_no_key(keyless, weaker):
+    """A partial, wider, functional or plain index is no key."""
     keyed(keyless, "kombo_result_links", "kombo_result_link_attempts")
     run(keyless, weaker)
     with pytest.raises(ConfigurationError, match="kombo_result_link_runs has no unique key"):
@@ -138,8 +138,8 @@ def test_what_keeps_not_all_rows_apart_is_no_key(keyless, weaker):
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'theirs'::regclass",
     ],
 )
-def test_what_postgresql_does_not_enforce_at_once_is_no_key(keyless, weaker):
-    """An index that was never finished counts as little as a key that is checked at the end."""
+def test_a_key_that_postgresql_does_not_enforce_at_once_is_no_key(keyless, weaker):
+    """An invalid index and a deferrable key are no keys."""
     keyed(keyless, "kombo_result_links", "kombo_result_link_attempts")
     if "pg_index" in weaker:  # as CREATE INDEX CONCURRENTLY leaves one that failed
         run(keyless, "CREATE UNIQUE INDEX theirs ON kombo_result_link_runs (run_id)")
@@ -150,7 +150,7 @@ def test_what_postgresql_does_not_enforce_at_once_is_no_key(keyless, weaker):
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_keys_are_looked_for_in_the_tables_own_schema(warehouse):
-    """A table of the same name in another schema, with its key, does not stand for ours."""
+    """The keys of a table with the same name in another schema do not count."""
     Tables.named().create(warehouse)
     with warehouse.connect() as connection:
         other = connection.exec_driver_sql("SELECT current_schema() || '_other'").scalar_one()

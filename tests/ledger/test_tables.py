@@ -1,7 +1,10 @@
+"""The tables: creation and migration by many tasks at once."""
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
+from hashlib import sha256
 from threading import Barrier
 
 import pytest
@@ -10,30 +13,37 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    create_engine,
     event,
     func,
     insert,
     inspect,
     select,
     text,
+    update,
 )
-from support.harness import all_of
+from support.harness import all_of, delivery
 
+from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.migrations import SCHEMA_VERSION
+from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 
 HISTORY = "kombo_result_link_attempts"
+RUNS = "kombo_result_link_runs"
 LATER = {"resolution", "resolved_by", "resolved_at", "resolution_reason"}
-"""Columns of the history that the first version did not have."""
+"""Columns of the history that came later than the first version."""
 
 
 @pytest.fixture
 def older(warehouse):
-    """Give a warehouse with our tables as the first version made them, and a row of history."""
+    """Return a warehouse with the tables of the first version, and a row of history."""
     metadata = MetaData()
     for table in Tables.named().links.metadata.sorted_tables:
-        redact = [column for column in table.columns if column.name not in LATER]
-        Table(table.name, metadata, *(column._copy() for column in redact))
+        kept = [column for column in table.columns if column.name not in {*LATER, "schema_version"}]
+        Table(table.name, metadata, *(column._copy() for column in kept))
     metadata.create_all(warehouse)
     key = dict.fromkeys(["integration_id", "target_type", "target_id", "result_id", "run_id"], "1")
     claimed_at = datetime(2026, 11, 3, tzinfo=timezone.utc)
@@ -43,12 +53,67 @@ def older(warehouse):
     return warehouse
 
 
-def columns(engine):
-    return {column["name"] for column in inspect(engine).get_columns(HISTORY)}
+def columns(engine, table=HISTORY):
+    return {column["name"] for column in inspect(engine).get_columns(table)}
 
 
-def test_an_older_versions_tables_get_what_they_lack(older):
-    """Columns that came later are added to an older version's tables, and its rows are kept."""
+def run_of_a_newer_version(engine, tables):
+    """Write a run, as a version with more columns or other meanings would."""
+    Runs(engine, tables).start(Run("newer"))
+    with engine.begin() as connection:
+        connection.execute(update(tables.runs).values(schema_version=SCHEMA_VERSION + 1))
+
+
+def test_the_tables_are_made_by_many_at_once(warehouse):
+    """Any number of tasks may make the tables at the same moment."""
+    tables = Tables.named()
+    start = Barrier(6)
+
+    def make(_):
+        start.wait()
+        tables.create(warehouse)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(make, range(6)))
+    assert all_of(warehouse, tables.links) == []
+
+
+def test_a_foreign_table_of_that_name_is_refused(warehouse):
+    """A table without our columns is refused with their names, and not changed."""
+    foreign = Table("kombo_result_links", MetaData(), Column("result_id", String(9)))
+    foreign.create(warehouse)
+    with pytest.raises(ConfigurationError, match="attempts, error_code"):
+        Tables.named().create(warehouse)
+
+
+def test_other_names_for_the_tables(warehouse):
+    """The two other tables are named after the status table."""
+    tables = Tables.named("links")
+    tables.create(warehouse)
+    assert [tables.attempts.name, tables.runs.name] == ["link_attempts", "link_runs"]
+
+
+def test_a_database_that_is_not_there_is_a_ledger_error(tmp_path):
+    """A missing warehouse is an error of the ledger, with the driver's reason."""
+    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'no' / 'such.db'}"))
+    with pytest.raises(LedgerError, match="unable to open"):
+        Tables.named().create(engine)
+
+
+def test_an_error_of_the_database_quotes_no_row(warehouse, tables):
+    """The error of a failing statement holds no values."""
+    with warehouse.begin() as connection:
+        connection.execute(text("ALTER TABLE kombo_result_links RENAME COLUMN status TO state"))
+    Runs(warehouse, tables).start(Run("run"))
+    with pytest.raises(LedgerError) as caught:
+        Ledger(warehouse, tables).claim("run", [delivery(target_id="canary")])
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "canary" not in str(caught.value.__context__)
+
+
+def test_an_older_versions_tables_get_the_missing_columns(older):
+    """An older version's tables get the missing columns, and keep their rows."""
     assert not columns(older) & LATER
     tables = Tables.named()
     tables.create(older)
@@ -71,7 +136,7 @@ def test_many_tasks_may_migrate_at_once(older):
 
 
 def test_a_migrated_table_is_left_alone(older):
-    """A table that has all of its columns is only looked at."""
+    """A complete table is only read."""
     Tables.named().create(older)
     statements = []
     listener = lambda *arguments: statements.append(arguments[2])  # noqa: E731 - SQLAlchemy's form
@@ -81,8 +146,8 @@ def test_a_migrated_table_is_left_alone(older):
     assert not [statement for statement in statements if statement.startswith(("ALTER", "CREATE"))]
 
 
-def test_a_table_that_lacks_what_ours_always_had_is_not_touched(older):
-    """A table that cannot be ours is refused, with the columns' names, and gets none added."""
+def test_a_foreign_table_is_not_changed(older):
+    """A foreign table is refused with the names of the columns, and not changed."""
     with older.begin() as connection:
         connection.execute(text(f"ALTER TABLE {HISTORY} DROP COLUMN claimed_at"))
     with pytest.raises(ConfigurationError, match="no column claimed_at, resolution"):
@@ -101,8 +166,8 @@ def test_when_one_table_cannot_be_ours_none_is_changed(older):
 
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
-def test_a_user_who_may_not_migrate_is_told(older):
-    """Without the right to change a table, the error says why, and what the user needs."""
+def test_a_user_without_the_right_to_migrate_gets_an_error(older):
+    """Without the right to change a table, the error names the reason and the right."""
     with older.begin() as connection:
         schema = connection.execute(select(func.current_schema())).scalar_one()
         connection.execute(text(f"CREATE ROLE user_of_{schema}"))
@@ -118,3 +183,54 @@ def test_a_user_who_may_not_migrate_is_told(older):
     assert all(f"{HISTORY}.{name}" in str(caught.value) for name in LATER)
     event.remove(older, "begin", become)
     assert not columns(older) & LATER
+
+
+def test_each_run_writes_the_version_of_its_tables(warehouse, tables):
+    """The row of a run has the version of the tables, and the same version accepts them."""
+    Runs(warehouse, tables).start(Run("run"))
+    (run,) = all_of(warehouse, tables.runs)
+    assert run.schema_version == SCHEMA_VERSION
+    tables.create(warehouse)
+
+
+def test_runs_without_a_version_are_of_an_older_one(older):
+    """Tables with runs from before there was a version are migrated, and their runs are kept."""
+    moment = "2026-11-03 02:00:00"
+    with older.begin() as connection:
+        names = "run_id, started_at, heartbeat_at"
+        values = f"'old', '{moment}', '{moment}'"
+        connection.execute(text(f"INSERT INTO {RUNS} ({names}) VALUES ({values})"))  # noqa: S608 - ours
+    assert "schema_version" not in columns(older, RUNS)
+    tables = Tables.named()
+    tables.create(older)
+    Runs(older, tables).start(Run("new"))
+    versions = {run.run_id: run.schema_version for run in all_of(older, tables.runs)}
+    assert versions == {"old": None, "new": SCHEMA_VERSION}
+
+
+def test_tables_of_a_newer_version_are_refused(warehouse, tables):
+    """The error names both versions and the remedy, and comes before any change."""
+    run_of_a_newer_version(warehouse, tables)
+    with warehouse.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {HISTORY} DROP COLUMN resolved_by"))
+    with pytest.raises(ConfigurationError, match="Install the newer version on every") as caught:
+        tables.create(warehouse)
+    assert f"they have version {SCHEMA_VERSION + 1}" in str(caught.value)
+    assert f"this one knows version {SCHEMA_VERSION}" in str(caught.value)
+    assert "resolved_by" not in columns(warehouse)
+
+
+COLUMNS_OF_VERSION = {1: "c3c51d7ee30750ce"}
+"""The digest of the columns of the version."""
+
+
+def test_another_column_is_another_version():
+    """A changed column needs a higher `SCHEMA_VERSION`, with its digest in this test."""
+    tables = Tables.named()
+    names = [
+        f"{table.name}.{column.name} {column.type} {column.nullable}"
+        for table in (tables.links, tables.attempts, tables.runs)
+        for column in table.columns
+    ]
+    digest = sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
+    assert {SCHEMA_VERSION: digest} == COLUMNS_OF_VERSION

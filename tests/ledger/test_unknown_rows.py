@@ -1,3 +1,5 @@
+"""Decisions about unknown rows."""
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +10,7 @@ from sqlalchemy import delete
 from support.harness import DAY, all_of, by_result, delivery, statuses
 
 from airflow_kombo.exceptions import LedgerError
-from airflow_kombo.ledger import unknown_rows as resolution
+from airflow_kombo.ledger import unknown_rows
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
@@ -37,58 +39,58 @@ def resolver(ledger):
 
 @pytest.fixture
 def small_batches(monkeypatch):
-    monkeypatch.setattr(resolution, "BATCH_ROWS", 3)
+    monkeypatch.setattr(unknown_rows, "BATCH_ROWS", 3)
 
 
 def doubtful(ledger, *result_ids, outcome=LOST, run_id="run", redeliver=(), **changes):
-    """Send rows whose answer is lost, and give the claims, by result."""
+    """Send rows with a lost response, and return the claims by result."""
     rows = [delivery(result_id, **changes) for result_id in result_ids or ["r1"]]
     claims = ledger.claim(run_id, rows, redeliver).won
     ledger.record([AttemptOutcome(claim, outcome) for claim in claims])
-    return {claim.delivery.key.result_id: claim for claim in claims}
+    return {claim.key.result_id: claim for claim in claims}
 
 
-def decide(resolver, judgement, **choice):
-    return sum(resolver.decide(UnknownRowsFilter(**choice), judgement))
+def decide(resolver, decision, **choice):
+    return sum(resolver.decide(UnknownRowsFilter(**choice), decision))
 
 
 def attempts(ledger):
     return sorted(all_of(ledger.engine, ledger.tables.attempts), key=lambda row: row.attempt)
 
 
-@pytest.mark.parametrize(("judgement", "after"), [(CREATED, "success"), (NOT_CREATED, "retryable")])
-def test_a_decision_moves_the_row_on_and_is_kept(ledger, resolver, judgement, after):
-    """Who decided, when and why stands beside the attempt, which itself stays `unknown`."""
+@pytest.mark.parametrize(("decision", "after"), [(CREATED, "success"), (NOT_CREATED, "retryable")])
+def test_a_decision_moves_the_row_on_and_is_kept(ledger, resolver, decision, after):
+    """The attempt keeps person, time and reason of the decision, and stays `unknown`."""
     doubtful(ledger)
-    assert decide(resolver, judgement, result_ids=("r1",)) == 1
+    assert decide(resolver, decision, result_ids=("r1",)) == 1
     (attempt,) = attempts(ledger)
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
     assert (attempt.status, attempt.error_code) == ("unknown", "answer_lost")
-    assert attempt.resolution == judgement.decision
-    assert (attempt.resolved_by, attempt.resolution_reason) == (judgement.by, judgement.reason)
+    assert attempt.resolution == decision.decision
+    assert (attempt.resolved_by, attempt.resolution_reason) == (decision.by, decision.reason)
     assert attempt.resolved_at >= attempt.answered_at
 
 
-def test_a_decided_row_says_that_a_person_decided(ledger, resolver):
-    """The status table does not pass a decision off as Kombo's answer, and keeps Kombo's log."""
+def test_a_decided_row_names_the_decision(ledger, resolver):
+    """A decided row names the decision, and keeps the URL of Kombo's log."""
     doubtful(ledger, "r1", "r2")
     decide(resolver, CREATED, result_ids=("r1",))
     decide(resolver, NOT_CREATED, result_ids=("r2",))
     links = by_result(ledger.engine, ledger.tables)
     assert (links["r1"].error_code, links["r1"].log_url) == (None, "https://log")
-    assert "a person decided" in links["r1"].warnings[0]
+    assert "A person decided" in links["r1"].warnings[0]
     assert links["r2"].error_code == "decided_not_created"
-    assert "a person decided" in links["r2"].error_message
+    assert "A person decided" in links["r2"].error_message
 
 
 def test_what_the_next_run_sends_of_decided_rows(ledger, resolver):
-    """After `created` a row is never sent again; after `not created` it is sent once more."""
+    """A row decided as `created` is not sent again, one decided as `not created` is."""
     doubtful(ledger, "r1", "r2")
     decide(resolver, CREATED, result_ids=("r1",))
     decide(resolver, NOT_CREATED, result_ids=("r2",))
     again = [delivery("r1"), delivery("r2", body=b"{}")]
     (claim,) = ledger.claim("other", again).won
-    assert (claim.delivery.key.result_id, claim.attempt) == ("r2", 2)
+    assert (claim.key.result_id, claim.attempt) == ("r2", 2)
     ledger.record([AttemptOutcome(claim, SUCCESS)])
     assert ledger.claim("other", again).won == ()
     assert [attempt.resolution for attempt in attempts(ledger)][-1] is None
@@ -96,7 +98,7 @@ def test_what_the_next_run_sends_of_decided_rows(ledger, resolver):
 
 @pytest.mark.parametrize("outcome", [SUCCESS, REFUSED, RETRYABLE, RowOutcome(Status.BLOCKED)])
 def test_only_unknown_rows_are_decided(ledger, resolver, outcome):
-    """A row that is anything but `unknown` is left as it is, and told with its status."""
+    """A row with another status is not changed, and returned with that status."""
     doubtful(ledger, outcome=outcome)
     ledger.claim("run", [delivery("r2")])
     chosen = UnknownRowsFilter(result_ids=("r1", "r2", "no such"))
@@ -121,7 +123,7 @@ def test_only_unknown_rows_are_decided(ledger, resolver, outcome):
     ],
 )
 def test_conditions_have_to_hold_together(ledger, resolver, choice, chosen):
-    """Rows are chosen by ids, integration, day, error code and run, and by all that is given."""
+    """A filter by ids, integration, day, error code and run needs all of them to match."""
     doubtful(ledger, "a")
     doubtful(ledger, "b", integration_id="workday:two")
     doubtful(ledger, "c", outcome=RowOutcome(Status.UNKNOWN, "run_died"))
@@ -135,12 +137,12 @@ def test_conditions_have_to_hold_together(ledger, resolver, choice, chosen):
 
 
 def test_no_condition_is_everything():
-    """A choice without a condition says so, whatever its time."""
+    """A filter with nothing but a time has no condition."""
     assert UnknownRowsFilter().is_everything
 
 
 def test_rows_that_came_into_doubt_later_are_not_decided(ledger, resolver):
-    """What became `unknown` after a person was asked is not part of the answer."""
+    """A row that became `unknown` after the question is not decided."""
     doubtful(ledger, "r1")
     asked_at = resolver.now()
     late = by_result(ledger.engine, ledger.tables)["r1"].updated_at
@@ -151,7 +153,7 @@ def test_rows_that_came_into_doubt_later_are_not_decided(ledger, resolver):
 
 
 def test_many_rows_are_decided_in_batches(ledger, resolver, small_batches):
-    """A batch is durable when its number is given, and what is left can be decided later."""
+    """A returned batch is durable, and the rest can be decided later."""
     doubtful(ledger, *(f"r{number}" for number in range(10)), integration_id="b")
     doubtful(ledger, *(f"s{number}" for number in range(4)), integration_id="a")
     batches = resolver.decide(UnknownRowsFilter(run_id="run"), CREATED)
@@ -163,7 +165,7 @@ def test_many_rows_are_decided_in_batches(ledger, resolver, small_batches):
 
 
 def test_many_ids_are_asked_for_in_batches(ledger, resolver, small_batches):
-    """Any number of result ids may be named; each row is decided and each other one is told."""
+    """A filter may name any number of result ids, and ids without a row are returned."""
     doubtful(ledger, *(f"r{number}" for number in range(7)))
     named = UnknownRowsFilter(result_ids=tuple(f"r{number}" for number in range(10)))
     lost = [others.get("not found") for others in resolver.others(named)]
@@ -172,47 +174,47 @@ def test_many_ids_are_asked_for_in_batches(ledger, resolver, small_batches):
 
 
 def test_two_people_at_once_decide_each_row_once(ledger, resolver):
-    """Of two decisions about the same rows at the same moment, one gets each row."""
+    """Two decisions at once about the same rows decide each row once."""
     doubtful(ledger, *(f"r{number}" for number in range(60)))
     start = Barrier(2)
 
-    def judge(judgement):
+    def decide_all(decision):
         start.wait()
         return sum(
             UnknownRows(ledger.engine, ledger.tables).decide(
-                UnknownRowsFilter(run_id="run"), judgement
+                UnknownRowsFilter(run_id="run"), decision
             )
         )
 
     with ThreadPoolExecutor(2) as threads:
-        decided = list(threads.map(judge, [CREATED, NOT_CREATED]))
+        decided = list(threads.map(decide_all, [CREATED, NOT_CREATED]))
     assert sum(decided) == 60
     links = by_result(ledger.engine, ledger.tables)
     for attempt in attempts(ledger):
-        fate = {"created": "success", "not created": "retryable"}[attempt.resolution]
-        assert links[attempt.result_id].status == fate
+        status = {"created": "success", "not created": "retryable"}[attempt.resolution]
+        assert links[attempt.result_id].status == status
 
 
-def test_answers_and_decisions_at_once_agree(ledger, resolver):
-    """Whichever comes first, a row ends with what its answer said."""
+def test_responses_and_decisions_at_once_agree(ledger, resolver):
+    """A row ends with the outcome of the response, before or after a decision."""
     claims = doubtful(ledger, *(f"r{number:02}" for number in range(60)))
     start = Barrier(2)
 
-    def answer():
+    def respond():
         start.wait()
         for claim in claims.values():
             Ledger(ledger.engine, ledger.tables).record([AttemptOutcome(claim, SUCCESS)])
 
     with ThreadPoolExecutor(1) as threads:
-        answering = threads.submit(answer)
+        responding = threads.submit(respond)
         start.wait()
         decide(resolver, NOT_CREATED, run_id="run")
-        answering.result()
+        responding.result()
     assert statuses(ledger.engine, ledger.tables) == {"success": 60}
 
 
-def test_a_late_answer_overrules_not_created(ledger, resolver):
-    """A link that turns out to exist is not sent again, whatever was noted about its row since."""
+def test_a_late_response_overrules_not_created(ledger, resolver):
+    """A late `success` overrules `not created` and every later status of the row."""
     claims = doubtful(ledger, "r1", "r2", "r3")
     decide(resolver, NOT_CREATED, run_id="run")
     ledger.record_unsent("other", [UnsentRow(delivery("r2").key, DAY, RowOutcome(Status.BLOCKED))])
@@ -225,8 +227,8 @@ def test_a_late_answer_overrules_not_created(ledger, resolver):
     assert {row.resolution for row in attempts(ledger)} == {"not created"}
 
 
-def test_a_late_answer_overrules_created(ledger, resolver):
-    """Proof that nothing was created beats a person's word: no row is lost by a mistake."""
+def test_a_late_response_overrules_created(ledger, resolver):
+    """A late refusal overrules `created`, so no row is lost by a mistake."""
     claim = doubtful(ledger)["r1"]
     decide(resolver, CREATED, run_id="run")
     ledger.record([AttemptOutcome(claim, RETRYABLE)])
@@ -236,8 +238,8 @@ def test_a_late_answer_overrules_created(ledger, resolver):
     assert attempts(ledger)[0].resolution == "created"
 
 
-def test_a_late_answer_confirms_created(ledger, resolver):
-    """When Kombo's word comes after all, the row has it instead of the person's."""
+def test_a_late_response_confirms_created(ledger, resolver):
+    """A late `success` replaces the warning about the decision."""
     claim = doubtful(ledger)["r1"]
     decide(resolver, CREATED, run_id="run")
     ledger.record([AttemptOutcome(claim, SUCCESS)])
@@ -245,8 +247,8 @@ def test_a_late_answer_confirms_created(ledger, resolver):
     assert (link.status, link.warnings, link.http_status) == ("success", ["too long"], 200)
 
 
-def test_created_stands_where_another_attempt_may_be_the_one(ledger, resolver):
-    """An answer about one attempt proves nothing about a row with another one in doubt."""
+def test_created_stands_while_another_attempt_is_in_doubt(ledger, resolver):
+    """A response to one attempt does not overrule a decision about another."""
     doubtful(ledger)
     second = doubtful(ledger, run_id="other", redeliver=["unknown"])["r1"]
     decide(resolver, CREATED, result_ids=("r1",))
@@ -255,17 +257,17 @@ def test_created_stands_where_another_attempt_may_be_the_one(ledger, resolver):
     assert [row.status for row in attempts(ledger)] == ["unknown", "retryable"]
 
 
-@pytest.mark.parametrize(("judgement", "after"), [(CREATED, "success"), (NOT_CREATED, "retryable")])
-def test_a_late_doubt_does_not_undo_a_decision(ledger, resolver, judgement, after):
-    """A run that wakes up and has heard nothing either tells nothing new."""
+@pytest.mark.parametrize(("decision", "after"), [(CREATED, "success"), (NOT_CREATED, "retryable")])
+def test_a_late_unknown_does_not_undo_a_decision(ledger, resolver, decision, after):
+    """A late `unknown` does not change a decided row."""
     claim = doubtful(ledger)["r1"]
-    decide(resolver, judgement, run_id="run")
+    decide(resolver, decision, run_id="run")
     ledger.record([AttemptOutcome(claim, LOST)])
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
 
 
-def test_a_late_answer_leaves_what_is_on_the_wire_alone(ledger, resolver):
-    """Once the row was sent again, an older answer settles its own attempt only."""
+def test_a_late_response_leaves_a_row_alone_that_is_being_sent(ledger, resolver):
+    """A late response to an older attempt does not change a `sending` row."""
     first = doubtful(ledger)["r1"]
     decide(resolver, NOT_CREATED, run_id="run")
     assert ledger.claim("other", [delivery()]).won
@@ -274,8 +276,8 @@ def test_a_late_answer_leaves_what_is_on_the_wire_alone(ledger, resolver):
     assert [row.status for row in attempts(ledger)] == ["success", None]
 
 
-def test_a_late_answer_keeps_a_newer_attempt_from_being_repeated(ledger, resolver):
-    """A row whose link turns out to exist is not tried a third time."""
+def test_a_late_response_keeps_a_newer_attempt_from_being_repeated(ledger, resolver):
+    """A late `success` keeps a row from a third attempt."""
     first = doubtful(ledger)["r1"]
     decide(resolver, NOT_CREATED, run_id="run")
     doubtful(ledger, run_id="other", outcome=RETRYABLE)
@@ -283,8 +285,8 @@ def test_a_late_answer_keeps_a_newer_attempt_from_being_repeated(ledger, resolve
     assert by_result(ledger.engine, ledger.tables)["r1"].status == "success"
 
 
-def test_a_decision_that_cannot_be_kept_is_not_made(ledger, resolver):
-    """A row whose attempt was deleted stays `unknown`: who decided could not be told."""
+def test_a_decision_without_an_attempt_is_not_made(ledger, resolver):
+    """A row with a deleted attempt stays `unknown`, because nothing could keep the decision."""
     doubtful(ledger)
     with ledger.engine.begin() as connection:
         connection.execute(delete(ledger.tables.attempts))

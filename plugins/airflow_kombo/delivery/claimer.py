@@ -51,7 +51,8 @@ class Claimer:
         :raises LedgerError: if the ledger failed; then none of the requests may be sent.
         """
         group = self._group_of_held if were_held else self._group
-        return (await group.join(requests)).of(requests)
+        claims, place = await group.join(requests)
+        return claims.part(place, len(requests))
 
     async def _claim(self, requests: list[RowRequest], *, are_held: bool) -> Claims:
         """Claim a group of requests, or give back all of the group if the ledger fails.

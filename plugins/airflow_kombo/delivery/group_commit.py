@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, Generic, TypeVar
 
 _LARGEST_GROUP: Final = 500
@@ -32,14 +32,18 @@ class GroupCommit(Generic[Item, Result]):
         self._open.extend(items)
         return self._committed
 
-    async def join(self, items: Iterable[Item]) -> Result:
+    async def join(self, items: Sequence[Item]) -> tuple[Result, int]:
         """Add items to the next group and wait for the commit of this group.
+
+        :returns: The group's result, and the place of the first of the items in the group.
 
         The group is committed even if the caller is cancelled.
 
         :raises Exception: any error of the commit.
         """
-        return await asyncio.shield(self.add(items))
+        committed = self.add(items)
+        place = len(self._open) - len(items)
+        return await asyncio.shield(committed), place
 
     async def _commit_in_turn(self, group: list[Item]) -> Result:
         async with self._turn:

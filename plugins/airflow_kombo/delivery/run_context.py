@@ -16,7 +16,8 @@ from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.client import KomboClient
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
-from airflow_kombo.ledger.runs import HEARTBEAT_SECONDS, Run, Runs
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.time_limits import HEARTBEAT_SECONDS
 from airflow_kombo.observability.warning_log import WarningLog
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.row_mapping import RowMapping

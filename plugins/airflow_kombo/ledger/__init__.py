@@ -1,1 +1,1 @@
-"""The ledger: claims, outcomes, runs and `unknown` rows, in tables of ours."""
+"""The ledger: claims, outcomes, runs and unknown rows, in tables of this project."""

@@ -1,73 +1,110 @@
-"""Decide which rows a run may claim, by what the ledger holds of them."""
+"""Rules for claims, and for outcomes without a claim."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.delivery_key import LinkKey, Target
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.known_rows import KnownRows
+from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
     Claim,
-    Claims,
-    LedgerRow,
+    ClaimResult,
+    Duplicate,
     MovedRow,
-    may_be_sent,
-    may_follow,
+    RowOutcome,
+    Skipped,
 )
+from airflow_kombo.statuses import BINDING, CHANGED, SENT_AGAIN, Status
 
 
 class ClaimRules:
-    """Decide about rows that are to be claimed together, one after the other.
+    """Rules for the requests of one claim, decided one after the other.
 
-    :param known: What the ledger holds of them.
+    :param known: The rows that the ledger has of them.
+    :param run_id: The run that claims.
     """
 
-    def __init__(self, known: KnownRows) -> None:
+    def __init__(self, known: KnownRows, run_id: str) -> None:
         self._known = known
-        self._won: dict[str, Claim] = {}
-        self._links: dict[tuple[str, ...], str] = {}
-        self._duplicates: list[tuple[RowRequest, str]] = []
-        self._skipped: list[RowRequest] = []
-        self._moved: list[MovedRow] = []
+        self._run_id = run_id
+        self._won: dict[str, LinkKey] = {}
+        self._links: dict[tuple[Target, str], str] = {}
 
-    @property
-    def claims(self) -> Claims:
-        """Return what became of the rows."""
-        return Claims(
-            tuple(self._won.values()),
-            tuple(self._duplicates),
-            tuple(self._skipped),
-            tuple(self._moved),
-        )
+    def decide(self, request: RowRequest, redeliver: Collection[str]) -> ClaimResult:
+        """Decide about one request.
 
-    def decide(self, delivery: RowRequest, redeliver: Collection[str], run_id: str) -> None:
-        """Decide about one row.
-
-        :param redeliver: What may be sent of this very result though it is final or unchanged.
+        :param redeliver: Statuses of this result that are sent again although they are final, or
+            although the request is unchanged.
         """
-        key, link = delivery.key, _link_of(delivery)
+        key = request.key
         before = self._known.standing(key)
-        first = self._won.get(key.result_id)
-        if first and first.delivery.key != key:
-            self._moved.append(MovedRow(delivery, None))
-        elif not first and _has_moved(before, key) and not may_follow(before, redeliver):
-            self._moved.append(MovedRow(delivery, before))
-        elif first or not (_has_moved(before, key) or may_be_sent(before, delivery, redeliver)):
-            self._skipped.append(delivery)
-        elif owner := self._links.get(link) or self._known.owner_of(link, key.result_id):
-            self._duplicates.append((delivery, owner))
-        else:
-            self._links[link] = key.result_id
-            attempt = 1 + max((row.attempts for row in self._known.of(key.result_id)), default=0)
-            self._won[key.result_id] = Claim(delivery, run_id, attempt, before)
+        if won := self._won.get(key.result_id):
+            return Skipped(request) if won == key else MovedRow(request, None)
+        if _has_moved(before, key):
+            if not may_follow(before, redeliver):
+                return MovedRow(request, before)
+        elif not may_be_sent(before, request, redeliver):
+            return Skipped(request)
+        if owner := self._owner_of(request):
+            return Duplicate(request, owner)
+        return self._claim(request, before)
+
+    def _owner_of(self, request: RowRequest) -> str | None:
+        """Return the result id of another row with the link, in this claim or before."""
+        if request.url_hash is None:  # the write may be repeated
+            return None
+        link = request.key.target, request.url_hash
+        return self._links.get(link) or self._known.owner_of(request)
+
+    def _claim(self, request: RowRequest, before: LedgerRow | None) -> Claim:
+        key = request.key
+        self._won[key.result_id] = key
+        if request.url_hash is not None:
+            self._links[key.target, request.url_hash] = key.result_id
+        attempts = max((row.attempts for row in self._known.of(key.result_id)), default=0)
+        return Claim(request, self._run_id, attempts + 1, before)
+
+
+def may_be_sent(known: LedgerRow | None, request: RowRequest, redeliver: Collection[str]) -> bool:
+    """Return True if a run may claim a row.
+
+    :param known: The row's status row. None if it has none.
+    :param redeliver: Statuses that are sent again although they are final.
+    """
+    if known is None or known.status in SENT_AGAIN or known.status in redeliver:
+        return True
+    if known.status == Status.FAILED or (known.status == Status.SUCCESS and CHANGED in redeliver):
+        return known.request_hash != request.request_hash
+    # An invalid row had no request before, so it has changed.
+    return known.status == Status.INVALID
+
+
+def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
+    """Return True if a result may move away from the target of the status row.
+
+    :param bound: The result's status row.
+    """
+    if bound is None or bound.status not in BINDING:
+        return True
+    return bound.status != Status.SENDING.value and bool({CHANGED, bound.status} & set(redeliver))
+
+
+def may_be_recorded_unsent(known: LedgerRow | None, outcome: RowOutcome) -> bool:
+    """Return True if an outcome without a request may replace a status row.
+
+    :param known: The status row. None if there is none.
+    """
+    if known is None or known.status in SENT_AGAIN:
+        return True
+    if known.status in BINDING or outcome.status != Status.INVALID:
+        return False
+    if known.status == Status.INVALID:
+        reason = (outcome.error_code, outcome.error_message)
+        return (known.error_code, known.error_message) != reason
+    return known.status == Status.FAILED
 
 
 def _has_moved(before: LedgerRow | None, key: LinkKey) -> bool:
-    return before is not None and LinkKey(*before[:4]) != key
-
-
-def _link_of(delivery: RowRequest) -> tuple[str, ...]:
-    """Return what one target may have once; of a write that may repeat, it is the row's own."""
-    key, url_hash = delivery.key, delivery.url_hash
-    return (key.integration_id, key.target_type, key.target_id, url_hash or f"of {key.result_id}")
+    return before is not None and LinkKey.of(before) != key

@@ -1,6 +1,7 @@
-"""Print the statements that make our tables, for an owner who makes them by hand.
+"""Print the statements for an owner to create the tables by hand.
 
-`python -m airflow_kombo.ledger.ddl`, where `plugins` is the current folder or on the `PYTHONPATH`.
+Run `python -m airflow_kombo.ledger.ddl` with `plugins` as the current folder or on the
+`PYTHONPATH`.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 from airflow_kombo.ledger.tables import STATUS_TABLE, Tables
 
 DIALECTS: Final = ("postgresql", "sqlite")
-"""The databases on which the statements are tested, as SQLAlchemy names them."""
+"""Databases on which the statements are tested, by SQLAlchemy's names."""
 
 
 def statements(dialect: str = "postgresql", status_table: str = STATUS_TABLE) -> Iterator[str]:
-    """Write each statement, with a semicolon: the tables of a run, and the one of dry runs last."""
-    tables, spoken = Tables.named(status_table), make_url(f"{dialect}://").get_dialect()()
+    """Return the statements, each with a semicolon. The table of dry runs comes last."""
+    tables, language = Tables.named(status_table), make_url(f"{dialect}://").get_dialect()()
     for table in (tables.links, tables.attempts, tables.runs, tables.preview):
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        made_first: DDLElement = CreateTable(table)
-        for made in (made_first, *map(CreateIndex, indexes)):
-            text = str(made.compile(dialect=spoken)).strip()
+        create: DDLElement = CreateTable(table)
+        for statement in (create, *map(CreateIndex, indexes)):
+            text = str(statement.compile(dialect=language)).strip()
             yield "\n".join(line.rstrip() for line in text.replace("\t", "    ").splitlines()) + ";"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the statements for the database and the status table that the arguments name."""
+    """Print the statements for the database and the status table of the arguments."""
     parser = ArgumentParser("python -m airflow_kombo.ledger.ddl", description=__doc__)
     parser.add_argument("--dialect", choices=DIALECTS, default="postgresql")
     parser.add_argument("--status-table", default=STATUS_TABLE, metavar="[SCHEMA.]NAME")

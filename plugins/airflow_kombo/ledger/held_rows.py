@@ -1,8 +1,8 @@
-"""Write to the ledger without the rows that somebody else's open transaction holds.
+"""Write to the ledger without rows held by other open transactions.
 
-A write is one transaction, as long as it meets no such row. One that has waited for a lock in vain
-goes again without the rows that are found to be held. If it still waits for a lock, the held row is
-found by halves. Each part is a transaction of its own.
+A write is one transaction if it meets no held row. After a wait for a lock in vain, it is tried
+again without the rows that are found to be held. If it still waits for a lock, a search by halves
+finds the held row. Each half is a transaction of its own.
 """
 
 from __future__ import annotations
@@ -10,43 +10,57 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from airflow_kombo.database.transactions import waiting_briefly
-from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.delivery_key import Keyed, LinkKey
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import (
     AttemptOutcome,
     Claim,
+    ClaimResult,
     Claims,
+    Held,
     RowOutcome,
     UnconfirmedClaimError,
     UnsentRow,
 )
 from airflow_kombo.ledger.row_locks import find_held
 
-Item = TypeVar("Item", RowRequest, UnsentRow, AttemptOutcome, Claim)
-
 _BRIEF_SECONDS: Final = 60.0
-"""How long, after a held row was met, every write waits for a lock only briefly at first."""
+"""Time after a held row in which every write waits for a lock only briefly at first."""
 _SEARCH_SECONDS: Final = 5.0
-"""How long held rows are searched for by halves; a part that waits then counts as held."""
+"""Time of the search by halves. A part that still waits after it counts as held."""
+
+
+_Item = TypeVar("_Item", bound=Keyed)
+
+
+class _Placed(NamedTuple):
+    """A request, and the place among the requests of a claim."""
+
+    place: int
+    request: RowRequest
+
+    @property
+    def key(self) -> LinkKey:
+        return self.request.key
 
 
 @dataclass(frozen=True)
 class RecordedUnsent:
-    """What became of rows that were to be noted."""
+    """Rows left without their new outcome."""
 
     left: Sequence[LinkKey]
-    """Rows that were left as they were."""
+    """Keys of the rows that stay as they are."""
     held: Sequence[LinkKey]
-    """Rows that somebody else's transaction holds: nothing was written of them."""
+    """Keys of the rows that another transaction holds."""
 
 
 class LockTolerantLedger:
-    """A ledger's writes, of which a held row costs that row only.
+    """A ledger for writes without held rows.
 
     A lock on a whole table, or on the run's own row, is no held row: it is a `LedgerError`.
     """
@@ -59,34 +73,36 @@ class LockTolerantLedger:
     def claim(
         self,
         run_id: str,
-        deliveries: Sequence[RowRequest],
+        requests: Sequence[RowRequest],
         redeliver: Collection[str] = (),
         *,
         are_held: bool = False,
     ) -> Claims:
-        """Claim rows as `Ledger.claim` does, but for those that are held.
+        """Claim rows as `Ledger.claim` does, except held ones.
 
-        :param are_held: Whether they were held a moment ago.
-        :raises UnheardClaimError: as `Ledger.claim`, also with what was claimed before the failure.
+        :param are_held: True if the rows were held a moment ago.
+        :returns: One result for each request, in the order of the requests.
+        :raises UnconfirmedClaimError: as `Ledger.claim`, with all claims that may exist.
         """
-        parts: list[Claims] = []
+        results: dict[int, ClaimResult] = {}
 
-        def write(ledger: Ledger, part: Sequence[RowRequest]) -> None:
-            parts.append(ledger.claim(run_id, part, redeliver))
+        def write(ledger: Ledger, part: Sequence[_Placed]) -> None:
+            claims = ledger.claim(run_id, [one.request for one in part], redeliver)
+            results.update(zip((one.place for one in part), claims.results, strict=True))
 
+        placed = [_Placed(place, request) for place, request in enumerate(requests)]
+        write_all = self._write_others if are_held else self._write
         try:
-            if are_held:
-                held = self._write_others(deliveries, write, run_id)
-            else:
-                held = self._write(deliveries, write, run_id)
+            held = write_all(placed, write, run_id)
         except LedgerError as error:
-            won = [claim for part in parts for claim in part.won]
-            unheard = error.claims if isinstance(error, UnconfirmedClaimError) else ()
-            raise UnconfirmedClaimError(str(error), (*won, *unheard)) from None
-        return Claims.together(parts, held)
+            won = [one for one in results.values() if isinstance(one, Claim)]
+            unconfirmed = error.claims if isinstance(error, UnconfirmedClaimError) else ()
+            raise UnconfirmedClaimError(str(error), (*won, *unconfirmed)) from None
+        results.update((one.place, Held(one.request)) for one in held)
+        return Claims([results[place] for place in range(len(requests))])
 
     def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> RecordedUnsent:
-        """Write the fate of rows as `Ledger.record_unsent` does, but for those that are held.
+        """Write outcomes as `Ledger.record_unsent` does, except those of held rows.
 
         :raises LedgerError: if nothing, or only a part, was written.
         """
@@ -96,32 +112,32 @@ class LockTolerantLedger:
         )
         return RecordedUnsent(left, [one.key for one in held])
 
-    def record(self, recorded: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
-        """Write what became of claims as `Ledger.record` does; return those whose rows are held.
+    def record(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
+        """Write outcomes as `Ledger.record` does, and return those of held rows.
 
-        Of these the attempts are written: what became of them is durable.
+        The attempts of held rows get their outcomes too, so these are durable.
 
-        :raises LedgerError: if not all of it was written.
+        :raises LedgerError: if not all outcomes were written.
         """
-        held = self._write(recorded, lambda ledger, part: ledger.record(part))
+        held = self._write(outcomes, lambda ledger, part: ledger.record(part))
         if held:
             self._brief.record_attempts(held)
         return held
 
-    def record_again(self, recorded: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
-        """Write what became of claims whose rows were held; return those whose rows still are.
+    def record_again(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
+        """Write outcomes of rows held before, and return those of rows still held.
 
-        :raises LedgerError: if not all of it was written.
+        :raises LedgerError: if not all outcomes were written.
         """
-        return self._write_others(recorded, lambda ledger, part: ledger.record(part))
+        return self._write_others(outcomes, lambda ledger, part: ledger.record(part))
 
     def release(self, claims: Sequence[Claim], outcome: RowOutcome) -> list[Claim]:
-        """Give back claims as `Ledger.release` does; return those whose rows are held.
+        """Release claims as `Ledger.release` does, and return those of held rows.
 
-        The attempts of these get the outcome: they were not made, and the next run settles the
-        rows by that.
+        The attempts of held rows get the outcome. The next run settles the rows by it.
 
-        :raises LedgerError: if not all of it was written.
+        :param outcome: The outcome of attempts that were not made.
+        :raises LedgerError: if not all claims were released.
         """
         held = self._write(claims, lambda ledger, part: ledger.release(part, outcome))
         if held:
@@ -130,11 +146,15 @@ class LockTolerantLedger:
 
     def _write(
         self,
-        items: Sequence[Item],
-        write: Callable[[Ledger, Sequence[Item]], None],
+        items: Sequence[_Item],
+        write: Callable[[Ledger, Sequence[_Item]], None],
         run_id: str | None = None,
-    ) -> list[Item]:
-        """Write all items, or all but the held ones, and return these."""
+    ) -> list[_Item]:
+        """Write all items in one transaction, or all except the held ones. Return the held ones.
+
+        :param write: Writes some of the items in one transaction.
+        :param run_id: The run that writes, if it has to be alive.
+        """
         try:
             write(self._brief if monotonic() < self._brief_until else self._ledger, items)
         except RowsHeldError:
@@ -145,14 +165,15 @@ class LockTolerantLedger:
 
     def _write_others(
         self,
-        items: Sequence[Item],
-        write: Callable[[Ledger, Sequence[Item]], None],
+        items: Sequence[_Item],
+        write: Callable[[Ledger, Sequence[_Item]], None],
         run_id: str | None = None,
-    ) -> list[Item]:
+    ) -> list[_Item]:
+        """Write all items except the held ones, and return the held ones."""
         ledger = self._ledger
-        seen = find_held(ledger.engine, ledger.tables, map(_key_of, items), run_id)
-        held = [one for one in items if _key_of(one).result_id in seen]
-        parts = [[one for one in items if _key_of(one).result_id not in seen]]
+        found = find_held(ledger.engine, ledger.tables, (one.key for one in items), run_id)
+        held = [one for one in items if one.key.result_id in found]
+        parts = [[one for one in items if one.key.result_id not in found]]
         until = monotonic() + _SEARCH_SECONDS
         while parts:
             part = parts.pop()
@@ -166,9 +187,3 @@ class LockTolerantLedger:
                 else:
                     held += part
         return held
-
-
-def _key_of(item: RowRequest | UnsentRow | AttemptOutcome | Claim) -> LinkKey:
-    if isinstance(item, AttemptOutcome):
-        item = item.claim
-    return (item.delivery if isinstance(item, Claim) else item).key

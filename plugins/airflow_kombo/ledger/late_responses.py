@@ -1,35 +1,34 @@
-"""What an answer still changes when somebody else has settled its row before it came."""
+"""Record late responses, to rows settled before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Update, and_, bindparam, select, update
 
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.ledger.known_rows import history
-from airflow_kombo.ledger.outcomes import RowOutcome, may_have_been_created, outcome_of_history
+from airflow_kombo.ledger.history import history, may_have_been_created, outcome_of_history
+from airflow_kombo.ledger.ledger_rows import AttemptRow, LedgerRow
+from airflow_kombo.ledger.outcomes import OUTCOME
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import FINAL, Status
-
-_OUTCOME: Final = tuple(RowOutcome(Status.SENDING).values)
 
 
 def record_late_responses(
     connection: Connection, tables: Tables, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Let answers have the last word about rows that were settled without them.
+    """Write outcomes of attempts to status rows settled before.
 
-    A link that exists is not sent again: its row becomes `success` whatever it was meanwhile, but
-    for a row that is on the wire, which looks at its history when it is answered. A person's
-    decision about an attempt gives way to the attempt's own answer, unless the row was sent again
-    since, or its other attempts leave room for both to be right.
+    A link that exists is not sent again, so its row becomes `success`. Only a row that is being
+    sent stays as it is, because it reads its history when its own response comes. A person's
+    decision about an attempt gives way to the attempt's response, unless the row was sent again
+    since, or another attempt may have made the link.
 
-    The rows are locked, and the attempts have their answers already.
+    The rows have to be locked, and their attempts recorded.
 
-    :param rows: Answers: each its claim's key and attempt, and the outcome.
+    :param rows: Outcomes by column, each with its claim's key and attempt.
     """
     late = [row for row in rows if row["status"] != Status.UNKNOWN.value]
     results = {row["result_id"] for row in late}
@@ -42,16 +41,16 @@ def record_late_responses(
         link = _link_of(row, links)
         outcome = link and _outcome_after(row, link, attempts[row["result_id"]])
         if link and outcome:
-            changed.append((LinkKey(*(getattr(link, name) for name in KEY)), outcome))
+            changed.append((LinkKey.of(link), outcome))
     write_outcomes(connection, tables, changed)
 
 
 def write_outcomes(
     connection: Connection, tables: Tables, outcomes: Sequence[tuple[LinkKey, Mapping[str, Any]]]
 ) -> None:
-    """Write outcomes to status rows by their keys, whatever the rows are.
+    """Update status rows with outcomes, whatever their status is.
 
-    :param outcomes: Each row's key, and its outcome's columns.
+    :param outcomes: Keys of rows, each with an outcome by column.
     """
     rows = [
         {f"of_{name}": value for name, value in key.columns.items()} | dict(outcome)
@@ -61,50 +60,55 @@ def write_outcomes(
         connection.execute(_write(tables), rows)
 
 
-def _links(connection: Connection, tables: Tables, results: Iterable[str]) -> Sequence[Any]:
+def _links(connection: Connection, tables: Tables, results: Iterable[str]) -> Sequence[LedgerRow]:
     links = tables.links.c
-    names = (*KEY, "status", "attempts")
-    query = select(*(links[name] for name in names)).where(links.result_id.in_(sorted(results)))
-    return connection.execute(query).all()
+    query = select(*links).where(links.result_id.in_(sorted(results)))
+    rows: Sequence[Any] = connection.execute(query).all()
+    return rows
 
 
-def _link_of(row: Mapping[str, Any], links: Iterable[Any]) -> Any | None:
-    """Find the status row of an attempt's result; it may be on another target by now."""
+def _link_of(row: Mapping[str, Any], links: Iterable[LedgerRow]) -> LedgerRow | None:
+    """Return the status row of an attempt's result, possibly on another target by now."""
     of_result = [link for link in links if link.result_id == row["result_id"]]
     own = [link for link in of_result if all(getattr(link, name) == row[name] for name in KEY)]
     return next(iter(own or of_result), None)
 
 
 def _outcome_after(
-    row: Mapping[str, Any], link: Any, attempts: Sequence[Any]
+    row: Mapping[str, Any], link: LedgerRow, attempts: Sequence[AttemptRow]
 ) -> dict[str, Any] | None:
-    """Return what an answer makes of a row, or None if it leaves it as it is."""
+    """Return the new outcome of a status row, or None for no change."""
     if link.status == Status.SENDING.value:
         return None
-    said = {name: row[name] for name in _OUTCOME}
+    outcome = {name: row[name] for name in OUTCOME}
     own = [one for one in attempts if one.attempt == row["attempt"]]
     others = [one for one in attempts if one.attempt != row["attempt"]]
     is_newest = link.attempts == row["attempt"]
     is_decided = is_newest and any(one.resolution is not None for one in own)
     if link.status == Status.UNKNOWN.value:
-        return _outcome_of_doubt(said, attempts)
+        return _outcome_of_unknown(outcome, attempts)
     if row["status"] == Status.SUCCESS.value:
-        return said if is_decided or link.status != Status.SUCCESS.value else None
+        return outcome if is_decided or link.status != Status.SUCCESS.value else None
     another_may_exist = any(one.status in FINAL for one in others)
-    return said if is_decided and not another_may_exist else None
+    return outcome if is_decided and not another_may_exist else None
 
 
-def _outcome_of_doubt(said: dict[str, Any], attempts: Sequence[Any]) -> dict[str, Any] | None:
-    """Return what an answer makes of a row that is `unknown` because of one of its attempts."""
+def _outcome_of_unknown(
+    outcome: dict[str, Any], attempts: Sequence[AttemptRow]
+) -> dict[str, Any] | None:
+    """Return the new outcome of an unknown row, or None for no change.
+
+    :param outcome: The outcome that came late, by column.
+    """
     if attempts and may_have_been_created(attempts[-1]):
         return None
-    if said["status"] == Status.SUCCESS.value:
-        return said
+    if outcome["status"] == Status.SUCCESS.value:
+        return outcome
     return outcome_of_history(attempts).values if attempts else None
 
 
 def _write(tables: Tables) -> Update:
     links = tables.links
     is_row = and_(*(links.c[name] == bindparam(f"of_{name}") for name in KEY))
-    outcome: dict[str, Any] = {name: bindparam(name) for name in _OUTCOME}
+    outcome: dict[str, Any] = {name: bindparam(name) for name in OUTCOME}
     return update(links).where(is_row).values(**outcome, updated_at=utc_now())

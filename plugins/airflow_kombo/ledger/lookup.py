@@ -1,4 +1,4 @@
-"""Rows found by key, and by the link that a record may have only once."""
+"""Lookup of rows by key, and by the link of their target."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sqlalchemy import (
 
 from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.ledger.tables import KEY, TARGET
 
 _LINK: Final = "url_hash"
 
 
 class Lookup:
-    """Finds rows of a table by their key, and those that put the same link on the same record.
+    """A query for rows by their key, and for the rows with the same link on the same target.
 
-    PostgreSQL looks up each key by itself. A list for each column of the key would have it look
-    for every integration in the lists with every record: 10 ms for 80 rows of 10 integrations,
-    against 1 ms. Other databases get these lists, since they take no rows as a parameter.
+    PostgreSQL looks up each key by itself. With a list for each column of the key it would look
+    for each integration of the list on each target: 10 ms for 80 rows of 10 integrations instead
+    of 1 ms. Other databases get these lists, because they take no rows as a parameter.
 
-    :param columns: What is given of each row, after its key and its `url_hash`.
-    :param where: What else a row has to be.
-    :param anywhere: Whether a result is also found on another target than it is asked for.
+    :param columns: Columns to read, beside the key and `url_hash`.
+    :param where: Further conditions.
+    :param anywhere: True if a result is also found on another target than the one in the key.
     """
 
     def __init__(
@@ -57,7 +57,10 @@ class Lookup:
     def read(
         self, connection: Connection, asked: Iterable[tuple[LinkKey, str | None]]
     ) -> Sequence[Any]:
-        """Give the rows that are there, of keys and the hashes of their links; some maybe twice."""
+        """Return the rows found. The same row may come twice.
+
+        :param asked: Keys, each with the hash of its link. None is no link.
+        """
         rows = [{**key.columns, _LINK: url_hash} for key, url_hash in asked]
         if not rows:
             return []
@@ -82,8 +85,8 @@ def _is_among(table: Table, *, anywhere: bool) -> ColumnElement[bool]:
 
 
 def _is_found(same: Mapping[str, ColumnElement[bool]], anywhere: bool) -> ColumnElement[bool]:  # noqa: FBT001 - private
-    """Build the condition from what is the same in the row and in what is asked for."""
-    target, result = [same[name] for name in KEY[:-1]], same[KEY[-1]]
+    """Build the condition for a row from the comparisons of the columns."""
+    target, result = [same[name] for name in TARGET], same["result_id"]
     if anywhere:
         return or_(result, and_(*target, same[_LINK]))
     return and_(*target, or_(result, same[_LINK]))

@@ -1,4 +1,4 @@
-"""Keep of a request what the deployment wants the history to keep."""
+"""Reduction of requests to the part for the history."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection
 
 
 def redactor(masked: Collection[str] = (), *, store: bool = True) -> Callable[[bytes], str | None]:
-    """Give the function that says what the history keeps of a request.
+    """Return a function to reduce a request's body for the history.
 
-    :param masked: Members of the request whose value it does not keep.
-    :param store: Whether it keeps anything at all.
+    :param masked: Members of the request whose values are not stored.
+    :param store: False if nothing of a request is stored.
     """
 
-    def keep(body: bytes) -> str | None:
+    def redact(body: bytes) -> str | None:
         if not store:
             return None
         if not masked:
@@ -22,4 +22,4 @@ def redactor(masked: Collection[str] = (), *, store: bool = True) -> Callable[[b
         request.update(dict.fromkeys(request.keys() & set(masked), "***"))
         return json.dumps(request, ensure_ascii=False)
 
-    return keep
+    return redact

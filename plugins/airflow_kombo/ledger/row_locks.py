@@ -1,9 +1,9 @@
-"""Find the status rows that somebody else's open transaction holds, without waiting for them."""
+"""Find status rows held by other open transactions, without a wait."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, exc, false, func, insert, select
 
@@ -15,24 +15,25 @@ from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
 _INSERT_TIMEOUT: Final = "5ms"
-"""How long each key that has no row is waited for."""
+"""Time to wait for each key without a row."""
 
 
 def find_held(
     engine: Engine, tables: Tables, keys: Iterable[LinkKey], run_id: str | None = None
 ) -> set[str]:
-    """Return those results of which somebody else's transaction holds a status row.
+    """Return the result ids of the status rows held by other transactions.
 
-    A row that exists is seen to be locked. An INSERT that is not committed shows only when somebody
-    else inserts the same key: that is tried on PostgreSQL, where a wait can be short, and undone.
+    A row that exists is found by its lock. A row of another transaction's INSERT is invisible until
+    its commit. On PostgreSQL, where a wait can be short, an INSERT of the same key finds it, and is
+    undone.
 
-    :param run_id: The run that writes, where it has to be alive.
-    :raises RowsHeldError: if a lock on a table, or on the run's row, is what has to be waited for.
+    :param run_id: The run that writes, if it has to be alive.
+    :raises RowsHeldError: if another transaction holds a table, or the run's row.
     """
     with transaction(engine, "look for rows that others hold") as connection:
         if run_id is not None:
             assert_alive(connection, tables, run_id)
-        for table in (tables.links, tables.attempts):  # waits for whoever has locked all of it
+        for table in (tables.links, tables.attempts):  # waits for a lock on the whole table
             connection.execute(delete(table).where(false()))
         asked = sorted(set(keys))
         rows = _rows(connection, tables.links, asked)
@@ -47,17 +48,18 @@ def find_held(
 def _rows(
     connection: Connection, links: Table, asked: Sequence[LinkKey], *, are_free: bool = False
 ) -> set[LinkKey]:
-    """Return the keys of the results' rows.
+    """Return the keys of the results' status rows.
 
-    :param are_free: Only those that nobody holds, and lock them.
+    :param are_free: True to return only the rows that nobody holds, and to lock them.
     """
     names = list(links.primary_key)
     query = select(*names).where(links.c.result_id.in_([key.result_id for key in asked]))
     query = query.order_by(*names)
     if are_free:
-        # As an UPDATE locks them: who only keeps a row's key from changing is not in its way.
+        # The lock of an UPDATE. A lock that only keeps the key from changing does not block it.
         query = query.with_for_update(skip_locked=True, key_share=True)
-    return {LinkKey(*row) for row in connection.execute(query)}
+    rows: Sequence[Any] = connection.execute(query).all()
+    return {LinkKey.of(row) for row in rows}
 
 
 def _being_inserted(connection: Connection, links: Table, keys: Sequence[LinkKey]) -> set[str]:

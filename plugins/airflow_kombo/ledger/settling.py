@@ -1,32 +1,43 @@
-"""Settle rows whose run ended before it wrote their outcome, but after it wrote their attempts'."""
+"""Settle the rows of a dead run: by the outcomes of their attempts, or as unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, and_, select, update
 
+from airflow_kombo.database.bulk_writes import Bulk
+from airflow_kombo.database.transactions import RaceLostError
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.ledger.known_rows import history
+from airflow_kombo.ledger.history import history, outcome_of_history
 from airflow_kombo.ledger.late_responses import write_outcomes
-from airflow_kombo.ledger.outcomes import outcome_of_history
 from airflow_kombo.ledger.tables import KEY, Tables
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import Status
 
 _ROWS_AT_ONCE: Final = 500
 
+_RUN_DIED: Final = {
+    "status": Status.UNKNOWN.value,
+    "error_code": "run_died",
+    "error_message": "The run that sent it ended before its response was recorded. Look it up in"
+    f" Kombo's logs, which are kept for {KOMBO_LOG_DAYS} days, and decide with the dag"
+    " kombo_resolve_unknown.",
+}
+
 
 def settle_by_attempts(
-    connection: Connection, tables: Tables, run_id: str, settled: Collection[Any]
+    connection: Connection, tables: Tables, run_id: str, locked: Collection[LinkKey]
 ) -> set[LinkKey]:
-    """Give rows the outcome that their attempts prove; return the keys of these rows.
+    """Write outcomes by attempts, and return the keys of the rows with a new outcome.
 
-    :param settled: Rows of the run that are `sending` and locked, each beginning with its key.
+    The run recorded these attempts and died before it wrote the status rows.
+
+    :param locked: Keys of the run's rows that are `sending`. Their locks are held.
     """
-    locked = {LinkKey(*row[: len(KEY)]) for row in settled}
-    proven = [key for key in _answered(connection, tables, run_id) if key in locked]
+    proven = [key for key in _with_outcome(connection, tables, run_id) if key in locked]
     rest = iter(proven)
     while keys := list(islice(rest, _ROWS_AT_ONCE)):
         attempts = history(connection, tables, [key.result_id for key in keys])
@@ -35,8 +46,8 @@ def settle_by_attempts(
     return set(proven)
 
 
-def _answered(connection: Connection, tables: Tables, run_id: str) -> Sequence[LinkKey]:
-    """Return the `sending` rows of a run whose own attempt has an outcome."""
+def _with_outcome(connection: Connection, tables: Tables, run_id: str) -> list[LinkKey]:
+    """Return the keys of a run's `sending` rows with an outcome of their attempt."""
     links, attempts = tables.links.c, tables.attempts.c
     is_own = and_(
         *(links[name] == attempts[name] for name in (*KEY, "run_id")),
@@ -48,4 +59,58 @@ def _answered(connection: Connection, tables: Tables, run_id: str) -> Sequence[L
         .where(links.run_id == run_id, links.status == Status.SENDING.value)
         .where(attempts.status.is_not(None))
     )
-    return [LinkKey(*row) for row in connection.execute(query)]
+    rows: Sequence[Any] = connection.execute(query).all()
+    return [LinkKey.of(row) for row in rows]
+
+
+class AttemptKey(NamedTuple):
+    """The key of a row, and the number of the attempt."""
+
+    key: LinkKey
+    attempt: int
+
+
+class RowsInDoubt:
+    """Rows of a table without an outcome from their run.
+
+    :param attempt: The column with the number of the attempt.
+    :param condition: The condition on the run's rows.
+    """
+
+    def __init__(
+        self, engine: Engine, attempt: Column[Any], run_id: str, condition: ColumnElement[bool]
+    ) -> None:
+        self._table: Any = attempt.table
+        self._attempt = attempt.name
+        self._names = (*KEY, attempt.name)
+        columns = [self._table.c[name] for name in self._names]
+        self._given = Bulk(engine, columns)
+        self._condition = and_(self._table.c.run_id == run_id, condition)
+        self._query = select(*columns).where(self._condition).order_by(*columns)
+
+    def read(self, connection: Connection) -> set[AttemptKey]:
+        """Return all rows, also held ones."""
+        return set(self._keys(connection, self._query))
+
+    def lock(self, connection: Connection) -> list[AttemptKey]:
+        """Lock and return the rows not held by others."""
+        return self._keys(connection, self._query.with_for_update(skip_locked=True))
+
+    def _keys(self, connection: Connection, query: Select[Any]) -> list[AttemptKey]:
+        rows: Sequence[Any] = connection.execute(query).all()
+        return [AttemptKey(LinkKey.of(row), getattr(row, self._attempt)) for row in rows]
+
+    def make_unknown(
+        self, connection: Connection, rows: Sequence[AttemptKey], **values: Any
+    ) -> None:
+        """Write `unknown` to rows.
+
+        :param values: Further values of these rows by column.
+        :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.
+        """
+        is_one = (self._table.c[name] == self._given.c[name] for name in self._names)
+        statement = update(self._table).where(self._condition, *is_one).values(_RUN_DIED | values)
+        asked = [{**row.key.columns, self._attempt: row.attempt} for row in rows]
+        (changed,) = self._given.execute(connection, asked, statement)
+        if changed != len(rows):
+            raise RaceLostError

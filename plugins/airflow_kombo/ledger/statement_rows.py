@@ -1,4 +1,4 @@
-"""Build the rows that the ledger's statements take, as its columns name them."""
+"""Parameters of the ledger's statements, by column."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
     MOVED_PREFIX,
+    OUTCOME,
     AttemptOutcome,
     Claim,
-    LedgerRow,
     MovedRow,
     RowOutcome,
     UnsentRow,
@@ -19,78 +20,79 @@ from airflow_kombo.ledger.outcomes import (
 from airflow_kombo.statuses import Status
 
 
-def as_seen(row: LedgerRow) -> dict[str, Any]:
-    """Return what finds a status row that is still as it was seen."""
-    key = LinkKey(*row[:4]).columns
-    return {**key, "status": row.status, "attempts": row.attempts}
+def as_read(row: LedgerRow) -> dict[str, Any]:
+    """Return the columns to find a status row, if unchanged since the ledger's read."""
+    return {**LinkKey.of(row).columns, "status": row.status, "attempts": row.attempts}
 
 
-def as_before(row: LedgerRow) -> dict[str, Any]:
-    """Return what finds a status row that is still as it was seen, to be changed."""
-    key = LinkKey(*row[:4]).columns
+def before_change(row: LedgerRow) -> dict[str, Any]:
+    """Return the same as `as_read`, beside the new values of the row."""
+    key = LinkKey.of(row).columns
     return {
         **{f"before_{name}": value for name, value in key.items()},
-        "seen_status": row.status,
-        "seen_attempts": row.attempts,
+        "read_status": row.status,
+        "read_attempts": row.attempts,
     }
 
 
-def warned(moved: Iterable[MovedRow]) -> list[dict[str, Any]]:
-    """Return the warnings of delivered rows whose source names another target, where new."""
+def moved_warnings(moved: Iterable[MovedRow]) -> list[dict[str, Any]]:
+    """Return new warnings of delivered rows with another target in the source."""
     rows = []
     for one in moved:
         if one.bound is None or one.bound.status == Status.SENDING.value:
             continue
         before = list(one.bound.warnings or ())
         others = [text for text in before if not str(text).startswith(MOVED_PREFIX)]
-        warnings = [*others, moved_warning(one.delivery)]
+        warnings = [*others, moved_warning(one.request)]
         if warnings != before:
-            rows.append({**as_seen(one.bound), "warnings": warnings})
+            rows.append({**as_read(one.bound), "warnings": warnings})
     return rows
 
 
 def released(claim: Claim, outcome: RowOutcome) -> dict[str, Any]:
-    """Return a claim's row with what the status table gets back."""
-    delivery, before = claim.delivery, claim.before
+    """Return a claim with the restored values of the status row.
+
+    :param outcome: The outcome of a row that had no status before.
+    """
+    request, before = claim.request, claim.before
     if before is None:
-        was = {
+        values = {
             **outcome.values,
             "attempts": claim.attempt - 1,
-            "request_hash": delivery.request_hash,
-            "url_hash": delivery.url_hash,
-            "assessment_date": delivery.assessment_date,
+            "request_hash": request.request_hash,
+            "url_hash": request.url_hash,
+            "assessment_date": request.assessment_date,
         }
-        key, run_id = delivery.key, claim.run_id
+        key, run_id = request.key, claim.run_id
     else:
-        names = (*RowOutcome(Status.SENDING).values, "attempts", "request_hash", "url_hash")
-        was = {name: getattr(before, name) for name in (*names, "assessment_date")}
-        key, run_id = LinkKey(*before[:4]), before.run_id
-    back = {f"before_{name}": value for name, value in key.columns.items()}
-    return {**_attempt(claim), **was, **back, "before_run_id": run_id}
+        names = (*OUTCOME, "attempts", "request_hash", "url_hash", "assessment_date")
+        values = {name: getattr(before, name) for name in names}
+        key, run_id = LinkKey.of(before), before.run_id
+    key_before = {f"before_{name}": value for name, value in key.columns.items()}
+    return {**_attempt(claim), **values, **key_before, "before_run_id": run_id}
 
 
 def claimed(claim: Claim, request: str | None) -> dict[str, Any]:
-    """Return a claim's row.
+    """Return the status row of a claim.
 
-    :param request: What the history keeps of its request.
+    :param request: The request as the history stores it.
     """
-    delivery = claim.delivery
     return {
-        **delivery.key.columns,
+        **claim.request.key.columns,
         "status": Status.SENDING.value,
-        "assessment_date": delivery.assessment_date,
+        "assessment_date": claim.request.assessment_date,
         "attempts": claim.attempt,
-        "request_hash": delivery.request_hash,
-        "url_hash": delivery.url_hash,
+        "request_hash": claim.request.request_hash,
+        "url_hash": claim.request.url_hash,
         "run_id": claim.run_id,
         "request": request,
     }
 
 
 def unsent(row: UnsentRow, run_id: str, attempts: int) -> dict[str, Any]:
-    """Return the row of a result that is not sent.
+    """Return the status row of an unsent result.
 
-    :param attempts: How often it was sent before.
+    :param attempts: The number of its attempts so far.
     """
     return {
         **row.key.columns,
@@ -101,13 +103,13 @@ def unsent(row: UnsentRow, run_id: str, attempts: int) -> dict[str, Any]:
     }
 
 
-def _attempt(claim: Claim) -> dict[str, Any]:
-    return {**claim.delivery.key.columns, "run_id": claim.run_id, "attempt": claim.attempt}
-
-
-def answered(recorded: Sequence[AttemptOutcome]) -> list[dict[str, Any]]:
-    """Return the attempts of claims with what became of them, in the order of their keys."""
+def recorded(outcomes: Sequence[AttemptOutcome]) -> list[dict[str, Any]]:
+    """Return attempts with their outcomes, in the order of their keys."""
     return [
         {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
-        for one in sorted(recorded, key=lambda one: one.claim.delivery.key)
+        for one in sorted(outcomes, key=lambda one: one.claim.request.key)
     ]
+
+
+def _attempt(claim: Claim) -> dict[str, Any]:
+    return {**claim.request.key.columns, "run_id": claim.run_id, "attempt": claim.attempt}

@@ -1,4 +1,7 @@
-"""The ledger's statements, built once: to build one costs more than to run it."""
+"""SQL statements of the ledger.
+
+Each is built once, because building one takes longer than running it.
+"""
 
 from __future__ import annotations
 
@@ -32,21 +35,23 @@ from sqlalchemy import (
 from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.ledger.lookup import Lookup
-from airflow_kombo.ledger.outcomes import RowOutcome
+from airflow_kombo.ledger.outcomes import OUTCOME
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import SENT_AGAIN, Status
 
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
-_OUTCOME: Final = tuple(RowOutcome(Status.SENDING).values)
 _BEFORE: Final = "before_"
-"""Before the name of a column of the key, as a row had it before it goes to another target."""
-_SEEN: Final = ("status", "attempts", "request_hash", "run_id", "assessment_date", *_OUTCOME[1:])
+"""Prefix of a column of the key with the value of before the row goes to another target."""
+_READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", *OUTCOME)
+"""Columns of a `LedgerRow`, beside the key and `url_hash`."""
+_VERSION: Final = (*KEY, "status", "attempts")
+"""Columns that tell if a status row was changed since the ledger read it."""
 _WRITTEN: Final = ("assessment_date", "attempts", "request_hash", "url_hash", "run_id")
-_LINK: Final = (*KEY, *_OUTCOME, *_WRITTEN)
+_LINK: Final = (*KEY, *OUTCOME, *_WRITTEN)
 
 
 class Statements:
-    """What the ledger says to one database about its tables."""
+    """Statements for the tables in one database."""
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         self._engine = engine
@@ -54,27 +59,24 @@ class Statements:
 
     @cached_property
     def known(self) -> Lookup:
-        """Look up what is known of rows, and of the links of their records."""
+        """Return the lookup of status rows, and of the links of their targets."""
         links = self._tables.links
-        return Lookup(self._engine, links, [links.c[name] for name in _SEEN], anywhere=True)
+        return Lookup(self._engine, links, [links.c[name] for name in _READ], anywhere=True)
 
     @cached_property
     def written(self) -> Bulk:
-        """Rows as a claim or a note writes them."""
+        """Return the parameters of status rows for claims and for outcomes without a call."""
         links = self._tables.links.c
-        seen: list[Column[Any]] = [
-            Column("seen_status", String),
-            Column("seen_attempts", Integer),
+        more: list[Column[Any]] = [
+            Column("read_status", String),
+            Column("read_attempts", Integer),
             Column("request", String),
         ]
-        return Bulk(
-            self._engine,
-            [*(links[name] for name in _LINK), *_key_before(), *seen],
-        )
+        return Bulk(self._engine, [*(links[name] for name in _LINK), *_key_before(), *more])
 
     @cached_property
     def insert_links(self) -> Insert:
-        """Insert the status of rows that are new."""
+        """Insert new status rows."""
         values = {name: self.written.c[name] for name in _LINK}
         sent = case((values["status"] == Status.SENDING.value, utc_now()), else_=null())
         return self.written.insert(
@@ -83,7 +85,7 @@ class Statements:
 
     @cached_property
     def change_links(self) -> Update:
-        """Change the status of rows that are still as they were seen."""
+        """Update status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.written.c
         first_sent = func.coalesce(links.c.first_sent_at, utc_now())
         sending = row["status"] == Status.SENDING.value
@@ -91,8 +93,8 @@ class Statements:
             update(links)
             .where(
                 _is(links, row, KEY, before=_BEFORE),
-                links.c.status == row["seen_status"],
-                links.c.attempts == row["seen_attempts"],
+                links.c.status == row["read_status"],
+                links.c.attempts == row["read_attempts"],
             )
             .values({name: row[name] for name in _LINK})
             .values(
@@ -110,40 +112,40 @@ class Statements:
         return self.written.insert(self._tables.attempts, {**values, "claimed_at": utc_now()})
 
     @cached_property
-    def answered(self) -> Bulk:
-        """Attempts, with what became of them."""
+    def recorded(self) -> Bulk:
+        """Return the parameters of attempts with their outcomes."""
         attempts = self._tables.attempts.c
-        names = (*_ATTEMPT, *_OUTCOME, "milliseconds")
+        names = (*_ATTEMPT, *OUTCOME, "milliseconds")
         return Bulk(self._engine, [attempts[name] for name in names])
 
     @cached_property
     def record_links(self) -> Update:
-        """Write the outcome of the attempt that a row is in, unless it has one."""
-        links, row = self._tables.links, self.answered.c
+        """Update status rows with the outcome of their attempt, unless they have one."""
+        links, row = self._tables.links, self.recorded.c
         in_doubt = or_(
             links.c.status == Status.SENDING.value, links.c.status == Status.UNKNOWN.value
         )
         return (
             update(links)
             .where(_is(links, row, (*KEY, "run_id")), links.c.attempts == row["attempt"], in_doubt)
-            .values({name: row[name] for name in _OUTCOME} | {"updated_at": utc_now()})
+            .values({name: row[name] for name in OUTCOME} | {"updated_at": utc_now()})
         )
 
     @cached_property
     def record_attempts(self) -> Update:
-        """Write the outcome of attempts, unless they have one."""
-        attempts, row = self._tables.attempts, self.answered.c
+        """Update attempts with their outcome, unless they have one."""
+        attempts, row = self._tables.attempts, self.recorded.c
         unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
         return (
             update(attempts)
             .where(_is(attempts, row, _ATTEMPT), unanswered)
-            .values({name: row[name] for name in (*_OUTCOME, "milliseconds")})
+            .values({name: row[name] for name in (*OUTCOME, "milliseconds")})
             .values(answered_at=utc_now())
         )
 
     @cached_property
     def released(self) -> Bulk:
-        """Attempts that were not made, with the status rows as they were before."""
+        """Return the parameters of unsent claims, with the status rows of before."""
         links = self._tables.links.c
         more: list[Column[Any]] = [
             Column("attempt", Integer),
@@ -153,14 +155,14 @@ class Statements:
 
     @cached_property
     def release_links(self) -> Update:
-        """Put rows back to before their attempt; also those that others have settled meanwhile."""
+        """Restore the status rows of before an attempt, also rows settled by another run."""
         links, row = self._tables.links, self.released.c
         sending, unknown = (links.c.status == one.value for one in (Status.SENDING, Status.UNKNOWN))
-        back = {name: row[name] for name in (*_OUTCOME, *_WRITTEN) if name != "run_id"}
+        back = {name: row[name] for name in (*OUTCOME, *_WRITTEN) if name != "run_id"}
         return (
             update(links)
             .where(_is(links, row, (*KEY, "run_id")), links.c.attempts == row["attempt"])
-            .where(or_(sending, unknown))  # no IN: there are many rows
+            .where(or_(sending, unknown))  # an IN would be expanded for each row
             .values(back)
             .values({name: row[f"{_BEFORE}{name}"] for name in (*KEY, "run_id")})
             .values(
@@ -171,7 +173,7 @@ class Statements:
 
     @cached_property
     def forget_attempts(self) -> Delete:
-        """Delete attempts that were never made."""
+        """Delete unsent attempts."""
         attempts, row = self._tables.attempts, self.released.c
         in_doubt = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
         return delete(attempts).where(
@@ -180,43 +182,41 @@ class Statements:
 
     @cached_property
     def replaced(self) -> Bulk:
-        """Rows of a result that are to make way, as they were seen."""
+        """Return the parameters of status rows to be replaced."""
         links = self._tables.links.c
-        return Bulk(self._engine, [links[name] for name in (*KEY, "status", "attempts")])
+        return Bulk(self._engine, [links[name] for name in _VERSION])
 
     @cached_property
     def delete_links(self) -> Delete:
-        """Delete rows that are still as they were seen."""
+        """Delete status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.replaced.c
-        return delete(links).where(_is(links, row, (*KEY, "status", "attempts")))
+        return delete(links).where(_is(links, row, _VERSION))
 
     @cached_property
     def free_urls(self) -> Update:
-        """Take their link from rows that are still as they were seen: another one may have it."""
+        """Remove the link from unchanged status rows, in favour of another row."""
         links, row = self._tables.links, self.replaced.c
-        seen = _is(links, row, (*KEY, "status", "attempts"))
-        return update(links).where(seen).values(url_hash=null())
+        unchanged = _is(links, row, _VERSION)
+        return update(links).where(unchanged).values(url_hash=null())
 
     @cached_property
     def warned(self) -> Bulk:
-        """Rows that get warnings, as they were seen."""
+        """Return the parameters of status rows with new warnings."""
         links = self._tables.links.c
-        return Bulk(
-            self._engine, [links[name] for name in (*KEY, "status", "attempts", "warnings")]
-        )
+        return Bulk(self._engine, [links[name] for name in (*_VERSION, "warnings")])
 
     @cached_property
     def warn_links(self) -> Update:
-        """Write the warnings of rows that are still as they were seen."""
+        """Update the warnings of status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.warned.c
-        seen = _is(links, row, (*KEY, "status", "attempts"))
-        return update(links).where(seen).values(warnings=row["warnings"])
+        unchanged = _is(links, row, _VERSION)
+        return update(links).where(unchanged).values(warnings=row["warnings"])
 
     @cached_property
     def sent_in_dag_run(self) -> Select[tuple[str]]:
-        """Find which results a task has sent already, in any try of the same dag run.
+        """Select the results already sent by a task, in any try of the same dag run.
 
-        An attempt that surely made no link, and may be made again, does not count.
+        An attempt that made no link and may be made again does not count.
         """
         attempts = self._tables.attempts
         ours, theirs = self._tables.runs.alias("ours"), self._tables.runs.alias("theirs")

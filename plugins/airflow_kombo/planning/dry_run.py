@@ -18,7 +18,7 @@ from sqlalchemy import and_, delete, or_, select
 from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.database.transactions import transaction
-from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.delivery_key import LinkKey, Target
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
@@ -33,7 +33,7 @@ KEPT_DAYS: Final = 7
 _SCOPE: Final = ("dag_id", "task_id", "map_index")
 _EXAMPLES: Final = 3
 _REASONS: Final = 10
-_Target = tuple[str, str, str, str | None]
+_Link = tuple[Target, str | None]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,12 @@ class PreviewTable:
         """
         with transaction(self._engine, "write the dry run") as connection:
             known = self._known.read(connection, self._to_look_up(rows))
-            keys = {tuple(row[:4]) for row in known}
-            owners = {(*row[:3], row.url_hash): row.result_id for row in known if row.url_hash}
+            keys = {LinkKey.of(row) for row in known}
+            owners = {
+                (LinkKey.of(row).target, row.url_hash): row.result_id
+                for row in known
+                if row.url_hash
+            }
             written = [_without_duplicate(row, keys, owners) for row in rows]
             values = [self._values(number, row) for number, row in enumerate(written, self._rows)]
             self._bulk.execute(connection, values, self._insert)
@@ -131,14 +135,14 @@ class PreviewTable:
 
 
 def _without_duplicate(
-    row: PlannedRow, keys: Iterable[tuple[str, ...]], owners: Mapping[_Target, str]
+    row: PlannedRow, keys: Iterable[tuple[str, ...]], owners: Mapping[_Link, str]
 ) -> PlannedRow:
     """Return the row, or a duplicate where an earlier row has the same key or link."""
     if row.action is not Action.SEND or row.request is None:
         return row
     if row.key in keys:
         return duplicate_of(row)
-    owner = owners.get((*row.key[:3], row.request.url_hash))
+    owner = owners.get((row.key.target, row.request.url_hash))
     return duplicate_of(row, owner) if owner else row
 
 

@@ -13,11 +13,13 @@ from typing import Final
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
-    Claims,
-    LedgerRow,
+    ClaimResult,
+    Duplicate,
     MovedRow,
     RowOutcome,
+    Skipped,
     duplicate,
     moved_warning,
 )
@@ -141,11 +143,12 @@ class Planner:
         claims, known = self.ledger.look_up_claims(
             requests, self.selection.redeliver, invalid_keys, self.run_id
         )
-        planned = _planned_by_request(claims, known.by_key)
+        won = {claim.key for claim in claims.won}
+        results = iter(claims.results)  # in the order of the requests
         return [
             _plan_invalid(one, known.standing(one.key))
             if isinstance(one, InvalidRow)
-            else planned[id(one)]
+            else _plan(next(results), known.by_key, won)
             for valid, invalid in mapped
             for one in (*valid, *invalid)
         ]
@@ -160,23 +163,22 @@ def _cut(rows: list[PlannedRow], left: int) -> tuple[list[PlannedRow], int]:
     return rows, left
 
 
-def _planned_by_request(
-    claims: Claims, known: Mapping[LinkKey, LedgerRow]
-) -> dict[int, PlannedRow]:
-    won = {claim.delivery.key for claim in claims.won}
-    planned = {id(one.delivery): _plan(one.delivery, Action.SEND, known) for one in claims.won}
-    for request, owner in claims.duplicates:
-        outcome = duplicate(request, owner).outcome
-        planned[id(request)] = _plan(request, Action.DUPLICATE, known, outcome)
-    for moved in claims.moved:
-        planned[id(moved.delivery)] = _plan_moved(moved)
-    for request in claims.skipped:
-        planned[id(request)] = _plan_skipped(request, known, won)
-    return planned
+def _plan(
+    result: ClaimResult, known: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
+) -> PlannedRow:
+    """Return a row with the action for its result of a claim."""
+    if isinstance(result, Duplicate):
+        outcome = duplicate(result.request, result.owner).outcome
+        return _planned(result.request, Action.DUPLICATE, known, outcome)
+    if isinstance(result, MovedRow):
+        return _plan_moved(result)
+    if isinstance(result, Skipped):
+        return _plan_skipped(result.request, known, won)
+    return _planned(result.request, Action.SEND, known)
 
 
 def _plan_moved(moved: MovedRow) -> PlannedRow:
-    request = moved.delivery
+    request = moved.request
     action = Action.SENDING if moved.status == Status.SENDING.value else Action.MOVED
     message = moved_warning(request) if action is Action.MOVED else None
     return PlannedRow(
@@ -193,15 +195,15 @@ def _plan_skipped(
     request: RowRequest, known: Mapping[LinkKey, LedgerRow], won: Collection[LinkKey]
 ) -> PlannedRow:
     if request.key in won:
-        return duplicate_of(_plan(request, Action.SEND, known))
+        return duplicate_of(_planned(request, Action.SEND, known))
     row = known[request.key]
     if row.status == Status.SUCCESS:
         is_same = row.request_hash == request.request_hash
-        return _plan(request, Action.DELIVERED if is_same else Action.CHANGED, known)
-    outcome = RowOutcome(row.status, row.error_code, error_message=row.error_message)
+        return _planned(request, Action.DELIVERED if is_same else Action.CHANGED, known)
+    outcome = RowOutcome(Status(row.status), row.error_code, error_message=row.error_message)
     if row.status == Status.FAILED:
-        return _plan(request, Action.REFUSED, known, outcome)
-    return _plan(request, Action(row.status), known, outcome)
+        return _planned(request, Action.REFUSED, known, outcome)
+    return _planned(request, Action(row.status), known, outcome)
 
 
 def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
@@ -223,7 +225,7 @@ def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
     )
 
 
-def _plan(
+def _planned(
     request: RowRequest,
     action: Action,
     known: Mapping[LinkKey, LedgerRow],

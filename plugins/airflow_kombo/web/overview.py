@@ -13,13 +13,14 @@ from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, se
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.ledger.tables import KEY, Tables
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import AWAITING_DECISION, MEANINGS, SENT_AGAIN, UNDELIVERED, Status
 from airflow_kombo.web.lookups import distinct_of
 from airflow_kombo.web.run_progress import Progress, progress_of
 
 DAYS: Final = 30
 """Days in the chart and in the lists."""
-KOMBO_KEEPS: Final = timedelta(days=30)
+KOMBO_KEEPS: Final = timedelta(days=KOMBO_LOG_DAYS)
 """How long Kombo's logs say what became of a call."""
 
 _WARNED_ROWS: Final = 20_000

@@ -17,7 +17,7 @@ from sqlalchemy import Column, ColumnElement, Row, Table, and_, literal, tuple_
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import KomboError
-from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.ledger.tables import KEY, TARGET
 
 Sort = Literal["newest", "oldest", "integration"]
 """Orders of the list of rows."""
@@ -54,7 +54,7 @@ class PagePosition(BaseModel):
     @classmethod
     def of(cls, row: Row[Any]) -> PagePosition:
         """Return the position of a row."""
-        return cls(day=row.assessment_date, key=LinkKey(*(getattr(row, name) for name in KEY)))
+        return cls(day=row.assessment_date, key=LinkKey.of(row))
 
     @classmethod
     def read(cls, token: str) -> PagePosition:
@@ -132,7 +132,7 @@ def parts_of(links: Table, order: Sort) -> list[Part]:
                 holds=lambda _: True,
             )
         ]
-    names = ("result_id", *(name for name in KEY if name != "result_id"))
+    names = ("result_id", *TARGET)
     rest, descending = [c[name] for name in names], order == "newest"
 
     def values(position: PagePosition) -> list[str]:

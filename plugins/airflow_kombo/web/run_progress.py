@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, and_, select
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.time_limits import DEAD_AFTER_SECONDS
 from airflow_kombo.statuses import COUNTED
 from airflow_kombo.web.lookups import columns_of
 
-SILENT: Final = timedelta(seconds=60)
+SILENT: Final = timedelta(seconds=DEAD_AFTER_SECONDS)
 """A run without a heartbeat for longer is dead."""
 
 

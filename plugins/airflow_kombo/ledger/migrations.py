@@ -1,0 +1,191 @@
+"""Create the tables, migrate an older version's tables, and refuse a newer version's.
+
+A version of the tables is a number. Each run writes the number that it knows into its own row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, exc, func, inspect, select
+
+from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
+from airflow_kombo.database.unique_keys import unique_keys
+from airflow_kombo.exceptions import ConfigurationError, LedgerError
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 1
+"""Version of the tables of a run. Raise it with every change of their columns or their meaning."""
+
+_TRIES: Final = 8
+"""Tries to create the tables while other tasks create them too."""
+
+
+def create(engine: Engine, tables: Sequence[Table]) -> None:
+    """Create missing tables, and add missing columns and indexes.
+
+    Many tasks may do so at once.
+
+    :raises ConfigurationError: if a table lacks columns that no version may add.
+    :raises LedgerError: if the database cannot be reached, or refuses.
+    """
+    for number in range(_TRIES):
+        try:
+            with begin(engine) as connection:
+                tables[0].metadata.create_all(connection, tables)
+            _add_columns(engine, tables)
+            _add_indexes(engine, tables)
+            break
+        except exc.DBAPIError as error:
+            # Another task may have created a table between the look and the CREATE or ALTER.
+            if number == _TRIES - 1 or error.connection_invalidated:
+                raise _not_created(engine, tables, error) from None
+
+
+def refuse_newer_version(engine: Engine, runs: Table) -> None:
+    """Refuse tables with a run of a newer version.
+
+    Tables without a version were made before there was one: they are older.
+
+    :raises ConfigurationError: if a run has a higher version than this code knows.
+    """
+    with transaction(engine, "read the version of its tables", reads_only=True) as connection:
+        inspector = inspect(connection)
+        if not inspector.has_table(runs.name, runs.schema):
+            return
+        if runs.c.schema_version.name not in _columns_of(inspector, runs):
+            return
+        newest = connection.execute(select(func.max(runs.c.schema_version))).scalar()
+    if newest is not None and newest > SCHEMA_VERSION:
+        raise ConfigurationError(
+            f"A newer version of this project uses the tables beside {runs.fullname}: they have"
+            f" version {newest}, and this one knows version {SCHEMA_VERSION}. Nothing is sent."
+            " Install the newer version on every worker. To return to this version, name another"
+            " status table, or restore these tables from a backup of before."
+        )
+
+
+def refuse_without_keys(engine: Engine, tables: Iterable[Table]) -> None:
+    """Refuse tables without a unique key.
+
+    :raises ConfigurationError: with the statement that adds the key.
+    """
+    with transaction(engine, "look at its tables", reads_only=True) as connection:
+        for table in tables:
+            _refuse_without_keys(connection, table)
+
+
+def _add_columns(engine: Engine, tables: Sequence[Table]) -> None:
+    """Add the columns of later versions, all of them nullable.
+
+    Each column is a statement of its own. It changes no row, so it holds its lock only briefly.
+
+    :raises ConfigurationError: if a column is missing that every version had.
+    """
+    missing = _missing_columns(engine, tables)
+    for table, columns in missing.items():
+        if not all(column.nullable for column in columns):
+            names = ", ".join(sorted(column.name for column in columns))
+            raise ConfigurationError(
+                f"The table {table.fullname} was not made by this project: it has no column"
+                f" {names}. Add what is missing, or name another target table."
+            )
+    if not missing:
+        return
+    from alembic.migration import MigrationContext  # noqa: PLC0415 - needed once in a table's life
+    from alembic.operations import Operations  # noqa: PLC0415
+
+    for table, columns in missing.items():
+        for column in columns:
+            with begin(engine) as connection:
+                operations = Operations(MigrationContext.configure(connection))
+                operations.add_column(table.name, column, schema=table.schema)
+
+
+def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
+    """Add the indexes of later versions.
+
+    A user without the right to add one can still deliver. Only the page is slower then.
+    `refuse_without_keys` refuses a unique index that is missing.
+    """
+    for table in tables:
+        have = {index["name"] for index in inspect(engine).get_indexes(table.name, table.schema)}
+        for index in sorted(table.indexes, key=lambda one: str(one.name)):
+            if index.name in have or (index.unique and _is_unique(engine, table, index.columns)):
+                continue
+            try:
+                with begin(engine) as connection:
+                    index.create(connection, checkfirst=True)
+            except exc.DBAPIError as error:
+                log.warning("The index %s could not be made: %s", index.name, cause_of(error))
+
+
+def _not_created(engine: Engine, tables: Sequence[Table], error: exc.DBAPIError) -> LedgerError:
+    advice = "" if is_passing(error) else " The connection's user needs CREATE and USAGE, and has"
+    return LedgerError(
+        f"The warehouse could not make {tables[0].fullname} and the tables beside it"
+        f"{_named(engine, tables)}: {cause_of(error)}.{advice and advice + ' to own the tables.'}"
+    )
+
+
+def _named(engine: Engine, tables: Iterable[Table]) -> str:
+    """Return the missing columns as a part of an error message."""
+    with suppress(exc.SQLAlchemyError):  # the message is about an earlier error
+        missing = _missing_columns(engine, tables)
+        names = [f"{table.name}.{one.name}" for table in missing for one in missing[table]]
+        return f", or add the columns {', '.join(names)}" if names else ""
+    return ""
+
+
+def _missing_columns(
+    engine: Engine, tables: Iterable[Table]
+) -> Mapping[Table, Sequence[Column[Any]]]:
+    inspector = inspect(engine)
+    missing = {}
+    for table in tables:
+        have = _columns_of(inspector, table)
+        if columns := [column for column in table.columns if column.name not in have]:
+            missing[table] = columns
+    return missing
+
+
+def _columns_of(inspector: Any, table: Table) -> set[str]:
+    return {column["name"] for column in inspector.get_columns(table.name, table.schema)}
+
+
+def _is_unique(engine: Engine, table: Table, columns: Iterable[ColumnElement[Any]]) -> bool:
+    with begin(engine, reads_only=True) as connection:
+        return frozenset(column.name for column in columns) in unique_keys(connection, table)
+
+
+def _refuse_without_keys(connection: Connection, table: Table) -> None:
+    have = unique_keys(connection, table)
+    keys = {f"{table.name}_key": table.primary_key.columns.keys()} | {
+        str(index.name): index.columns.keys() for index in table.indexes if index.unique
+    }
+    for name, columns in keys.items():
+        if frozenset(columns) in have:
+            continue
+        raise ConfigurationError(
+            f"The table {table.fullname} has no unique key ({', '.join(columns)}), so two runs"
+            f" could send a row twice: nothing is sent. Its owner has to add it:"
+            f" {_statement(connection, table, name, columns)}; all statements:"
+            " python -m airflow_kombo.ledger.ddl"
+        )
+
+
+def _statement(connection: Connection, table: Table, name: str, columns: Iterable[str]) -> str:
+    """Build the statement to add a key, after one to drop an index of the same name."""
+    preparer = connection.dialect.identifier_preparer
+    index = preparer.quote(name)
+    on = f"{preparer.format_table(table)} ({', '.join(map(preparer.quote, columns))})"
+    indexes = inspect(connection).get_indexes(table.name, table.schema)
+    drop = ""
+    if name in {one["name"] for one in indexes}:
+        schema = f"{preparer.quote_schema(table.schema)}." if table.schema else ""
+        drop = f"DROP INDEX {schema}{index}; "
+    return f"{drop}CREATE UNIQUE INDEX {index} ON {on}"
