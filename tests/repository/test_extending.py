@@ -74,8 +74,13 @@ def engine(tmp_path):
 
 def test_each_block_is_run():
     """The page has a block of each kind that is tested here, and no other."""
-    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "yaml", "python"]
-    assert set(DAGS) == {"from_another_warehouse", "from_a_task", "kombo_order_results"}
+    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "python", "yaml", "python"]
+    assert set(DAGS) == {
+        "from_another_warehouse",
+        "from_a_task",
+        "one_link",
+        "kombo_order_results",
+    }
 
 
 def test_another_warehouse(run, postgres, standin):
@@ -103,6 +108,16 @@ def test_another_source_of_rows(run, engine, standin):
     (link,) = all_of(engine, Tables.named().links)
     assert (link.result_id, link.assessment_date, link.status) == ("r1", DAY, "success")
     assert standin.stats()["received"] == 1
+
+
+def test_one_link_by_the_hook_alone(run, standin):
+    """A task posts one link through the hook, and is red where the link was refused."""
+    run("one_link")
+    assert [one["url"] for one in standin.links()] == ["https://results.example/r1"]
+    standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"}, times=1)
+    refused = run("one_link", check=False)
+    assert "The link was not created, or nobody knows: refused." in refused.stdout + refused.stderr
+    assert standin.stats()["received"] == 2
 
 
 def test_another_label_per_ats(tmp_path):
