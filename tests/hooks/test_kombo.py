@@ -267,8 +267,8 @@ def test_nothing_of_a_call_is_logged(standin, monkeypatch, caplog):
     connect(monkeypatch, standin.url, timeout=0.3)
     for outcome in ({"kind": "hang"}, {"kind": "reset"}, {"kind": "raw", "status": 502}):
         standin.add_rule(outcome, times=1)
-        (came,) = post(delivery(target_id="canary1", body=BODY.replace(b"Coding", b"canary2")))
-        assert "canary" not in f"{came!s} {came!r}"
+        (result,) = post(delivery(target_id="canary1", body=BODY.replace(b"Coding", b"canary2")))
+        assert "canary" not in f"{result!s} {result!r}"
     assert "canary" not in caplog.text
     assert KEY not in caplog.text
 

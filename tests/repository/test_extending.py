@@ -111,13 +111,10 @@ def test_another_source_of_rows(run, engine, standin):
 
 
 def test_one_link_by_the_hook_alone(run, standin):
-    """A task posts one link through the hook, and is red where the link was refused."""
+    """A task posts one link through the hook, without operator and ledger."""
     run("one_link")
     assert [one["url"] for one in standin.links()] == ["https://results.example/r1"]
-    standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"}, times=1)
-    refused = run("one_link", check=False)
-    assert "The link was not created, or nobody knows: refused." in refused.stdout + refused.stderr
-    assert standin.stats()["received"] == 2
+    assert standin.stats()["received"] == 1
 
 
 def test_another_label_per_ats(tmp_path):
