@@ -1,39 +1,18 @@
-"""What each outcome of a call proves about the link, in one table, and the errors that we raise.
-
-The table's source is Kombo's documentation of its error codes and of retries, and its published
-OpenAPI document. Nothing outside this module looks at an error code or at an HTTP status.
-"""
+"""Exceptions of this package, in one tree below `KomboError`."""
 
 from __future__ import annotations
 
-import sys
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
-
-import sys
-from collections.abc import Collection
-from difflib import get_close_matches
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
 
 class KomboError(Exception):
-    """The root of what this package raises on purpose."""
+    """Root of all exceptions raised on purpose."""
 
 
 class ConfigurationError(KomboError):
-    """A connection, the mapping or a table is not as it must be: a person has to change it."""
+    """A connection, the mapping or a table is wrong, and a person has to change it."""
 
 
 class NoConnectionError(ConfigurationError):
-    """Airflow knows no connection of that name."""
+    """Airflow has no connection of the given id."""
 
     def __init__(self, conn_id: str) -> None:
         super().__init__(conn_id)
@@ -47,7 +26,7 @@ class NoConnectionError(ConfigurationError):
 
 
 class MappingError(ConfigurationError):
-    """The mapping cannot be used, or names a column that the query does not have."""
+    """The mapping is invalid, or names a column missing from the query."""
 
 
 class LedgerError(KomboError):
@@ -55,30 +34,34 @@ class LedgerError(KomboError):
 
 
 class DeclaredDeadError(LedgerError):
-    """Others have declared the run dead, so it may not send any more."""
+    """Others have declared the run dead, and the run may not send any more."""
 
 
 class UnreachableError(KomboError):
-    """Kombo could not be asked before the first row was sent; that may pass by itself."""
+    """Kombo could not be reached before the first row was sent; this may pass by itself."""
 
 
 class RowsHeldError(LedgerError):
-    """Somebody else's open transaction holds a row, or a table, for longer than we wait for it."""
+    """Another open transaction holds a row or a table for longer than we wait."""
 
 
 class RunStoppedError(KomboError):
-    """The run was told to end before it had tried every row; the next one goes on."""
+    """The run was stopped before every row was tried; the next run continues."""
 
 
 class TooManyRefusedError(KomboError):
-    """Every row was tried, and more of them ended badly than the task's policy allows."""
+    """Every row was tried, and more rows failed than the task's policy allows."""
 
 
 class RowError(KomboError):
     """A row cannot become a request.
 
-    `code` is the status row's `error_code`; the message names the field, the reason and the fix,
-    and never quotes the value, which may be a person's.
+    The message names the field, the reason and the fix. It never quotes the value, which may be
+    personal data.
+
+    :param code: The status row's `error_code`.
+    :param field: The member of the request, or the column.
+    :param reason: The reason and the fix.
     """
 
     def __init__(self, code: str, field: str, reason: str) -> None:
@@ -92,13 +75,13 @@ class RowError(KomboError):
 
 
 class TransportError(KomboError):
-    """A call brought no answer; the message is a cause without any data of the call."""
+    """A call brought no response; the message is a cause without any data of the call."""
 
 
 class NotSentError(TransportError):
     """No server can have read the request: no connection, no TLS, no proxy, no body.
 
-    :param lasting: Whether only a person can mend the cause, such as a certificate.
+    :param lasting: Whether only a person can remove the cause, such as a certificate.
     """
 
     def __init__(self, message: str, *, lasting: bool = False) -> None:
@@ -107,10 +90,4 @@ class NotSentError(TransportError):
 
 
 class ResponseLostError(TransportError):
-    """The request left, or may have left, and no answer came: timed out or disconnected."""
-
-
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Give the nearest known name as a question, or nothing."""
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    """The request left, or may have left, and no response came: timed out or disconnected."""

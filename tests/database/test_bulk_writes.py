@@ -1,3 +1,5 @@
+"""Bulk writes: rows as one JSON text on PostgreSQL, row by row elsewhere."""
+
 from __future__ import annotations
 
 from datetime import date
@@ -43,7 +45,7 @@ def things(warehouse):
 @given(rows=ROWS)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_rows_arrive_as_they_are(things, rows):
-    """Text, dates, numbers and JSON are the same in the table, and what is left out is NULL."""
+    """Text, dates, numbers and JSON are the same in the table; a missing value is NULL."""
     bulk = Bulk(things, THINGS.c)
     with things.begin() as connection:
         connection.execute(THINGS.delete())
@@ -54,7 +56,7 @@ def test_rows_arrive_as_they_are(things, rows):
 
 
 def test_rows_that_changed_are_counted(things):
-    """The number is that of the rows that the statement met, whatever else was given."""
+    """The number counts the rows changed by the statement, not the given ones."""
     bulk = Bulk(things, THINGS.c)
     mend = (
         update(THINGS)
@@ -76,6 +78,6 @@ def test_rows_that_changed_are_counted(things):
 
 
 def test_no_rows_are_no_statement(things):
-    """Nothing is asked of the database for nothing."""
+    """Without rows no statement is sent to the database."""
     bulk = Bulk(things, THINGS.c)
     assert bulk.execute(None, [], bulk.insert(THINGS, bulk.c)) == [0]

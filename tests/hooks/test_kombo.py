@@ -1,5 +1,8 @@
+"""Calls through the hook: headers, connections, TLS, and proof of what was sent."""
+
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 import socket
@@ -8,7 +11,7 @@ from contextlib import contextmanager
 from threading import Thread
 
 import pytest
-from support.harness import KEY, connect, delivery
+from support.harness import KEY, ROOT, connect, delivery
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, NotSentError, ResponseLostError
@@ -18,12 +21,12 @@ from airflow_kombo.kombo_api.verdicts import Verdict
 from airflow_kombo.kombo_api.writes import Request, Write
 
 
-def post(*deliveries):
-    """Send deliveries through one session, and give what came of them."""
+def post(*requests):
+    """Send requests through one session, and return the results."""
 
     async def send():
         async with KomboHook().client() as client:
-            return [await client.send(one) for one in deliveries]
+            return [await client.send(one) for one in requests]
 
     return asyncio.run(send())
 
@@ -54,15 +57,41 @@ def free_port():
         return server.getsockname()[1]
 
 
+PACKAGE = ROOT / "plugins" / "airflow_kombo"
+WAYS_TO_THE_WIRE = {
+    "ClientSession": "kombo_api/client.py",
+    "KomboClient": "kombo_api/client.py",
+    "open_client": "hooks/kombo.py",
+}
+OTHER_CLIENTS = {"requests", "httpx", "urllib3", "http.client", "socket", "kombo"}
+
+
+def test_the_hook_is_the_only_way_to_the_wire():
+    """Only `KomboHook.client` opens a session, and no module uses another HTTP client."""
+    calls, imports = set(), set()
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = ast.unparse(node.func).rpartition(".")[2]
+                calls.add((name, path.relative_to(PACKAGE).as_posix()))
+            elif isinstance(node, ast.Import):
+                imports |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imports |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    assert {call for call in calls if call[0] in WAYS_TO_THE_WIRE} == set(WAYS_TO_THE_WIRE.items())
+    assert not OTHER_CLIENTS & imports
+    assert "urllib.request.urlopen" not in imports
+
+
 BODY = b'{"label": "Coding", "url": "https://results.example/1"}'
 
 
 def test_a_link_is_created_with_what_the_api_asks_for(standin):
     """A call carries the key, the integration and exactly the bytes of the request."""
-    (answer,) = post(delivery(body=BODY))
+    (response,) = post(delivery(body=BODY))
     (request,) = standin.requests(last=1)
     headers = {name.lower(): value for name, value in request["headers"]}
-    assert answer.verdict is Verdict.CREATED
+    assert response.verdict is Verdict.CREATED
     assert request["raw_path"] == "/v1/ats/candidates/c1/result-links"
     assert headers["authorization"] == f"Bearer {KEY}"
     assert headers["x-integration-id"] == "workday:one"
@@ -71,7 +100,7 @@ def test_a_link_is_created_with_what_the_api_asks_for(standin):
 
 
 def test_an_id_cannot_change_the_path(standin):
-    """Whatever is in an id is escaped, so that it stays one part of the path."""
+    """An id with any characters is escaped and stays one part of the path."""
     post(delivery(target_id="a/../b?c#d%2e é", target_type="application", body=BODY))
     (request,) = standin.requests(last=1)
     path = "/v1/ats/applications/a%2F..%2Fb%3Fc%23d%252e%20%C3%A9/result-links"
@@ -79,10 +108,10 @@ def test_an_id_cannot_change_the_path(standin):
 
 
 def test_one_session_serves_many_calls(standin):
-    """Calls after the first use its connection."""
+    """Calls after the first use the same connection."""
     ports = set()
 
-    def answer(connection):
+    def respond(connection):
         ports.add(connection.getpeername()[1])
         with connection, connection.makefile("rb") as reader:
             while line := reader.readline():
@@ -96,14 +125,14 @@ def test_one_session_serves_many_calls(standin):
                     b"HTTP/1.1 200 OK\r\nConcurrency-Limit: 30\r\nContent-Length: 0\r\n\r\n"
                 )
 
-    with listener(answer) as port, pytest.MonkeyPatch.context() as patch:
+    with listener(respond) as port, pytest.MonkeyPatch.context() as patch:
         connect(patch, f"http://127.0.0.1:{port}")
         assert [one.verdict for one in post(*[delivery()] * 5)] == [Verdict.CREATED] * 5
     assert len(ports) == 1
 
 
 def test_extras_of_the_connection(standin, monkeypatch):
-    """An extra that means nothing to HTTP is a header; the default integration is none."""
+    """An extra without a meaning to HTTP is a header; the default integration is not."""
     extra = {"integration_id": "lever:default", "X-Team": "talent", "timeout": 5}
     connect(monkeypatch, standin.url, **extra)
 
@@ -123,8 +152,8 @@ def test_extras_of_the_connection(standin, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["reset", "close", "hang"])
 @pytest.mark.parametrize("effect", ["none", "created"])
-def test_an_answer_that_does_not_come(standin, monkeypatch, kind, effect):
-    """A request that left and was not answered is in doubt, whether or not it had its effect."""
+def test_a_request_without_a_response(standin, monkeypatch, kind, effect):
+    """A request without a response is in doubt, with or without an effect."""
     connect(monkeypatch, standin.url, timeout=0.3)
     standin.add_rule({"kind": kind}, effect=effect)
     (lost,) = post(delivery(body=BODY))
@@ -133,17 +162,17 @@ def test_an_answer_that_does_not_come(standin, monkeypatch, kind, effect):
 
 
 def test_a_truncated_success_is_a_success(standin):
-    """A 2xx with Kombo's headers is its word, even when its body breaks off."""
+    """A 2xx with Kombo's headers is a success, even when the body breaks off."""
     standin.add_rule({"kind": "truncate"}, effect="created")
-    (answer,) = post(delivery(body=BODY))
-    assert answer.verdict is Verdict.CREATED
+    (response,) = post(delivery(body=BODY))
+    assert response.verdict is Verdict.CREATED
 
 
 def test_a_redirect_is_not_followed(standin):
-    """A redirect says nothing of the row, and nobody asks its target."""
+    """A redirect proves nothing about the row, and the target gets no request."""
     standin.add_rule({"kind": "redirect"})
-    (answer,) = post(delivery(body=BODY))
-    assert answer.verdict is Verdict.RETRY
+    (response,) = post(delivery(body=BODY))
+    assert response.verdict is Verdict.RETRY
     assert standin.stats()["redirects_followed"] == 0
 
 
@@ -155,7 +184,7 @@ def test_a_request_that_could_not_leave(monkeypatch):
 
 
 def test_a_handshake_that_fails(standin, monkeypatch):
-    """A server that does not speak TLS gets no request."""
+    """A server without TLS gets no request."""
     connect(monkeypatch, standin.url.replace("http:", "https:"), trust_env=False)
     assert isinstance(post(delivery())[0], NotSentError)
     assert standin.stats()["received"] == 0
@@ -193,7 +222,7 @@ def test_tls_follows_the_connection(monkeypatch, extra, expected):
 
 @pytest.mark.parametrize("name", ["password", "X-Team"])
 def test_a_line_break_in_a_header_is_refused(standin, monkeypatch, name):
-    """A secret that ends in a line break is named by its header, and never shown or sent."""
+    """A secret with a line break is an error with the name of the header, never shown or sent."""
     connect(monkeypatch, standin.url, **{name: "canary\r\nX-Evil: 1"})
     with pytest.raises(ConfigurationError, match="line break") as caught:
         post(delivery())
@@ -215,14 +244,14 @@ def test_an_integration_with_a_line_break_is_refused(standin):
     ],
 )
 def test_a_connection_that_lacks_something(monkeypatch, connection, why):
-    """A connection without a scheme, which would send the key in the clear, or a key is refused."""
+    """A connection without a scheme or without a key is refused."""
     connect(monkeypatch, **connection)
     with pytest.raises(ConfigurationError, match=why):
         post(delivery())
 
 
 def test_the_connections_test_asks_for_the_key(standin, monkeypatch):
-    """The connection's test says whether Kombo knows the key, and why not."""
+    """The connection's test shows if Kombo knows the key, and the reason if not."""
     assert KomboHook().test_connection() == (True, "Kombo knows the key.")
     connect(monkeypatch, standin.url, password="ks_dev_wrong")
     fine, why = KomboHook().test_connection()
@@ -233,20 +262,20 @@ def test_the_connections_test_asks_for_the_key(standin, monkeypatch):
 
 
 def test_nothing_of_a_call_is_logged(standin, monkeypatch, caplog):
-    """Neither key nor body nor ids nor addresses are in a log or in an outcome's text."""
+    """Key, body, ids and addresses are neither in a log nor in a result's text."""
     caplog.set_level(logging.DEBUG)
     connect(monkeypatch, standin.url, timeout=0.3)
     for outcome in ({"kind": "hang"}, {"kind": "reset"}, {"kind": "raw", "status": 502}):
         standin.add_rule(outcome, times=1)
-        (came,) = post(delivery(target_id="canary1", body=BODY.replace(b"Coding", b"canary2")))
-        assert "canary" not in f"{came!s} {came!r}"
+        (result,) = post(delivery(target_id="canary1", body=BODY.replace(b"Coding", b"canary2")))
+        assert "canary" not in f"{result!s} {result!r}"
     assert "canary" not in caplog.text
     assert KEY not in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["close", "reset"])
 def test_a_put_is_sent_once(standin, kind):
-    """A PUT leaves once, and may have arrived: aiohttp would repeat it by itself."""
+    """A PUT leaves once, and may have arrived: aiohttp alone would repeat the PUT."""
     orders = Write(
         "order", "/assessment/orders/{target_id}/result", Request, {"order": "id"}, "PUT"
     )
@@ -256,5 +285,5 @@ def test_a_put_is_sent_once(standin, kind):
     (outcome,) = post(RowRequest(key, None, None, body, orders))
     assert isinstance(outcome, ResponseLostError)
     assert standin.stats()["received"] == 1
-    (answer,) = post(RowRequest(key, None, None, body, orders))
-    assert answer.verdict is Verdict.CREATED
+    (response,) = post(RowRequest(key, None, None, body, orders))
+    assert response.verdict is Verdict.CREATED

@@ -1,4 +1,4 @@
-"""Who is there is asked before the first row is claimed."""
+"""Check of the API key and the address, before the first row is claimed."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def assert_untouched(warehouse, tables):
     ],
 )
 def test_whoever_is_not_kombo_gets_no_row(warehouse, tables, rows, monkeypatch, answer, cause):
-    """A hotel's page, a wrong path or key, a redirect: host and cause are named, no row touched."""
-    with another_server(answer, CREATED) as asked:
-        connect(monkeypatch, asked.url)
+    """Another server, a wrong path or key: the error names host and cause, no row is touched."""
+    with another_server(answer, CREATED) as server:
+        connect(monkeypatch, server.url)
         with pytest.raises(ConfigurationError, match=cause) as caught:
             run_day(warehouse, tables)
     assert "127.0.0.1" in str(caught.value)
     assert "ks_dev" not in str(caught.value)
-    assert asked.requests == [("GET", "/v1/check-api-key")]
+    assert server.requests == [("GET", "/v1/check-api-key")]
     assert_untouched(warehouse, tables)
     (run,) = all_of(warehouse, tables.runs)
     assert run.error == str(caught.value)
@@ -71,9 +71,9 @@ def test_whoever_is_not_kombo_gets_no_row(warehouse, tables, rows, monkeypatch, 
     ],
 )
 def test_an_address_that_cannot_be_asked(warehouse, tables, rows, monkeypatch, url, extra):
-    """TLS that fails, a proxy that is not there, a port that is none: a person has to change it."""
-    with another_server(KNOWN, CREATED) as asked:
-        address = asked.url.removeprefix("http://").removesuffix("/v1")
+    """A failing TLS, a missing proxy or an invalid port is a `ConfigurationError`."""
+    with another_server(KNOWN, CREATED) as server:
+        address = server.url.removeprefix("http://").removesuffix("/v1")
         connect(monkeypatch, url.format(address=address), **extra)
         with pytest.raises(ConfigurationError, match="cannot be asked"):
             run_day(warehouse, tables)
@@ -96,18 +96,18 @@ def test_a_header_that_cannot_be_sent(warehouse, tables, rows, monkeypatch):
 def test_what_may_pass_is_asked_again_and_left_to_airflow(
     warehouse, tables, rows, monkeypatch, answer
 ):
-    """An error that may pass by itself is tried a few times, then the task is red and retried."""
-    with another_server(answer, CREATED) as asked:
-        connect(monkeypatch, asked.url)
+    """After a passing error the check calls again; then Airflow retries the task."""
+    with another_server(answer, CREATED) as server:
+        connect(monkeypatch, server.url)
         with pytest.raises(UnreachableError, match="does not work now: "):
             run_day(warehouse, tables)
-    assert asked.requests == [("GET", "/v1/check-api-key")] * 3
+    assert server.requests == [("GET", "/v1/check-api-key")] * 3
     assert_untouched(warehouse, tables)
 
 
 @pytest.mark.parametrize("host", ["http://127.0.0.1:{port}/v1", "http://no-such-host.invalid/v1"])
 def test_an_unreachable_host(warehouse, tables, rows, monkeypatch, host):
-    """Nobody listening, or no such name, may pass by itself: red, with the host, no row touched."""
+    """A host without a server or a name may recover: the error names the host."""
     connect(monkeypatch, host.format(port=refused_port()), trust_env=False)
     with pytest.raises(UnreachableError, match=r"cannot be reached: .*\(Client\w+Error\)"):
         run_day(warehouse, tables)
@@ -115,7 +115,7 @@ def test_an_unreachable_host(warehouse, tables, rows, monkeypatch, host):
 
 
 def test_a_host_that_recovers_is_used(warehouse, tables, rows, monkeypatch):
-    """A limit is waited for as it asks, an error is asked again, and then the day is delivered."""
+    """The check waits for limits and passing errors, and then the day is delivered."""
     answers = [
         (429, {"Retry-After": "0.01"}, kombo_error(429, "PLATFORM.RATE_LIMIT_EXCEEDED")[2]),
         foreign(429, **{"Retry-After": "0.01"}),
@@ -124,27 +124,27 @@ def test_a_host_that_recovers_is_used(warehouse, tables, rows, monkeypatch):
         foreign(503),
         KNOWN,
     ]
-    with another_server(lambda number, _: answers[number], CREATED) as asked:
-        connect(monkeypatch, asked.url)
+    with another_server(lambda number, _: answers[number], CREATED) as server:
+        connect(monkeypatch, server.url)
         report = run_day(warehouse, tables)
-    assert (asked.count("GET"), report.counts) == (6, {"success": 90})
+    assert (server.count("GET"), report.counts) == (6, {"success": 90})
 
 
 def test_only_a_row_to_send_needs_kombo(warehouse, tables, source_table, monkeypatch):
-    """An empty day, a delivered one and one of invalid or refused rows ask Kombo nothing."""
+    """A day without a row to send makes no call to Kombo."""
     refused = kombo_error(400, "ATS.JOB_CLOSED")
 
     def post(_, path):
         return refused if "candidate-bad" in path else CREATED
 
-    with another_server(KNOWN, post) as asked:
-        connect(monkeypatch, asked.url)
+    with another_server(KNOWN, post) as server:
+        connect(monkeypatch, server.url)
         run_day(warehouse, tables)
         fill(warehouse, source_table, [row("wrong", result_url="ftp://x")])
         run_day(warehouse, tables)
-        assert asked.requests == []
+        assert server.requests == []
         fill(warehouse, source_table, [row("good"), row("bad")])
         run_day(warehouse, tables)
-        assert (asked.count("GET"), asked.count("POST")) == (1, 2)
+        assert (server.count("GET"), server.count("POST")) == (1, 2)
         assert run_day(warehouse, tables).counts == {"skipped": 2}
-    assert (asked.count("GET"), asked.count("POST")) == (1, 2)
+    assert (server.count("GET"), server.count("POST")) == (1, 2)

@@ -1,4 +1,4 @@
-"""What each outcome of a call proves, and the errors that we raise."""
+"""Verdicts on the results of calls, and the tree of our exceptions."""
 
 import json
 import pickle
@@ -50,7 +50,7 @@ PUBLISHED = {
     "ATS.JOB_CLOSED": "refused",
     "ATS.APPLICATION_ALREADY_EXISTS": "refused",
 }
-UNHEARD_OF = [
+UNPUBLISHED = [
     "PLATFORM.NEW",
     "REMOTE.NEW",
     "INTEGRATION.NEW",
@@ -80,7 +80,7 @@ TREE = {
     "RowError": "KomboError",
     "TransportError": "KomboError",
     "NotSentError": "TransportError",
-    "AnswerLostError": "TransportError",
+    "ResponseLostError": "TransportError",
 }
 ERRORS = {
     name: error
@@ -89,7 +89,7 @@ ERRORS = {
 }
 
 
-def answer(http_status, code=None):
+def error_of(http_status, code=None):
     error = {"code": code, "title": None, "message": "Text.", "log_url": None}
     return KomboResponse.of(
         http_status, {}, json.dumps({"status": "error", "error": error}).encode()
@@ -101,7 +101,7 @@ def foreign(http_status, body=b"<html>Bad gateway</html>"):
 
 
 def test_every_published_code_is_in_the_table():
-    """The table holds the 24 codes that Kombo publishes for ATS actions, and no other."""
+    """The table holds exactly the 24 published codes of ATS actions."""
     assert set(VERDICTS) == set(PUBLISHED)
     assert len(PUBLISHED) == 24
 
@@ -109,15 +109,15 @@ def test_every_published_code_is_in_the_table():
 @pytest.mark.parametrize("http_status", [302, 400, 401, 418, 429, 500, 503, 504, 599])
 @pytest.mark.parametrize(("code", "verdict"), PUBLISHED.items())
 def test_a_code_decides_without_regard_to_the_status(code, verdict, http_status):
-    """Kombo's code says what happened; the HTTP status it came with changes nothing."""
-    assert answer(http_status, code).verdict == verdict
+    """Kombo's code decides; the HTTP status changes nothing."""
+    assert error_of(http_status, code).verdict == verdict
 
 
 @pytest.mark.parametrize("http_status", [400, 401, 429, 500, 503])
-@pytest.mark.parametrize("code", UNHEARD_OF)
-def test_an_unheard_of_code_proves_nothing(code, http_status):
-    """Any code that is not published, even by a letter, leaves the row `unknown`."""
-    assert answer(http_status, code).verdict is Verdict.UNKNOWN
+@pytest.mark.parametrize("code", UNPUBLISHED)
+def test_an_unpublished_code_proves_nothing(code, http_status):
+    """Any unpublished code, even one letter off, leaves the row `unknown`."""
+    assert error_of(http_status, code).verdict is Verdict.UNKNOWN
 
 
 LIMITS = {"Concurrency-Limit": "30", "ratelimit-limit": "300"}
@@ -151,14 +151,14 @@ FOREIGN = [
         (LIMITS, NO_CODE, "unknown"),
     ],
 )
-def test_only_kombos_word_makes_a_2xx_created(http_status, headers, body, verdict):
-    """A 2xx proves a link by Kombo's body, or by its headers where the body was lost or empty."""
+def test_only_kombos_response_makes_a_2xx_created(http_status, headers, body, verdict):
+    """A 2xx proves a link by Kombo's body, or by headers where the body was lost or empty."""
     assert KomboResponse.of(http_status, headers, body).verdict == verdict
 
 
 @pytest.mark.parametrize("http_status", [302, 400, 404, 500, 503])
 def test_a_success_with_another_status_contradicts_itself(http_status):
-    """A body that says success under an error's status proves nothing."""
+    """A success in the body under an error's status proves nothing."""
     assert KomboResponse.of(http_status, {}, SUCCESS).verdict is Verdict.UNKNOWN
 
 
@@ -191,14 +191,14 @@ def test_a_success_with_another_status_contradicts_itself(http_status):
 )
 @pytest.mark.parametrize("code", [None, ""])
 def test_without_a_code_the_status_decides(http_status, from_kombo, from_others, code):
-    """Without Kombo's code the status decides; what is not Kombo's says nothing of the row."""
-    assert answer(http_status, code).verdict == from_kombo
+    """Without a code the status decides; another server's response proves nothing."""
+    assert error_of(http_status, code).verdict == from_kombo
     assert foreign(http_status).verdict == from_others
     assert foreign(http_status, b"").verdict == from_others
 
 
 def test_a_503_that_is_cut_off_is_a_load_balancers():
-    """Half a Kombo body cannot be told from none: only a whole one makes a 503 `unknown`."""
+    """Only a whole body of Kombo's makes a 503 `unknown`; half a body counts as none."""
     assert foreign(503, b'{"status":"error","error":{"code":').verdict is Verdict.RETRY
 
 
@@ -212,7 +212,7 @@ def test_a_503_that_is_cut_off_is_a_load_balancers():
     ],
 )
 def test_a_503_that_lost_a_request_proves_nothing(body):
-    """A proxy that speaks of a reset or a termination may have passed the request on before."""
+    """A proxy's page about a reset or a termination proves nothing about the request."""
     assert foreign(503, body).verdict is Verdict.UNKNOWN
 
 
@@ -223,10 +223,10 @@ def test_a_503_that_lost_a_request_proves_nothing(body):
         *((status, False) for status in (408, 429, 499, 500, 502, 503, 504)),
     ],
 )
-def test_who_may_have_answered_instead(http_status, misdirected):
-    """Only answers that no load balancer of Kombo's gives by itself speak of a wrong address."""
+def test_which_responses_suggest_a_wrong_address(http_status, misdirected):
+    """A response suggests a wrong address if no load balancer of Kombo's sends such a one."""
     assert is_from_wrong_server(foreign(http_status)) is misdirected
-    assert not is_from_wrong_server(answer(http_status, "PLATFORM.INPUT_INVALID"))
+    assert not is_from_wrong_server(error_of(http_status, "PLATFORM.INPUT_INVALID"))
     assert not is_from_wrong_server(KomboResponse.of(200, LIMITS, None))
 
 
@@ -235,7 +235,7 @@ def test_who_may_have_answered_instead(http_status, misdirected):
     [(NotSentError, "retry"), (ResponseLostError, "unknown"), (TransportError, "unknown")],
 )
 def test_only_what_never_left_is_safe_to_send_again(error, verdict):
-    """No connection proves that nothing was made; a lost answer proves nothing."""
+    """Without a connection nothing was written; a lost response proves nothing."""
     assert verdict_of(error("cause")) == verdict
 
 
@@ -261,13 +261,13 @@ def test_every_status_has_one_future():
 
 
 def test_the_error_tree():
-    """Every error that we raise on purpose is a KomboError, and its parent is a promise."""
+    """Every error of ours is a KomboError with a documented parent."""
     assert {name: error.__base__.__name__ for name, error in ERRORS.items()} == TREE
 
 
 @pytest.mark.parametrize("name", sorted(set(TREE) - {"RowError"}))
 def test_errors_survive_pickling(name):
-    """An error comes out of another process as it went in."""
+    """An error is the same after a way through another process."""
     error = ERRORS[name]("What is wrong, and where.")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)

@@ -18,7 +18,7 @@ from tools.kombo_standin.client import DEFAULT_KEY, running
 
 # The official client is a peer within its limits only: it leaves slashes in ids, so ids are of
 # Kombo's own alphabet; it drops `remote_fields` that it does not know, so all of them are known.
-# What lies beyond is specified in test_models.py.
+# What lies beyond is specified in test_writes.py.
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 IDS = st.text(BASE58, min_size=1, max_size=24)
 INTEGRATIONS = ["workday:HWUTwvyx2wLoSUHphiWVrp28", "greenhouse:1", "icims:2zR"]
@@ -76,7 +76,7 @@ def standin():
 
 @pytest.fixture(scope="module")
 def official(standin):
-    """Build one client an integration: building one takes longer than sending with it."""
+    """Build one client an integration: to build one takes longer than to send."""
     with ExitStack() as clients:
         yield {
             name: clients.enter_context(Kombo(DEFAULT_KEY, name, server_url=standin.url))
@@ -99,7 +99,7 @@ def post_theirs(client, key, link):
 
 
 def essence(request):
-    """Give what of a request reaches Kombo's handler."""
+    """Return the parts of a request for Kombo's handler."""
     names = ("authorization", "x-integration-id", "content-type")
     headers = [(name.lower(), value) for name, value in request["headers"]]
     kept = sorted(header for header in headers if header[0] in names)
@@ -125,7 +125,7 @@ def essence(request):
 def test_our_request_is_the_official_clients(
     standin, official, integration_id, target_type, target_id, link
 ):
-    """Path, headers that matter and the JSON of any valid link are what Kombo's client sends."""
+    """Path, headers and JSON of any valid link are the same as the official client's."""
     key = LinkKey(integration_id, target_type, target_id, "r1")
     assert post_ours(key, link).verdict is Verdict.CREATED
     assert post_theirs(official[integration_id], key, link).STATUS == "success"
@@ -135,7 +135,7 @@ def test_our_request_is_the_official_clients(
 
 
 def test_the_request_is_what_the_api_documents(standin):
-    """Key, integration, target and body stand where the API's document wants them."""
+    """Key, integration, target and body are in the documented places."""
     key = LinkKey(
         "workday:HWUTwvyx2wLoSUHphiWVrp28", "application", "8Xi6iZrwusZqJmDGXs49GBmJ", "r"
     )
@@ -155,7 +155,7 @@ def test_the_request_is_what_the_api_documents(standin):
 
 @pytest.mark.parametrize("target_id", ["a/b", "..%2Fx", "a?b#c", "a%2Fb", "größe", "../../x"])
 def test_a_hostile_id_stays_in_its_segment_on_the_wire(standin, target_id):
-    """No layer below ours unescapes an id or walks up its dots: the raw path is the key's."""
+    """No layer below ours unescapes an id or resolves dots: the raw path is the key's."""
     key = LinkKey("workday:1", "candidate", target_id, "r1")
     post_ours(key, {"label": "Coding", "url": "https://example.com/r/1"})
     (request,) = standin.requests(last=1)

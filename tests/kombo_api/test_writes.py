@@ -1,4 +1,4 @@
-"""The request, strict about what we send, and the answer, lenient about what comes back."""
+"""Requests, checked strictly before they are sent, and responses, read leniently."""
 
 import json
 from urllib.parse import unquote, urlsplit
@@ -69,7 +69,7 @@ def link(**changes):
     return ResultLink.model_validate({**LINK, **changes})
 
 
-def answer(body, http_status=400):
+def response(body, http_status=400):
     return KomboResponse.of(http_status, {}, json.dumps(body).encode())
 
 
@@ -81,17 +81,17 @@ def error_body(**error):
 
 
 def test_the_smallest_body_says_nothing_that_is_not_set():
-    """A label and a URL are the whole body: no null stands for what is not set."""
+    """A label and a URL are the whole body: unset members are absent, not null."""
     assert link().body() == b'{"label":"Coding","url":"https://example.com/r/1"}'
 
 
 def test_a_full_body_is_exactly_what_was_asked_for():
-    """Every documented member travels under its documented name, and false is not left out."""
+    """Every documented member is sent under the documented name, also a false one."""
     assert json.loads(ResultLink.model_validate(FULL).body()) == FULL
 
 
 def test_a_body_is_utf_8():
-    """Text beyond ASCII travels as it is, not as escapes."""
+    """Text beyond ASCII is sent as UTF-8, not as escapes."""
     assert (
         '"label":"Prüfung 試験 \N{GRINNING FACE}"'.encode()
         in link(label="Prüfung 試験 \N{GRINNING FACE}").body()
@@ -102,22 +102,22 @@ def test_a_body_is_utf_8():
 @given(st.dictionaries(st.text(max_size=8).map("x-{}".format), JSON, max_size=3))
 @example({"x-ats": None})
 @example({"x-ats": {"member": None, "list": [None]}})
-def test_members_of_unheard_of_systems_travel_untouched(members):
-    """Below an unknown key of `remote_fields` any JSON arrives as it was, null too."""
+def test_members_of_unknown_systems_travel_untouched(members):
+    """Below an unknown key of `remote_fields` any JSON is sent unchanged, null too."""
     assert json.loads(link(remote_fields=members).body())["remote_fields"] == members
 
 
 @unhurried
 @given(JSON)
 @pytest.mark.parametrize("system", ["icims", "oracle", "greenhouse", "workable"])
-def test_unheard_of_members_of_a_known_system_travel_untouched(system, value):
-    """A member that Kombo adds tomorrow arrives today."""
+def test_unknown_members_of_a_known_system_travel_untouched(system, value):
+    """A new member of a known system is sent without a change of ours."""
     fields = {system: {"brand_new": value}}
     assert json.loads(link(remote_fields=fields).body())["remote_fields"] == fields
 
 
 def test_a_null_that_is_asked_for_is_sent():
-    """`On-Behalf-Of: null` takes Kombo's own default away, which leaving it out does not."""
+    """`On-Behalf-Of: null` is sent as null: absent would mean Kombo's own default."""
     fields = {"greenhouse": {"post_headers": {"On-Behalf-Of": None}}}
     assert json.loads(link(remote_fields=fields).body())["remote_fields"] == fields
 
@@ -136,7 +136,7 @@ def test_a_null_that_is_asked_for_is_sent():
 )
 @pytest.mark.parametrize("value", [*WRONG_TYPES, "text", None])
 def test_a_documented_member_refuses_a_wrong_type(system, member, value):
-    """What the API documents is checked before it is sent, without turning 1 into "1" or true."""
+    """A documented member is checked before the request, and 1 is not turned into "1" or true."""
     right = {
         "multi_post_to_all_current_applications": bool,
         "post_headers": dict,
@@ -214,7 +214,7 @@ def test_label_and_url_are_required(missing):
     ],
 )
 def test_half_a_surrogate_pair_never_becomes_a_body(changes):
-    """Text without bytes is an error, never a question mark in front of a recruiter."""
+    """Text without bytes is an error, and never a question mark in the ATS."""
     with pytest.raises(ValueError, match=r"surrogates|unicode"):
         link(**changes).body()
 
@@ -275,14 +275,14 @@ def test_a_url_is_sent_byte_for_byte(url):
     ],
 )
 def test_what_is_no_web_address_is_refused(url):
-    """A recruiter's click must lead to a web page: other schemes, no host or blanks are refused."""
+    """Other schemes, a missing host and blanks are refused: a link must lead to a web page."""
     with pytest.raises(ValidationError):
         link(url=url)
 
 
 @given(st.from_regex(models._USUAL_URL, fullmatch=True))
 def test_what_is_usable_at_first_sight_is_so_at_second(url):
-    """The quick look at an address lets nothing pass that the thorough one would refuse."""
+    """The quick check of an address accepts only addresses of the thorough check."""
     parts = urlsplit(url)
     assert parts.scheme in {"http", "https"}
     assert parts.hostname
@@ -309,7 +309,7 @@ def test_what_is_usable_at_first_sight_is_so_at_second(url):
     ],
 )
 def test_an_id_is_one_segment_of_the_path(target_type, target_id, path):
-    """Whatever an id holds, it cannot leave its place in the path."""
+    """An id with any characters stays one part of the path."""
     key = LinkKey("workday:1", target_type, target_id, "r1")
     assert RESULT_LINKS.path_of(key) == path
 
@@ -346,7 +346,9 @@ def test_hashes_tell_changed_requests_and_equal_links():
 def test_an_error_is_read_whole():
     """Code, title, message and log address come out of an error as Kombo wrote them."""
     log_url = "https://app.kombo.dev/logs/1"
-    got = answer(error_body(code="ATS.JOB_CLOSED", title="Closed", message="No.", log_url=log_url))
+    got = response(
+        error_body(code="ATS.JOB_CLOSED", title="Closed", message="No.", log_url=log_url)
+    )
     assert got.from_kombo
     assert (got.error_code, got.error_title, got.error_message, got.log_url) == (
         "ATS.JOB_CLOSED",
@@ -371,16 +373,16 @@ def test_an_error_is_read_whole():
 )
 def test_warnings_are_kept_whatever_lies_between_them(warnings, expected):
     """A malformed warning costs no other one, and a malformed list no success."""
-    got = answer({"status": "success", "data": {}, "warnings": warnings}, 200)
+    got = response({"status": "success", "data": {}, "warnings": warnings}, 200)
     assert (got.verdict, got.from_kombo, got.warnings) == (Verdict.CREATED, True, expected)
 
 
 @pytest.mark.parametrize("extra", [{}, {"error": {}}, {"data": None}, {"error": None}])
 def test_a_success_needs_neither_warnings_nor_data(extra):
-    """Old and odd successes are Kombo's too, and their warnings are read."""
-    got = answer({"status": "success", "warnings": [{"message": "w"}], **extra}, 200)
+    """Successes with missing members are Kombo's too, and warnings are read."""
+    got = response({"status": "success", "warnings": [{"message": "w"}], **extra}, 200)
     assert (got.from_kombo, got.warnings, got.error_code) == (True, ("w",), None)
-    assert answer({"status": "success", **extra}, 200).from_kombo
+    assert response({"status": "success", **extra}, 200).from_kombo
 
 
 @pytest.mark.parametrize(
@@ -404,7 +406,7 @@ def test_a_success_needs_neither_warnings_nor_data(extra):
     ],
 )
 def test_a_foreign_body_is_named_and_not_quoted(body):
-    """A body that is not Kombo's leaves a message of its status and type, none of its text."""
+    """Another server's body becomes a message with status and type, and no text of the body."""
     got = KomboResponse.of(502, {"Content-Type": "text/html"}, body)
     assert (got.from_kombo, got.error_code, got.verdict) == (False, None, Verdict.UNKNOWN)
     assert got.error_message == "HTTP 502 with a body that is not Kombo's (text/html)"
@@ -415,13 +417,13 @@ def test_a_foreign_body_is_named_and_not_quoted(body):
     [HALF, f"\N{GRINNING FACE}{HALF}", "a\x00b", "x" * 100_000, None, 7, ["a"], {"a": {"b": 1}}],
 )
 def test_a_broken_message_does_not_cost_the_code(message):
-    """Half an emoji, a NUL or a wrong type in the message leaves the code what it was."""
-    got = answer(error_body(code="ATS.JOB_CLOSED", title=message, message=message))
+    """Half an emoji, a NUL or a wrong type in the message leaves the code unchanged."""
+    got = response(error_body(code="ATS.JOB_CLOSED", title=message, message=message))
     assert (got.error_code, got.verdict) == ("ATS.JOB_CLOSED", Verdict.REFUSED)
 
 
 def test_bytes_that_are_no_utf_8_do_not_cost_the_code():
-    """A message in another encoding leaves the code what it was."""
+    """A message in another encoding leaves the code unchanged."""
     body = b'{"status":"error","error":{"code":"ATS.JOB_CLOSED","message":"gr\xf6\xdfe"}}'
     got = KomboResponse.of(400, {}, body)
     assert (got.error_code, got.error_message) == ("ATS.JOB_CLOSED", "gr\ufffd\ufffde")
@@ -438,16 +440,16 @@ def assert_clean(got):
 
 @unhurried
 @given(st.integers(100, 599), st.binary(max_size=200), HOSTILE_TEXT)
-def test_any_bytes_are_an_answer(http_status, body, content_type):
-    """Random bytes never raise, and what is kept of them can be stored."""
+def test_any_bytes_are_a_response(http_status, body, content_type):
+    """Random bytes never raise, and the kept parts can be stored."""
     assert_clean(KomboResponse.of(http_status, {"Content-Type": content_type}, body))
 
 
 @unhurried
 @given(st.integers(100, 599), HOSTILE_JSON | ERROR_BODY)
-def test_any_json_is_an_answer(http_status, body):
-    """Random JSON, even in Kombo's shape, never raises, and what is kept can be stored."""
-    assert_clean(answer(body, http_status))
+def test_any_json_is_a_response(http_status, body):
+    """Random JSON, even in Kombo's shape, never raises, and the kept parts can be stored."""
+    assert_clean(response(body, http_status))
 
 
 @unhurried

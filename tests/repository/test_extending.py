@@ -74,8 +74,13 @@ def engine(tmp_path):
 
 def test_each_block_is_run():
     """The page has a block of each kind that is tested here, and no other."""
-    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "yaml", "python"]
-    assert set(DAGS) == {"from_another_warehouse", "from_a_task", "kombo_order_results"}
+    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "python", "yaml", "python"]
+    assert set(DAGS) == {
+        "from_another_warehouse",
+        "from_a_task",
+        "one_link",
+        "kombo_order_results",
+    }
 
 
 def test_another_warehouse(run, postgres, standin):
@@ -102,6 +107,13 @@ def test_another_source_of_rows(run, engine, standin):
         run("from_a_task", WAREHOUSE_DEFAULT=f"sqlite:///{engine.url.database}")
     (link,) = all_of(engine, Tables.named().links)
     assert (link.result_id, link.assessment_date, link.status) == ("r1", DAY, "success")
+    assert standin.stats()["received"] == 1
+
+
+def test_one_link_by_the_hook_alone(run, standin):
+    """A task posts one link through the hook, without operator and ledger."""
+    run("one_link")
+    assert [one["url"] for one in standin.links()] == ["https://results.example/r1"]
     assert standin.stats()["received"] == 1
 
 

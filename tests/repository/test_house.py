@@ -19,7 +19,7 @@ PACKAGE = PLUGINS / "airflow_kombo"
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("docker/requirements*.txt")])
 
-VOCABULARY = {"exceptions", "statuses", "delivery_key"}
+VOCABULARY = {"exceptions", "statuses", "delivery_key", "suggestions"}
 
 # The wings of the house: each may import the ones that it names, and the vocabulary.
 WINGS = {

@@ -1,4 +1,4 @@
-"""Many rows in one statement: PostgreSQL takes them as one JSON text, others one after the other.
+"""Many rows in one statement: as one JSON text on PostgreSQL, else row by row.
 
 A hundred rows of ten columns are a thousand parameters, and to bind them costs more than to write
 them: 250 microseconds of our own time a row, against 30 for one parameter that holds them all.
@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from pydantic_core import to_json
 from sqlalchemy import (
-    JSON,
     Column,
     ColumnElement,
     Connection,
@@ -21,12 +20,11 @@ from sqlalchemy import (
     Insert,
     Table,
     bindparam,
-    cast,
-    column,
-    func,
     insert,
     select,
 )
+
+from airflow_kombo.database.dialects import dialect_of
 
 _ROWS: Final = "rows"
 _OF: Final = "of_"
@@ -34,19 +32,18 @@ _OF: Final = "of_"
 
 
 class Bulk:
-    """The rows that a statement will get, as a table of their own.
+    """Rows as a table for statements.
 
-    :param columns: What they have; a row may leave some out, which are NULL then.
+    :param columns: The rows' columns; a row may leave some out, which are NULL then.
     """
 
     def __init__(self, engine: Engine, columns: Iterable[Column[Any]]) -> None:
         self._columns = {one.name: one.type for one in columns}
-        self.rows: FromClause | None = None
-        """The table, where the database can take one."""
+        self.rows: FromClause | None = dialect_of(engine).recordset(self._columns, _ROWS)
+        """The table, where the database takes all rows as one parameter."""
         self.c: Mapping[str, ColumnElement[Any]]
         """A row's columns, to build a statement from."""
-        if _takes_documents(engine):
-            self.rows = _recordset(self._columns)
+        if self.rows is not None:
             self.c = dict(self.rows.c)
         else:
             self.c = {
@@ -54,7 +51,7 @@ class Bulk:
             }
 
     def insert(self, table: Table, values: Mapping[str, Any]) -> Insert:
-        """Build the statement that inserts what is made of the rows."""
+        """Build the statement that inserts one row of values for each given row."""
         if self.rows is None:
             return insert(table).values(values)
         return insert(table).from_select(
@@ -64,24 +61,14 @@ class Bulk:
     def execute(
         self, connection: Connection, rows: Sequence[Mapping[str, Any]], *statements: Executable
     ) -> list[int]:
-        """Run statements for all rows; give how many each changed, if it is an UPDATE."""
+        """Run statements for all rows, and return how many rows each UPDATE changed."""
         if not rows:
             return [0] * len(statements)
         given = self.given(rows)
         return [connection.execute(statement, given).rowcount for statement in statements]
 
     def given(self, rows: Sequence[Mapping[str, Any]]) -> Any:
-        """Give a statement's parameters for rows."""
+        """Return a statement's parameters for rows."""
         if self.rows is not None:
             return {_ROWS: to_json(rows).decode()}  # three times as fast as json.dumps
         return [{f"{_OF}{name}": row.get(name) for name in self._columns} for row in rows]
-
-
-def _takes_documents(engine: Engine) -> bool:
-    return engine.dialect.name == "postgresql"
-
-
-def _recordset(columns: Mapping[str, Any]) -> FromClause:
-    given = func.json_to_recordset(cast(bindparam(_ROWS), JSON))
-    names = [column(name, kind) for name, kind in columns.items()]
-    return given.table_valued(*names).render_derived(name="given", with_types=True)

@@ -1,18 +1,19 @@
-"""Write SQL that every database understands: clocks, times and keyset pagination."""
+"""SQL for every database: clocks, times and keyset pagination."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
-from sqlalchemy import (
-    ColumnElement,
-    DateTime,
-    and_,
-    or_,
-)
+from sqlalchemy import ColumnElement, DateTime, and_, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from airflow_kombo.database.dialects import dialect_of
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 
 class utc_now(FunctionElement[datetime]):  # noqa: N801 - a function in SQL
@@ -23,22 +24,17 @@ class utc_now(FunctionElement[datetime]):  # noqa: N801 - a function in SQL
 
 
 @compiles(utc_now)
-def _utc_now(_element: utc_now, _compiler: object, **_: object) -> str:
-    return "CURRENT_TIMESTAMP"
-
-
-@compiles(utc_now, "sqlite")
-def _utc_now_sqlite(_element: utc_now, _compiler: object, **_: object) -> str:
-    return "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+def _utc_now(_element: utc_now, compiler: SQLCompiler, **_: object) -> str:
+    return dialect_of(compiler).now
 
 
 def in_utc(moment: datetime) -> datetime:
-    """Give a time of ours its zone back, which SQLite cannot store."""
+    """Return a time with the zone UTC: SQLite stores none."""
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnElement[bool]:
-    """Say in SQL that any database knows: (a, b, c) > (x, y, z)."""
+    """Build the condition (a, b, c) > (x, y, z) from comparisons of single columns."""
     steps = [
         and_(
             *(one == value for one, value in zip(order[:place], after[:place], strict=True)),

@@ -1,4 +1,4 @@
-"""Mark a value that the database's driver cannot convert."""
+"""Placeholders for values beyond Python or the database's driver."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A value of the database that Python cannot hold: it stands in its place.
+    """Placeholder for one value without a counterpart in Python.
 
-    :param reason: What is wrong with it.
-    :param column: The column that it is in.
+    :param reason: The reason why Python cannot hold the value.
+    :param column: The value's column.
     """
 
     reason: str
@@ -18,7 +18,10 @@ class Unreadable:
 
     @classmethod
     def because(cls, error: Exception) -> Unreadable:
-        """Tell the reason by the error of who tried to convert it, whose text may quote it."""
+        """Build a placeholder for the error of a conversion, without the error's text.
+
+        The text may quote the value.
+        """
         if isinstance(error, RecursionError):
             return cls("is nested too deep")
         if isinstance(error, UnicodeError):
@@ -26,7 +29,7 @@ class Unreadable:
         return cls("has no counterpart in Python, such as an infinite date or a year beyond 9999")
 
     def of(self, column: str) -> Unreadable:
-        """Return the same value with its column."""
+        """Return the same placeholder with its column."""
         return replace(self, column=column)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Kombo's API behind an Airflow `http` connection: one call, its outcome, and nothing guessed."""
+"""Hook for Kombo's API behind an Airflow connection of the type `http`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import TIMEOUT_SECONDS, Access, KomboClient, open_client
 
 INTEGRATION_KEY: Final = "integration_id"
-"""The connection extra that names the integration of rows without one."""
+"""Extra of the connection: the integration of rows without one."""
 
 
 class KomboHook(HttpAsyncHook):
-    """Kombo's API.
+    """Hook for Kombo's API: `client()` opens the session for all calls.
 
-    The connection is of the type `http`: its host is the API's base with its scheme
-    (`https://api.kombo.dev/v1`), its password the API key. Of its extras, `integration_id` names
-    the integration of rows without one; `timeout` (seconds), `proxies`, `verify`, `cert` and
-    `trust_env` mean what they mean to the HTTP provider; all others travel as headers.
+    The connection has the type `http`. Its host is the API's base with its scheme
+    (`https://api.kombo.dev/v1`), and its password is the API key. Its extra `integration_id` is
+    the integration of rows without one. The extras `timeout` (seconds), `proxies`, `verify`,
+    `cert` and `trust_env` mean the same as for the HTTP provider. All other extras are sent as
+    headers.
 
-    :param kombo_conn_id: The connection.
+    :param kombo_conn_id: The id of the connection.
     """
 
     conn_name_attr = "kombo_conn_id"
@@ -43,12 +44,13 @@ class KomboHook(HttpAsyncHook):
     def __init__(self, kombo_conn_id: str = default_conn_name) -> None:
         super().__init__(method="POST", http_conn_id=kombo_conn_id)
         self.default_integration: str | None = None
-        """What the connection names for rows without an integration; known after `config`."""
+        """The connection's integration for rows without one; it is known after `config`."""
 
     async def config(self) -> SessionConfig:
-        """Resolve the connection, once.
+        """Read the connection, once.
 
-        :raises ConfigurationError: if there is none, or it lacks what the API needs.
+        :raises NoConnectionError: if there is no such connection.
+        :raises ConfigurationError: if it has no host with a scheme, or no password.
         """
         if self._config is None:
             try:
@@ -73,7 +75,13 @@ class KomboHook(HttpAsyncHook):
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[KomboClient]:
-        """Open one session for many calls."""
+        """Open one session for many calls, and close the session with the block.
+
+        This is the only way to Kombo: the delivery, the check of the API key and a task of a
+        user's own all send through it.
+
+        :raises ConfigurationError: if the connection cannot be used.
+        """
         config = await self.config()
         extra = config.extra_options or {}
         base_url = config.base_url.rstrip("/")
@@ -88,7 +96,7 @@ class KomboHook(HttpAsyncHook):
             yield client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask Kombo whether it knows the key, as Airflow's *Test* does."""
+        """Check the API key at Kombo, for the button *Test* of Airflow's connections."""
 
         async def check() -> None:
             async with self.client() as client:
@@ -102,9 +110,9 @@ class KomboHook(HttpAsyncHook):
 
 
 def _proxy(base_url: str, extra: Mapping[str, Any]) -> str | None:
-    """Give the proxy from the connection, else from the environment as requests reads it.
+    """Return the proxy of the connection, else of the environment as requests reads it.
 
-    aiohttp's own `trust_env` would also read ~/.netrc, in a thread of its own for every call.
+    aiohttp's own `trust_env` would also read ~/.netrc, in a new thread for every call.
     """
     parts = urlsplit(base_url)
     proxies = extra.get("proxy")

@@ -1,4 +1,4 @@
-"""Ask who is there, once, before the first row is sent."""
+"""Check of Kombo's address and the API key, before the first row is sent."""
 
 from __future__ import annotations
 
@@ -21,81 +21,86 @@ from airflow_kombo.kombo_api.verdicts import Verdict
 log = logging.getLogger(__name__)
 
 TRIES: Final = 3
-"""Questions at most when the cause may pass by itself; then Airflow tries the task again."""
+"""Calls at most when the cause may pass by itself; then Airflow tries the task again."""
 PATIENCE_SECONDS: Final = 900.0
-"""Seconds in which limits may be met before the run gives up."""
+"""Seconds at most that the check waits for limits."""
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _MAY_PASS: Final = frozenset({408, 499})
-"""A middlebox gave up; so may any 5xx."""
+"""HTTP statuses besides 5xx of a cause that may pass: a middlebox gave up."""
 
 
 class Client(Protocol):
-    """A client, as far as the check needs it."""
+    """Client as the check uses one."""
 
     @property
     def host(self) -> str:
         """Return the API's host."""
 
     async def check_api_key(self) -> KomboResponse | TransportError:
-        """Ask Kombo whether it knows the key."""
+        """Ask Kombo for a check of the API key."""
 
 
 async def check_api(client: Client, *, tries: int = TRIES) -> None:
-    """Return when Kombo itself says that it knows the key.
+    """Check for a response of Kombo's own, and for a valid API key.
 
-    A limit is waited for, and a cause that may pass is tried again.
+    The check waits as long as a limit asks, and calls again after a cause that may pass.
 
-    :param tries: How often Kombo is asked at most, without those answers that were limits.
-    :raises ConfigurationError: if somebody else answers, or the key, the address, a certificate or
-        a proxy is wrong.
-    :raises UnreachableError: if nobody answers, or there is an error that may pass by itself.
+    :param tries: Calls at most, without those that met a limit.
+    :raises ConfigurationError: if another server answers, or the key, the address, a certificate
+        or a proxy is wrong.
+    :raises UnreachableError: if no response comes, or an error that may pass by itself.
     """
     waited, failed = 0.0, 0
     while True:
-        outcome = await client.check_api_key()
-        if isinstance(outcome, KomboResponse) and outcome.verdict is Verdict.CREATED:
+        result = await client.check_api_key()
+        if isinstance(result, KomboResponse) and result.verdict is Verdict.CREATED:
             return
-        error = _error_of(client.host, outcome)
-        if isinstance(outcome, KomboResponse) and outcome.verdict is Verdict.WAIT:
-            pause = pause_of(outcome)
+        error = _error_of(client.host, result)
+        if isinstance(result, KomboResponse) and result.verdict is Verdict.WAIT:
+            pause = pause_of(result)
             waited += pause
         else:
             failed += 1
             pause = _FIRST_PAUSE_SECONDS * 2 ** (failed - 1)
         if isinstance(error, ConfigurationError) or failed >= tries or waited > PATIENCE_SECONDS:
             raise error
-        log.warning("%s Asking again in %.0f s", error, pause)
+        log.warning("%s Trying again in %.0f s", error, pause)
         await asyncio.sleep(pause)
 
 
-def _error_of(host: str, outcome: KomboResponse | TransportError) -> KomboError:
-    if isinstance(outcome, TransportError):
-        if isinstance(outcome, NotSentError) and outcome.lasting:
+def _error_of(host: str, result: KomboResponse | TransportError) -> KomboError:
+    """Return the error of a check that failed, with the host, the cause and the fix."""
+    if isinstance(result, TransportError):
+        if isinstance(result, NotSentError) and result.lasting:
             return ConfigurationError(
-                f"{host} cannot be asked: {outcome}. Check the connection's host, certificates and"
+                f"{host} cannot be asked: {result}. Check the connection's host, certificates and"
                 " proxy."
             )
-        return UnreachableError(f"{host} cannot be reached: {outcome}.")
-    if outcome.http_status // 100 == 5 or outcome.http_status in _MAY_PASS:  # noqa: PLR2004 - 5xx
-        return UnreachableError(f"{host} does not work now: {_what(outcome)}.")
-    if outcome.verdict is Verdict.WAIT:
-        return UnreachableError(f"{host} has no room now: {_what(outcome)}.")
-    if outcome.from_kombo and (outcome.error_code or _is_about_the_key(outcome)):
+        return UnreachableError(f"{host} cannot be reached: {result}.")
+    return _error_of_response(host, result)
+
+
+def _error_of_response(host: str, response: KomboResponse) -> KomboError:
+    if response.http_status // 100 == 5 or response.http_status in _MAY_PASS:  # noqa: PLR2004 - 5xx
+        return UnreachableError(f"{host} does not work now: {_cause_of(response)}.")
+    if response.verdict is Verdict.WAIT:
+        return UnreachableError(f"{host} limits requests now: {_cause_of(response)}.")
+    if response.from_kombo and (response.error_code or _is_about_the_key(response)):
         return ConfigurationError(
-            f"Kombo at {host} refuses this key or this address: {_what(outcome)}."
+            f"Kombo at {host} refuses this key or this address: {_cause_of(response)}."
         )
     return ConfigurationError(
-        f"{host} does not answer as Kombo does: {_what(outcome)}. Check the connection's host,"
+        f"{host} does not answer as Kombo does: {_cause_of(response)}. Check the connection's host,"
         " which is the API's base such as https://api.kombo.dev/v1, and what is on the way to it,"
         " such as a proxy or a network's login page."
     )
 
 
-def _is_about_the_key(outcome: KomboResponse) -> bool:
-    return outcome.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+def _is_about_the_key(response: KomboResponse) -> bool:
+    return response.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
-def _what(outcome: KomboResponse) -> str:
-    return outcome.error_code or (
-        f"HTTP {outcome.http_status}" if outcome.from_kombo else str(outcome.error_message)
+def _cause_of(response: KomboResponse) -> str:
+    return response.error_code or (
+        f"HTTP {response.http_status}" if response.from_kombo else str(response.error_message)
     )

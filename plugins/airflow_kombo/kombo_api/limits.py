@@ -1,7 +1,7 @@
-"""Read what an answer's headers say of limits, and believe none of it without a bound.
+"""Read limits and pauses from a response's headers, each within bounds.
 
-A proxy may have answered, or a server that counts otherwise than Kombo documents: whatever a header
-holds, a sender waits for a bounded time only.
+The response may be a proxy's, or of a server that does not count as Kombo documents. Whatever a
+header holds, a sender waits for a bounded time only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
 
 LONGEST_PAUSE_SECONDS: Final = 120.0
-"""The longest time that a server may make us wait: it bounds every wait that a header asks for.
-Kombo's windows are of about a minute, so this is twice as long. Then the server is asked again."""
+"""Seconds at most of any wait that a header asks for; then a request is sent again. It is twice as
+long as Kombo's windows, which are of about a minute."""
 
 
 def number_in(headers: Mapping[str, str], name: str) -> float | None:
-    """Read a header that is a number, or None where it is absent, a date or nonsense."""
+    """Return a header's number, or None where the header is absent, a date or nonsense."""
     if (value := headers.get(name)) is None:
         return None
     try:
@@ -33,15 +33,16 @@ def number_in(headers: Mapping[str, str], name: str) -> float | None:
 
 
 def seconds_in(headers: Mapping[str, str], name: str) -> float | None:
-    """Read a header that is a number of seconds to wait, at most the longest pause."""
+    """Return a header's number of seconds to wait, at most the longest pause."""
     number = number_in(headers, name)
     return None if number is None else min(number, LONGEST_PAUSE_SECONDS)
 
 
 def retry_after_in(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After` in seconds, at most the longest pause; it may be a date (RFC 9110).
+    """Return `Retry-After` in seconds, at most the longest pause.
 
-    A date counts from the answer's own `Date`, so that it does not matter how our clock goes.
+    The header may hold a date (RFC 9110). A date is compared to the response's own `Date`, so that
+    our clock does not matter.
     """
     if "Retry-After" not in headers:
         return None
@@ -61,20 +62,20 @@ def _date_in(headers: Mapping[str, str], name: str) -> datetime | None:
 
 
 HEADROOM: Final = 2
-"""Slots of an integration's limit that are left to the customer's other tools."""
+"""Slots of an integration's limit to leave to the customer's other tools."""
 _MAY_NAME_A_TIME: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
-"""Verdicts whose answer may say when to come back; RETRY is a load balancer's 503, for example."""
+"""Verdicts with a pause in the response; RETRY is a load balancer's 503, for example."""
 _LIMIT_PAUSE_SECONDS: Final = 1.0
-"""Before sending again after a 429 that names no time."""
+"""Seconds to wait after a 429 that names no time."""
 
 
-def pause_of(answer: KomboResponse) -> float:
-    """Return the seconds that an answer asks to wait before the next request."""
-    if answer.verdict not in _MAY_NAME_A_TIME:
+def pause_of(response: KomboResponse) -> float:
+    """Return the seconds to wait before the next request, as a response asks for."""
+    if response.verdict not in _MAY_NAME_A_TIME:
         return 0.0
-    asked = retry_after_in(answer.headers)
-    if answer.verdict is Verdict.RETRY:
+    asked = retry_after_in(response.headers)
+    if response.verdict is Verdict.RETRY:
         return asked or 0.0
-    is_spent = number_in(answer.headers, "ratelimit-remaining") == 0
-    reset = seconds_in(answer.headers, "ratelimit-reset") if is_spent else None
+    is_spent = number_in(response.headers, "ratelimit-remaining") == 0
+    reset = seconds_in(response.headers, "ratelimit-reset") if is_spent else None
     return asked or reset or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter

@@ -1,8 +1,7 @@
-"""Hold a row that became a request, or the reason why it could not become one."""
+"""Requests made of rows, and rows without a request."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -14,42 +13,37 @@ from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
 
 @dataclass(frozen=True)
 class RowRequest:
-    """A row that became a request: what to send, and to whom."""
+    """Request of one row: key, body and endpoint."""
 
     key: LinkKey
     assessment_date: Any
     url: str | None
-    """What its target may have only once; None where there is no such thing."""
+    """The value that a target may have only once (`Write.once`), if the write has such a member."""
     body: bytes
     write: Write = RESULT_LINKS
 
     @property
     def path(self) -> str:
-        """The endpoint's path below the API's base."""
+        """Return the endpoint's path below the API's base."""
         return self.write.path_of(self.key)
 
     @cached_property
     def request_hash(self) -> str:
-        """What changes when the row or the mapping changes what is sent."""
+        """Return the hash of the body."""
         return sha256(self.body).hexdigest()
 
     @cached_property
     def url_hash(self) -> str | None:
-        """What two rows share that would put the same link on one target."""
+        """Return the hash of `url`: rows with the same hash and target are duplicates."""
         return None if self.url is None else sha256(self.url.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class InvalidRow:
-    """A row that cannot become a request, and why."""
+    """Row without a request, and the reason."""
 
     key: LinkKey
     assessment_date: date | None

@@ -1,4 +1,4 @@
-"""Read what came back for a call, leniently, whoever answered."""
+"""Responses to a call, read leniently, from Kombo or from any other server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from pydantic import BaseModel, BeforeValidator, Field
 from airflow_kombo.kombo_api.verdicts import Verdict, verdict_of
 
 _LONGEST_MESSAGE: Final = 2_000
-"""Characters of an error message or warning that are kept."""
+"""Characters at most that are kept of an error message or a warning."""
 
 
 def clean(text: str, longest: int = _LONGEST_MESSAGE) -> str:
-    """Make foreign text fit for a database's text: no NUL, no half surrogate, not endless."""
+    """Return foreign text as a database can store it.
+
+    NUL characters are removed, half surrogates are replaced, and long text is cut.
+
+    :param longest: Characters at most.
+    """
     return text[:longest].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
@@ -57,20 +62,20 @@ class _Body(BaseModel):
 
 
 _LIMIT_HEADERS: Final = ("Concurrency-Limit", "ratelimit-limit")
-"""Headers that are on each of Kombo's answers to an action, and on nobody else's."""
+"""Headers of each of Kombo's responses to an action, and of no other server's."""
 _LOST_ON_THE_WAY: Final = re.compile(rb"reset|terminat|disconnect|prematurely", re.IGNORECASE)
-"""What a proxy's page says of a request that it had passed on, such as Envoy's."""
+"""Words of a proxy's page, such as Envoy's, about a request that it passed on and then lost."""
 
 
 @dataclass(frozen=True)
 class KomboResponse:
-    """What came back for one call, whoever answered: Kombo, a load balancer or a proxy.
+    """Response to one call, from Kombo, a load balancer or a proxy.
 
-    :param from_kombo: Whether Kombo answered: by its body or, where a 2xx has lost its body, by its
-        headers.
-    :param succeeded: Whether Kombo says that the link was written.
-    :param may_have_arrived: Whether somebody else says that it lost a request which it had passed
-        on.
+    :param from_kombo: Whether Kombo answered. Its body proves that or, where a 2xx has lost its
+        body, its headers.
+    :param succeeded: Whether Kombo confirms that the row was written.
+    :param may_have_arrived: Whether another server reports that it lost a request which it had
+        passed on.
     """
 
     http_status: int
@@ -86,16 +91,16 @@ class KomboResponse:
 
     @classmethod
     def of(cls, http_status: int, headers: Mapping[str, str], body: bytes | None) -> KomboResponse:
-        """Read an answer; a body that is not Kombo's leaves only the status to go by.
+        """Read a response; of another server's response only the status counts.
 
         :param body: The body, or None if it did not arrive whole.
         """
         try:
-            # The standard library's parser: pydantic's refuses half a surrogate, which would cost
-            # us the error code of an answer whose message quotes a broken emoji.
+            # The standard library's parser: pydantic's refuses half a surrogate, and a response
+            # whose message quotes a broken emoji would lose its error code.
             parsed = _Body.model_validate(json.loads((body or b"").decode("utf-8", "replace")))
         except (ValueError, RecursionError):  # ValueError: no JSON, or (pydantic's) not Kombo's
-            return cls._without_word(http_status, headers, body)
+            return cls._without_body(http_status, headers, body)
         succeeded = parsed.status == "success"
         error = _Error() if succeeded else parsed.error
         return cls(
@@ -111,26 +116,27 @@ class KomboResponse:
         )
 
     @classmethod
-    def _without_word(
+    def _without_body(
         cls, http_status: int, headers: Mapping[str, str], body: bytes | None
     ) -> KomboResponse:
-        """Read an answer without a body of Kombo's; its headers vouch for a 2xx that lost it."""
+        """Read a response without a body of Kombo's; headers may prove a 2xx."""
         if 200 <= http_status < 300 and not body and any(map(headers.get, _LIMIT_HEADERS)):  # noqa: PLR2004 - the 2xx class
             return cls(http_status, headers, from_kombo=True, succeeded=True)
         return cls(
             http_status,
             headers,
             may_have_arrived=bool(_LOST_ON_THE_WAY.search(body or b"")),
-            error_message=_foreign(http_status, headers, body),
+            error_message=_description(http_status, headers, body),
         )
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What this answer proves about the link."""
+        """Return the verdict on this response."""
         return verdict_of(self)
 
 
-def _foreign(http_status: int, headers: Mapping[str, str], body: bytes | None) -> str:
+def _description(http_status: int, headers: Mapping[str, str], body: bytes | None) -> str:
+    """Return an error message for another server's response."""
     if 300 <= http_status < 400:  # noqa: PLR2004 - redirects
         return f"HTTP {http_status}: a redirect, which is never followed"
     kind = clean(headers.get("Content-Type", ""), 60) or "no content type"

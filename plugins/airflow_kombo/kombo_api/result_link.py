@@ -1,4 +1,4 @@
-"""Describe the body of Kombo's result links."""
+"""Kombo's result links: their body and their endpoints."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ class _Sent(BaseModel):
 
 
 class _RemoteFields(_Sent):
-    """Fields of one ATS. The set grows, so an unknown member passes through untouched.
+    """Fields of one ATS.
 
-    What is not set is not sent: the defaults are only there to give members a value in Python.
+    The set grows, so an unknown member is sent as it is. A member that is not set is not sent: the
+    defaults only give members a value in Python.
     """
 
     model_config = ConfigDict(extra="allow")
 
 
 class Attribute(_Sent):
-    """A line that the ATS shows beside the link."""
+    """One line beside the link in the ATS."""
 
     key: Text
     value: str
 
 
 class Details(_Sent):
-    """Attributes, for an ATS that can show them."""
+    """Attributes, for an ATS with custom fields."""
 
     custom_field_name_prefix: str
     attributes: list[Attribute]
 
 
 class IcimsFields(_RemoteFields):
-    """What iCIMS takes."""
+    """Fields of iCIMS."""
 
     assessment_package_id: str = ""
 
 
 class OracleFields(_RemoteFields):
-    """What Oracle Recruiting takes."""
+    """Fields of Oracle Recruiting."""
 
     override_document_category: Literal[
         "IRC_CANDIDATE_RESUME", "IRC_CANDIDATE_COVERLETTER", "MISC", "IRC_INTERNAL"
@@ -53,31 +54,31 @@ class OracleFields(_RemoteFields):
 
 
 class GreenhousePostHeaders(_RemoteFields):
-    """Headers that Kombo passes on to Greenhouse."""
+    """Headers of Kombo's requests to Greenhouse."""
 
     on_behalf_of: str | None = Field(default=None, alias="On-Behalf-Of")
 
 
 class GreenhouseFields(_RemoteFields):
-    """What Greenhouse takes."""
+    """Fields of Greenhouse."""
 
     post_headers: GreenhousePostHeaders = Field(default_factory=GreenhousePostHeaders)
 
 
 class WorkableFields(_RemoteFields):
-    """What Workable takes."""
+    """Fields of Workable."""
 
     on_behalf_of_user_remote_id: str = ""
 
 
 class Talent360Fields(_RemoteFields):
-    """What Talent360 takes."""
+    """Fields of Talent360."""
 
     user_id: str
 
 
 class RemoteFields(_RemoteFields):
-    """Fields that Kombo passes through to one ATS."""
+    """Fields for each ATS."""
 
     icims: IcimsFields = Field(default_factory=IcimsFields)
     oracle: OracleFields = Field(default_factory=OracleFields)
@@ -97,7 +98,7 @@ class ResultLink(Request, strict=True):
     remote_fields: RemoteFields | None = None
 
     def body(self) -> bytes:
-        """Give the bytes that are sent: JSON without a null for what is not set."""
+        """Return the body as JSON, without members that are not set."""
         empty = {name for name in ("details", "remote_fields") if getattr(self, name) is None}
         return self.model_dump_json(by_alias=True, exclude_unset=True, exclude=empty).encode()
 
@@ -107,9 +108,9 @@ RESULT_LINKS: Final = Write(
     path="/ats/{target_type}s/{target_id}/result-links",
     request=ResultLink,
     targets={
-        TargetType.APPLICATION.value: "application_id",  # the one that Kombo recommends
+        TargetType.APPLICATION.value: "application_id",  # first, as Kombo recommends
         TargetType.CANDIDATE.value: "candidate_id",
     },
     once="url",
 )
-"""What this project is for."""
+"""The write of result links, on applications or candidates."""

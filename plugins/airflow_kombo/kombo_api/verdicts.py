@@ -1,7 +1,7 @@
-"""What each outcome of a call proves about the link, in one table, and the errors that we raise.
+"""Verdicts: the meaning of each result of a call, in one table.
 
 The table's source is Kombo's documentation of its error codes and of retries, and its published
-OpenAPI document. Nothing outside this module looks at an error code or at an HTTP status.
+OpenAPI document. Only this module decides by an error code or an HTTP status what happens to a row.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from airflow_kombo.statuses import Status
 
 
 class Verdict(StrEnum):
-    """What an outcome proves about the link, and so what to do next."""
+    """Proof of a call's result about the row, and so the next step."""
 
     CREATED = "created"
-    """The link exists."""
+    """The row was written."""
     WAIT = "wait"
-    """Not created, a limit was met: wait and send again; costs no attempt."""
+    """Not written, because a limit was met: wait and send again. This costs no attempt."""
     RETRY = "retry"
-    """Not created: send again, a bounded number of times."""
+    """Not written: send again, a bounded number of times."""
     REFUSED = "refused"
-    """Not created, and sending the same again would change nothing."""
+    """Not written, and the same request would be refused again."""
     BLOCKED = "blocked"
-    """Not created, and this integration takes none now."""
+    """Not written, and this integration accepts no row now."""
     STOP = "stop"
-    """Not created, and no integration takes links from this key or this address."""
+    """Not written, and no integration accepts a row from this API key or this IP address."""
     UNKNOWN = "unknown"
-    """Nobody knows whether it was created: never send it again unasked."""
+    """Written or not, nobody knows: never send again without a decision."""
 
 
 STATUS_OF: Final[Mapping[Verdict, Status]] = MappingProxyType(
@@ -53,7 +53,7 @@ STATUS_OF: Final[Mapping[Verdict, Status]] = MappingProxyType(
 )
 
 CONCURRENCY_LIMIT: Final = "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"
-"""The code of a 429 for too many calls at once; any other 429 says nothing of their number."""
+"""The code of a 429 for too many calls at once; any other 429 is not about their number."""
 
 VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
     {
@@ -83,14 +83,14 @@ VERDICTS: Final[Mapping[str, Verdict]] = MappingProxyType(
         "REMOTE.UNKNOWN_HTTP_ERROR": Verdict.UNKNOWN,
     }
 )
-"""The published error codes of the ATS actions, each with what it proves."""
+"""The published error codes of the ATS actions, each with its verdict."""
 
 _GIVEN_UP: Final = frozenset({408, 499})
-"""A middlebox's word on a request that it passed on, or did not, and gave up."""
+"""HTTP statuses of a middlebox that gave up; it may have passed the request on before."""
 
 
-class Answered(Protocol):
-    """What of an answer decides the verdict."""
+class Response(Protocol):
+    """Response as far as the verdict depends on one."""
 
     @property
     def http_status(self) -> int:
@@ -102,62 +102,62 @@ class Answered(Protocol):
 
     @property
     def from_kombo(self) -> bool:
-        """Tell Kombo's answers from those of a load balancer, a proxy or another server."""
+        """Return True if Kombo answered, and no load balancer, proxy or other server."""
 
     @property
     def succeeded(self) -> bool:
-        """Return whether Kombo says that the link was written."""
+        """Return True if Kombo confirms the write."""
 
     @property
     def may_have_arrived(self) -> bool:
-        """Return whether a middlebox says that it lost a request which it had passed on."""
+        """Return True if a middlebox reports a request as passed on and lost."""
 
 
-def verdict_of(outcome: Answered | TransportError) -> Verdict:
-    """Return what an outcome proves: by Kombo's error code, else by its word or the HTTP status."""
-    if isinstance(outcome, TransportError):
-        return Verdict.RETRY if isinstance(outcome, NotSentError) else Verdict.UNKNOWN
-    if outcome.error_code:
-        return VERDICTS.get(outcome.error_code, Verdict.UNKNOWN)
-    kind = outcome.http_status // 100
-    if outcome.succeeded or kind == 2:  # noqa: PLR2004 - the class of 2xx
-        # Only a 2xx that is Kombo's is its word; a success with another status contradicts itself.
-        agrees = outcome.succeeded and kind == 2  # noqa: PLR2004
+def verdict_of(result: Response | TransportError) -> Verdict:
+    """Return the verdict on a call's result: by the error code, the body or the HTTP status."""
+    if isinstance(result, TransportError):
+        return Verdict.RETRY if isinstance(result, NotSentError) else Verdict.UNKNOWN
+    if result.error_code:
+        return VERDICTS.get(result.error_code, Verdict.UNKNOWN)
+    kind = result.http_status // 100
+    if result.succeeded or kind == 2:  # noqa: PLR2004 - the class of 2xx
+        # Body and status must agree: a success with another status contradicts itself.
+        agrees = result.succeeded and kind == 2  # noqa: PLR2004
         return Verdict.CREATED if agrees else Verdict.UNKNOWN
     if kind == 3:  # noqa: PLR2004 - redirects: as a GET, one would "succeed" and create nothing
         return Verdict.RETRY
-    return _verdict_of_kombos(outcome) if outcome.from_kombo else _verdict_of_foreign(outcome)
+    return _verdict_of_kombos(result) if result.from_kombo else _verdict_of_foreign(result)
 
 
-def _verdict_of_kombos(outcome: Answered) -> Verdict:
-    """Return what an error of Kombo's without a code proves."""
-    if outcome.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}:
+def _verdict_of_kombos(response: Response) -> Verdict:
+    """Return the verdict on an error of Kombo's without a code."""
+    if response.http_status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}:
         return Verdict.STOP
-    if outcome.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+    if response.http_status == HTTPStatus.TOO_MANY_REQUESTS:
         return Verdict.WAIT
-    return Verdict.REFUSED if _is_client_error(outcome) else Verdict.UNKNOWN
+    return Verdict.REFUSED if _is_client_error(response) else Verdict.UNKNOWN
 
 
-def _verdict_of_foreign(outcome: Answered) -> Verdict:
-    """Return what an error that is not Kombo's proves: nothing of the row, at most of its way."""
-    if outcome.http_status == HTTPStatus.TOO_MANY_REQUESTS:
+def _verdict_of_foreign(response: Response) -> Verdict:
+    """Return the verdict on another server's error."""
+    if response.http_status == HTTPStatus.TOO_MANY_REQUESTS:
         return Verdict.WAIT
-    if outcome.http_status == HTTPStatus.SERVICE_UNAVAILABLE:  # safe to retry, as Kombo documents
-        return Verdict.UNKNOWN if outcome.may_have_arrived else Verdict.RETRY
-    return Verdict.RETRY if _is_client_error(outcome) else Verdict.UNKNOWN
+    if response.http_status == HTTPStatus.SERVICE_UNAVAILABLE:  # safe to retry, as Kombo documents
+        return Verdict.UNKNOWN if response.may_have_arrived else Verdict.RETRY
+    return Verdict.RETRY if _is_client_error(response) else Verdict.UNKNOWN
 
 
-def _is_client_error(outcome: Answered) -> bool:
-    return outcome.http_status // 100 == 4 and outcome.http_status not in _GIVEN_UP  # noqa: PLR2004
+def _is_client_error(response: Response) -> bool:
+    return response.http_status // 100 == 4 and response.http_status not in _GIVEN_UP  # noqa: PLR2004
 
 
-def is_from_wrong_server(outcome: Answered) -> bool:
-    """Return whether an answer suggests that the request went to somebody who is not Kombo.
+def is_from_wrong_server(response: Response) -> bool:
+    """Return True if a response suggests a wrong address.
 
-    Load balancers in front of Kombo answer 5xx, 408, 429 and 499 by themselves: those say nothing.
+    Load balancers in front of Kombo answer 5xx, 408, 429 and 499 themselves: these suggest nothing.
     """
-    if outcome.from_kombo:
+    if response.from_kombo:
         return False
-    return outcome.http_status // 100 in {2, 3} or (
-        _is_client_error(outcome) and outcome.http_status != HTTPStatus.TOO_MANY_REQUESTS
+    return response.http_status // 100 in {2, 3} or (
+        _is_client_error(response) and response.http_status != HTTPStatus.TOO_MANY_REQUESTS
     )

@@ -1,4 +1,4 @@
-"""The request, strict about what we send, and the answer, lenient about what comes back."""
+"""Kombo's writes: the endpoint, the request and the targets of each of them."""
 
 from __future__ import annotations
 
@@ -15,38 +15,40 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError
 
 _USUAL_URL: Final = re.compile(r"https?://[A-Za-z0-9][A-Za-z0-9.-]*(?:[/?#][!-~]*)?")
-"""Usable at first sight: to take it apart would be a fifth of the time that mapping takes."""
+"""Addresses that need no parsing: parsing would be a fifth of the time of a mapping."""
 _NOT_IN_A_URL: Final = re.compile(r"[\s\x00-\x1f\x7f]")
 _LONGEST_TARGET_TYPE: Final = 16
-"""Characters: the tables' column has no more."""
+"""Characters at most of a target's type: the size of the tables' column."""
 
 
 class Request(BaseModel):
-    """The body of one of Kombo's writes: a subclass names its members and their types.
+    """Body of one of Kombo's writes; a subclass declares the members and their types.
 
-    A mapping gives each member a text, and its type reads it: `float` reads `95`, `Json` an object.
+    A mapping renders a text for each member, and the member's type parses the text: `float` parses
+    `95`, `Json` an object.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def body(self) -> bytes:
-        """Give the bytes that are sent: JSON without what has no value."""
+        """Return the body as JSON, without the members that have no value."""
         return self.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 @dataclass(frozen=True)
 class Write:
-    """One of Kombo's writes: its endpoint, its request, and what each of its rows is known by.
+    """One of Kombo's writes: endpoint, request and targets.
 
-    :param name: What one is called, such as `result_link`: its tables are named after it.
-    :param path: The endpoint below the API's base, with `{target_id}` for the record's id, and with
-        `{target_type}` where records of more than one type are written to.
-    :param request: What is sent.
-    :param targets: The types of these records (16 characters at most), each with the column that
-        holds its id. Of several, the first whose id is there is written to.
+    :param name: The write's name in the singular, such as `result_link`. Its tables are named after
+        it.
+    :param path: The endpoint below the API's base, with `{target_id}` for the target's id, and with
+        `{target_type}` where there are targets of more than one type.
+    :param request: The type of the body.
+    :param targets: The types of the records that are written to (16 characters at most), each with
+        the column of its id. The first type whose id is not empty is taken.
     :param method: The endpoint's HTTP method.
-    :param once: The member of the request that one record may have only once: a second row with the
-        same one is `invalid`, `duplicate_of`. By default any number of rows may say the same.
+    :param once: The member of the request that a target may have only once. A second row with the
+        same value is `invalid` with the code `duplicate_of`. Without it values may repeat.
     :raises ConfigurationError: if these do not make an endpoint.
     """
 
@@ -58,10 +60,10 @@ class Write:
     once: str | None = None
 
     def __post_init__(self) -> None:
-        """See that it can be used, before a row is read."""
+        """Check the endpoint and the targets, before a row is read."""
         known = self.request.model_fields
         if "{target_id}" not in self.path or not self.path.startswith("/"):
-            wrong = "its path must begin with / and have {target_id} where the record's id goes"
+            wrong = "its path must begin with / and contain {target_id}"
         elif not self.targets or any(len(target) > _LONGEST_TARGET_TYPE for target in self.targets):
             wrong = f"it needs targets, with names of at most {_LONGEST_TARGET_TYPE} characters"
         elif self.once is not None and self.once not in known:
@@ -72,16 +74,16 @@ class Write:
 
     @property
     def status_table(self) -> str:
-        """The status table's name, unless another is given."""
+        """Return the default name of the status table."""
         return f"kombo_{self.name}s"
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        """The columns that every source of rows must have: a delivery's key, not its content."""
+        """Return the columns of a row's key: every source of rows must have them."""
         return ("result_id", "integration_id", *self.targets.values())
 
     def path_of(self, key: LinkKey) -> str:
-        """Give the path of a row's endpoint, with the id escaped."""
+        """Return the path of a row's endpoint, with the id escaped."""
         target_id = quote(key.target_id, safe="")
         return self.path.format(target_type=key.target_type, target_id=target_id)
 
@@ -108,6 +110,6 @@ def _not_blank(text: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-"""An http(s) address, sent exactly as it is (pydantic's own type would rewrite it)."""
+"""An http(s) address, sent unchanged (pydantic's own type would rewrite it)."""
 
 Text = Annotated[str, AfterValidator(_not_blank)]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, delete, exc, false, func, insert, select
+from sqlalchemy import Connection, Engine, Table, delete, exc, false, insert, select
 
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.database.transactions import is_held, transaction
 from airflow_kombo.delivery_key import LinkKey
@@ -14,7 +15,7 @@ from airflow_kombo.ledger.runs import assert_alive
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
-_INSERT_TIMEOUT: Final = "5ms"
+_INSERT_MILLISECONDS: Final = 5
 """Time to wait for each key without a row."""
 
 
@@ -39,7 +40,7 @@ def find_held(
         rows = _rows(connection, tables.links, asked)
         free = _rows(connection, tables.links, asked, are_free=True)
         held = {key.result_id for key in rows - free}
-        if engine.dialect.name == "postgresql":
+        if dialect_of(engine).can_limit_lock_waits:
             absent = [key for key in asked if key not in rows]
             held |= _being_inserted(connection, tables.links, absent)
         return held
@@ -64,7 +65,7 @@ def _rows(
 
 def _being_inserted(connection: Connection, links: Table, keys: Sequence[LinkKey]) -> set[str]:
     if keys:
-        connection.execute(select(func.set_config("lock_timeout", _INSERT_TIMEOUT, True)))  # noqa: FBT003 - SQL's own
+        dialect_of(connection).limit_lock_waits(connection, _INSERT_MILLISECONDS)
     return {key.result_id for key in keys if _is_being_inserted(connection, links, key)}
 
 

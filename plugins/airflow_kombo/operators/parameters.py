@@ -18,9 +18,10 @@ from uuid import UUID
 from jinja2 import Undefined
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 
-from airflow_kombo.exceptions import ConfigurationError, did_you_mean
+from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.rows.row_keys import id_of
 from airflow_kombo.statuses import CHANGED, Decision, Status
+from airflow_kombo.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

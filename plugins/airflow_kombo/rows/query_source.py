@@ -39,7 +39,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-from airflow_kombo.database.drivers import CursorReader
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import (
     begin,
     cancel_statement,
@@ -47,7 +47,7 @@ from airflow_kombo.database.transactions import (
     is_passing,
     transaction,
 )
-from airflow_kombo.exceptions import ConfigurationError, LedgerError, RunStoppedError, did_you_mean
+from airflow_kombo.exceptions import ConfigurationError, LedgerError, RunStoppedError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.tables import Tables
@@ -56,6 +56,7 @@ from airflow_kombo.rows.row_buffer import RowBuffer, Values
 from airflow_kombo.rows.row_keys import OTHER_TARGET, Row, id_of, integration_of
 from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, PAGE_ROWS, Selection, Unmatched
 from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
+from airflow_kombo.suggestions import did_you_mean
 
 _FETCHED: Final = 1_000
 """Rows that the database sends at once."""
@@ -180,7 +181,7 @@ class QuerySource:
             self._has_read.clear()
             self._reading = connection
             try:
-                reading = CursorReader(connection, self._types)
+                reading = dialect_of(connection).reader(connection, self._types)
                 with reading.prepared():
                     result = connection.execution_options(yield_per=_FETCHED).execute(query)
                     for chunk in result.partitions():
@@ -219,7 +220,7 @@ class QuerySource:
         statement = statement.bindparams(*bound)
         described = self._describe(select(text("*")).select_from(statement.columns().subquery("r")))
         self._types, columns = described, list(described)
-        self._decimals = _decimals(self.engine, described)
+        self._decimals = dialect_of(self.engine).decimals(self.engine, described)
         if lost := [name for name in self.write.key_columns if name not in columns]:
             wanted = "; ".join(f"'{name}'{did_you_mean(name, columns)}" for name in lost)
             raise ConfigurationError(f"The query gives no column {wanted}.")
@@ -280,24 +281,10 @@ class QuerySource:
         whole = cast(column_, BigInteger)  # or 1e15 would keep its exponent
         as_whole = case((column_ == whole, cast(whole, String)), else_=short)
         number = case((and_(column_ > -_EXACT, column_ < _EXACT), as_whole), else_=short)
-        if self.engine.dialect.name == "sqlite":  # each value has a type of its own
-            return case((func.typeof(column_) == "real", number), else_=text_)
-        return number
+        return dialect_of(self.engine).formatted(column_, number, text_)
 
     def _id(self, name: str) -> ColumnElement[str]:
-        # Not every database can be told what else is blank: there only spaces are.
-        blanks = (_BLANKS,) if self.engine.dialect.name in {"sqlite", "postgresql"} else ()
-        return func.nullif(func.trim(self._text(name), *blanks), "")
-
-
-def _decimals(engine: Engine, described: Mapping[str, object]) -> Collection[str]:
-    """Give the columns that may hold a number with a point, where we know how to write one."""
-    if engine.dialect.name == "sqlite":
-        return described.keys()
-    if engine.dialect.name == "postgresql":
-        number = engine.dialect.loaded_dbapi.NUMBER  # DB-API's word for any type of number
-        return {name for name, kind in described.items() if kind == number}
-    return ()
+        return func.nullif(dialect_of(self.engine).trimmed(self._text(name), _BLANKS), "")
 
 
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:

@@ -34,8 +34,8 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Self
 
-from airflow_kombo.exceptions import did_you_mean
 from airflow_kombo.kombo_api.request import InvalidRow
+from airflow_kombo.suggestions import did_you_mean
 
 EMPTY: Final = "is empty: fill the column or change the mapping"
 _TOOLS: Final = "tools"

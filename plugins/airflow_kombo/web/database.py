@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Connection, Engine, event, func, inspect, select
+from sqlalchemy import Connection, Engine, inspect
 
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.exceptions import ConfigurationError, KomboError, LedgerError
 from airflow_kombo.ledger.tables import STATUS_TABLE, Tables
@@ -22,8 +22,6 @@ SECTION: Final = "kombo"
 """Section of Airflow's configuration with the page's settings."""
 STATEMENT_SECONDS: Final = 5
 """After which the warehouse gives a statement of the page up."""
-
-_STEPS: Final = 10_000  # of SQLite's virtual machine between two looks at the clock
 
 
 class NoTablesError(KomboError):
@@ -75,7 +73,7 @@ class Warehouse:
         try:
             with (
                 transaction(engine, "read the ledger", reads_only=True) as connection,
-                _in_time(connection),
+                dialect_of(connection).reading_in_time(connection, STATEMENT_SECONDS),
             ):
                 yield connection
         except LedgerError:
@@ -129,34 +127,6 @@ class EngineOfConnection:
 
 
 def read_only(engine: Engine) -> Engine:
-    """Keep SQLite's connections from writing; PostgreSQL's transactions are told so one by one."""
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _query_only)
+    """Refuse writes where only a connection can do so; elsewhere each transaction refuses them."""
+    dialect_of(engine).make_read_only(engine, STATEMENT_SECONDS)
     return engine
-
-
-def _query_only(connection: Any, _record: object) -> None:
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA busy_timeout = {STATEMENT_SECONDS * 1000}")
-
-
-@contextmanager
-def _in_time(connection: Connection) -> Iterator[None]:
-    """Have each statement given up after its time; on SQLite all of them together."""
-    name = connection.dialect.name
-    if name == "postgresql":
-        for setting, value in (
-            ("statement_timeout", str(STATEMENT_SECONDS * 1000)),
-            ("transaction_read_only", "on"),
-        ):
-            connection.execute(select(func.set_config(setting, value, True)))  # noqa: FBT003 - SQL
-    if name != "sqlite":
-        yield
-        return
-    raw: Any = connection.connection.driver_connection
-    latest = monotonic() + STATEMENT_SECONDS
-    raw.set_progress_handler(lambda: monotonic() > latest, _STEPS)
-    try:
-        yield
-    finally:
-        raw.set_progress_handler(None, 0)
