@@ -1,4 +1,4 @@
-"""Nested request bodies, declared in a mapping as they are nested."""
+"""Nested request bodies in a mapping."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_nested_body_is_declared_as_it_is_nested(declared, body):
 
 
 def test_a_nested_body_without_a_value_is_left_out():
-    """An optional body whose members have no values is not sent."""
+    """An optional body without any value is not sent."""
     declared = {"tag": {"name": "a", "owner": {"eMail": "{{ mail }}"}}}
     assert sent(declared, mail=None) == {"tag": {"name": "a"}}
 
@@ -135,7 +135,7 @@ def test_a_row_that_lacks_a_nested_value_is_invalid(columns, code, field):
     ids=repr,
 )
 def test_a_wrong_nested_declaration_names_its_path(declared, message):
-    """A mistake is found before a row is read and names its path and the nearest member."""
+    """A mistake is found before a row is read, with the path and the nearest member."""
     with pytest.raises(MappingError) as raised:
         mapping_of(TAGS).parse(declared)
     assert message in str(raised.value)
@@ -143,7 +143,7 @@ def test_a_wrong_nested_declaration_names_its_path(declared, message):
 
 
 def test_a_nested_column_is_checked():
-    """A missing column is named with the path of its member."""
+    """A missing column is named with the member's path."""
     mapping = mapping_of(TAGS).parse({"tag": {"name": "{{ levl }}"}})
     with pytest.raises(MappingError, match=r"'levl' \(for tag\.name\) \(did you mean 'level'\?\)"):
         mapping.check(ROW)
@@ -158,7 +158,7 @@ def test_a_tool_replaces_a_whole_nested_body():
 
 
 def test_a_nested_body_must_be_a_request():
-    """Another model would accept unknown members and infinite numbers, so it is refused."""
+    """Another model, open to unknown members and infinite numbers, is refused."""
 
     class Loose(BaseModel):
         name: str
@@ -197,7 +197,7 @@ class OrderResult(Request):
 
 
 def test_nested_bodies_are_delivered(warehouse, standin):
-    """A run sends the nested body, and a row without its required member is `invalid`."""
+    """A run sends nested bodies, and a row without a required member is `invalid`."""
     write = Write(
         name="order_result",
         method="PUT",

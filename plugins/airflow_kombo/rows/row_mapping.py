@@ -141,7 +141,7 @@ class RowMapping(DeclaredBody):
         """Return the columns of each part of the request as pairs."""
         return {(field, name) for field, source in self._sources.items() for name in source.columns}
 
-    def delivery(self, row: Row, key: LinkKey) -> RowRequest:
+    def request_of(self, row: Row, key: LinkKey) -> RowRequest:
         """Build the request of a row.
 
         :param key: The row's key.
@@ -151,12 +151,12 @@ class RowMapping(DeclaredBody):
         if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
             raise RowError("invalid_field", "assessment_date", str(value))
         tool = key.integration_id.partition(":")[0]
-        request = self._tools.get(tool, self).request(row)
+        content = self._tools.get(tool, self).content_of(row)
         try:
-            body = request.body()
+            body = content.body()
         except PydanticSerializationError:
             raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
-        once = self.write.once and str(getattr(request, self.write.once))
+        once = self.write.once and str(getattr(content, self.write.once))
         return RowRequest(key, day, once, body, self.write)
 
     def deliveries(
@@ -172,13 +172,13 @@ class RowMapping(DeclaredBody):
             try:
                 if wrong:
                     raise wrong
-                requests.append(self.delivery(row, key))
+                requests.append(self.request_of(row, key))
             except RowError as error:
                 invalid.append(InvalidRow(key, assessment_date_of(row), error))
         return requests, invalid
 
-    def request(self, row: Row) -> Request:
-        """Build and check the body of a row's request.
+    def content_of(self, row: Row) -> Request:
+        """Build and check the content of a row's request.
 
         :raises RowError: if the row cannot become a request.
         """
