@@ -132,9 +132,9 @@ def test_a_stop_while_the_query_runs(warehouse, tables, source_table, standin, t
     reading = threading.Event()
 
     class Watched(QuerySource):
-        def _read(self):
+        def plan(self):
             reading.set()
-            return super()._read()
+            return super().plan()
 
     source = Watched(warehouse, tables, SLOW[warehouse.dialect.name], {}, selection=Selection())
 
@@ -143,7 +143,7 @@ def test_a_stop_while_the_query_runs(warehouse, tables, source_table, standin, t
         term(lambda: run.stop("The task was stopped."))
         await run.deliver()
 
-    watch = when(lambda: reading.is_set() and source._reading is not None)
+    watch = when(lambda: reading.is_set() and source._reader.is_reading)
     with pytest.raises(RunStoppedError, match="was stopped"):
         asyncio.run(deliver())
     watch.join()

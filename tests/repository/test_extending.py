@@ -202,6 +202,7 @@ def test_another_write(run, engine, standin):
         "completed_at": "2026-11-03",
         "score": 90.0,
         "max_score": 100.0,
+        "remote_fields": {"recruitee": {"subtitle": "90 of 100"}},
     }
     (account,) = all_of(engine, tables.runs)
     assert (account.planned, account.success, account.invalid) == (7, 3, 1)

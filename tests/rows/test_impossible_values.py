@@ -1,4 +1,4 @@
-"""Values that the database holds and Python does not: each costs its own row, and no other."""
+"""Values of the database without a counterpart in Python: each costs one row only."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ UNSHOWABLE = [
     ("score", "'Infinity'"),
     ("numbers", "(repeat('[', 700) || repeat(']', 700))::json"),
 ]
-"""Values that one of the drivers converts, and that no attribute can show all the same."""
+"""Values that a driver can convert and an attribute cannot show."""
 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])
 def postgresql(request, postgres):
-    """Give an engine on an empty schema, by each of the two drivers."""
+    """Return an engine on an empty schema, with each of the two drivers."""
     with schema_of(make_url(postgres), request.param) as engine:
         yield engine
 
@@ -98,7 +98,7 @@ def schema_of(url, driver):
 
 
 def published(engine, impossible=()):
-    """Make a day of rows, of which the first have one impossible value each."""
+    """Insert a day of rows; each of the first rows has one impossible value."""
     columns = ", ".join(f"{name} {kind}" for name, kind in TYPES.items())
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE TABLE published ({columns})")
@@ -124,12 +124,12 @@ def deliver(engine, mapping=MAPPING, sql="SELECT * FROM published"):
 
 
 def test_an_impossible_value_costs_its_own_row(postgresql, standin):
-    """Of 60 rows those with such a value are `invalid` and name its column, the others arrive."""
+    """A row with an impossible value is `invalid` and names the column; the others arrive."""
     published(postgresql, IMPOSSIBLE)
     report, links = deliver(postgresql)
     assert report.counts == {"invalid": len(IMPOSSIBLE), "success": ROWS - len(IMPOSSIBLE)}
-    told = {links[f"r{n}"].error_message for n in range(len(IMPOSSIBLE))}
-    assert told == {
+    messages = {links[f"r{n}"].error_message for n in range(len(IMPOSSIBLE))}
+    assert messages == {
         f"{'attributes.' if column in SHOWN else ''}{column}:"
         f" the value in the column {column} {why}: {MENDED}"
         for column, _, why in IMPOSSIBLE
@@ -139,7 +139,7 @@ def test_an_impossible_value_costs_its_own_row(postgresql, standin):
 
 
 def test_a_day_that_cannot_be_read_is_empty_in_the_status_table(postgresql, standin):
-    """A row whose own day is impossible is `invalid`, without a day."""
+    """A row with an impossible day is `invalid`, and the status row has no day."""
     published(postgresql, [("assessment_date", "'infinity'", "")])
     _, links = deliver(postgresql)
     assert (links["r0"].status, links["r0"].assessment_date) == ("invalid", None)
@@ -147,16 +147,16 @@ def test_a_day_that_cannot_be_read_is_empty_in_the_status_table(postgresql, stan
 
 
 def test_values_without_a_text_cost_their_own_row(postgresql, standin):
-    """What a driver can read and a person cannot is not sent, and stops no other row."""
+    """A value without a readable text makes only the row `invalid`."""
     published(postgresql, UNSHOWABLE)
     report, links = deliver(postgresql)
     assert report.counts == {"invalid": len(UNSHOWABLE), "success": ROWS - len(UNSHOWABLE)}
-    told = [links[f"r{n}"].error_message.partition(":")[0] for n in range(len(UNSHOWABLE))]
-    assert told == [f"attributes.{column}" for column, _ in UNSHOWABLE]
+    fields = [links[f"r{n}"].error_message.partition(":")[0] for n in range(len(UNSHOWABLE))]
+    assert fields == [f"attributes.{column}" for column, _ in UNSHOWABLE]
 
 
-def test_what_nobody_reads_does_no_harm(postgresql, standin):
-    """An impossible value in a column that the request does not need leaves its row alone."""
+def test_an_impossible_value_in_an_unread_column_does_no_harm(postgresql, standin):
+    """A row with an impossible value in an unread column is delivered."""
     mapping = ResultLinkMapping.parse({"label": "Coding", "url": {"column": "result_url"}})
     unread = [one for one in IMPOSSIBLE if one[0] not in OF_KEY]
     published(postgresql, unread)
@@ -165,7 +165,7 @@ def test_what_nobody_reads_does_no_harm(postgresql, standin):
 
 
 def test_an_integration_that_cannot_be_read_is_not_the_default(postgresql, standin, monkeypatch):
-    """A row whose integration is impossible goes nowhere, though others have a default."""
+    """A row with an impossible integration is `invalid`; the default is not used."""
     published(postgresql)
     columns = "result_id, candidate_id, application_id, result_url, assessment_date"
     impossible = f"CASE WHEN result_id = 'r7' THEN {DEEP_JSON} END AS integration_id"
@@ -182,7 +182,7 @@ def test_an_integration_that_cannot_be_read_is_not_the_default(postgresql, stand
 
 
 def test_an_error_of_the_query_itself_still_stops_the_run(postgresql, standin):
-    """What the server refuses halfway has no cell to blame: nothing is sent, and it is named."""
+    """An error of the server halfway through the rows stops the run before sending."""
     published(postgresql)
     with postgresql.begin() as connection:
         connection.exec_driver_sql(
@@ -195,8 +195,8 @@ def test_an_error_of_the_query_itself_still_stops_the_run(postgresql, standin):
     assert standin.links() == []
 
 
-def test_text_that_nobody_checked_costs_its_own_row(postgres, standin):
-    """In a database without an encoding, a text that is no UTF-8 is told like any such value."""
+def test_a_broken_text_of_postgresql_costs_its_own_row(postgres, standin):
+    """A text with a wrong encoding makes only the row `invalid`."""
     server = create_engine(postgres, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.exec_driver_sql(
@@ -214,8 +214,8 @@ def test_text_that_nobody_checked_costs_its_own_row(postgres, standin):
 
 
 @pytest.mark.parametrize("warehouse", ["sqlite"], indirect=True)
-def test_sqlites_text_that_is_none_costs_its_own_row(warehouse, tables, source_table, standin):
-    """SQLite takes any bytes as a text: such a row is told, whichever column has them."""
+def test_a_broken_text_of_sqlite_costs_its_own_row(warehouse, tables, source_table, standin):
+    """SQLite stores any bytes as a text: broken ones make only the row `invalid`."""
     fill(warehouse, source_table, [row(f"r{n}") for n in range(6)])
     broken = "CAST(x'68e4' AS TEXT)"
     with warehouse.begin() as connection:
@@ -227,9 +227,9 @@ def test_sqlites_text_that_is_none_costs_its_own_row(warehouse, tables, source_t
         )
     report = run_day(warehouse, tables)
     assert report.counts == {"invalid": 4, "success": 2}
-    told = {link.error_message for link in all_of(warehouse, tables.links)} - {None}
+    messages = {link.error_message for link in all_of(warehouse, tables.links)} - {None}
     why = f"is not valid in its encoding: {MENDED}"
-    assert told == {
+    assert messages == {
         f"label: the value in the column assessment_name {why}",
         f"candidate_id: the value in the column candidate_id {why}",
         f"result_id: the value in the column result_id {why}",
@@ -241,7 +241,7 @@ def test_sqlites_text_that_is_none_costs_its_own_row(warehouse, tables, source_t
 def test_rows_whose_result_ids_cannot_be_read_have_a_status_each(
     warehouse, tables, source_table, standin
 ):
-    """Two of them on one candidate are two rows, told apart by what else they hold."""
+    """Two rows with unreadable result ids have two keys, from their other values."""
     same = {"candidate_id": "c1"}
     fill(warehouse, source_table, [row("r1", **same), row("r2", **same)])
     with warehouse.begin() as connection:
@@ -251,7 +251,7 @@ def test_rows_whose_result_ids_cannot_be_read_have_a_status_each(
 
 
 def test_the_ledger_reads_as_ever_after_the_rows(warehouse, tables, source_table):
-    """How the rows are read ends with their query: the connection goes back as it was."""
+    """The reader's settings end with the query; the connection is reset."""
     fill(warehouse, source_table, [row("r1")])
     QuerySource(
         warehouse, tables, "SELECT * FROM assessment_results", {}, selection=Selection()

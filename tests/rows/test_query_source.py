@@ -1,3 +1,5 @@
+"""Rows of a query and rows of an upstream task."""
+
 from __future__ import annotations
 
 import pandas as pd
@@ -33,7 +35,7 @@ def source_of(
 
 
 def read(source):
-    """Give the result ids of all pages, by integration."""
+    """Return the result ids of all pages by integration."""
     return {
         name: [one["result_id"] for page in source.pages(name, rows) for one in page]
         for name, rows in source.plan().items()
@@ -42,18 +44,18 @@ def read(source):
 
 @pytest.fixture
 def day(warehouse, tables, source_table):
-    """Fill a day of two integrations, and one row of the day before."""
+    """Insert a day's rows of two integrations, and one row of the day before."""
     rows = [row(f"r{n}", integration_id="workday:one" if n % 2 else "lever:two") for n in range(10)]
     fill(warehouse, source_table, [*rows, row("old", assessment_date=DAY.replace(day=2))])
 
 
 def test_a_day_is_planned_by_integration(warehouse, tables, day):
-    """The plan counts the day's rows of each integration, and no other day's."""
+    """A plan counts the day's rows by integration, without other days."""
     assert source_of(warehouse, tables).plan() == {"workday:one": 5, "lever:two": 5}
 
 
 def test_what_is_done_is_not_planned(warehouse, tables, day):
-    """Rows that the ledger holds as delivered, unknown or being sent are left out of the plan."""
+    """A plan excludes rows with the status success, unknown or sending."""
     Runs(warehouse, tables).start(Run("run"))
     ledger = Ledger(warehouse, tables)
     for result_id, status in [("r1", "success"), ("r3", "unknown"), ("r5", None), ("r7", "failed")]:
@@ -72,7 +74,7 @@ def test_what_is_done_is_not_planned(warehouse, tables, day):
 
 
 def test_rows_without_an_integration_take_the_default(warehouse, tables, source_table):
-    """NULL, a blank and the default's own name are one lane; without a default they have none."""
+    """Rows with NULL, a blank or the default's id belong to the default integration."""
     rows = [row("a", integration_id=None), row("b", integration_id=" "), row("c")]
     fill(warehouse, source_table, rows)
     with_default = read(source_of(warehouse, tables, default="workday:one"))
@@ -87,7 +89,7 @@ def test_rows_without_an_integration_take_the_default(warehouse, tables, source_
 
 
 def test_only_what_was_asked_for(warehouse, tables, day):
-    """Integrations and results can be chosen, and whatever is chosen is bound, not written in."""
+    """Integrations and results can be selected; ids are bound, never part of the SQL."""
     chosen = source_of(warehouse, tables, integration_ids=frozenset({"lever:two"}))
     assert list(chosen.plan()) == ["lever:two"]
     results = frozenset({"r1", "r4", "'; DROP TABLE assessment_results; --"})
@@ -98,14 +100,14 @@ def test_only_what_was_asked_for(warehouse, tables, day):
 
 
 def test_an_integration_gives_no_more_rows_than_asked_for(warehouse, tables, day):
-    """A run with a limit reads on until it has its rows."""
+    """A caller can limit the rows of an integration."""
     source = source_of(warehouse, tables, page_rows=2)
     source.plan()
     assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
 
 
 def test_what_comes_after_the_plan_waits_for_the_next_run(warehouse, tables, source_table, day):
-    """The query runs once: the rows are those that were counted, whatever the table holds then."""
+    """The query runs once: pages hold the counted rows, also after the table changed."""
     source = source_of(warehouse, tables, page_rows=2)
     planned = source.plan()
     fill(warehouse, source_table, [row("r0-late"), row("r99-late")])
@@ -116,7 +118,7 @@ def test_what_comes_after_the_plan_waits_for_the_next_run(warehouse, tables, sou
 
 
 def test_a_disk_without_room_is_named(warehouse, tables, day, monkeypatch, tmp_path):
-    """A temporary folder that takes no file ends the plan, and nothing was sent."""
+    """A temporary folder without room ends the plan before a row is sent."""
     monkeypatch.setattr("airflow_kombo.rows.row_buffer._IN_MEMORY_BYTES", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match=r"No such file or directory.*TMPDIR"):
@@ -131,7 +133,7 @@ def test_a_disk_without_room_is_named(warehouse, tables, day, monkeypatch, tmp_p
     page_rows=st.integers(1, 5),
 )
 def test_pages_hold_every_row_once(warehouse, tables, source_table, ids, page_rows):
-    """However rows fall on pages, each comes once: also copies, blanks and NULLs of one key."""
+    """Each row is on one page, also copies, blanks and NULLs of one key."""
     with warehouse.begin() as connection:
         connection.execute(text("DELETE FROM assessment_results"))
     targets = ["x", None, "y"]
@@ -152,7 +154,7 @@ def test_pages_hold_every_row_once(warehouse, tables, source_table, ids, page_ro
 
 
 def test_large_ids_keep_every_digit(warehouse, tables):
-    """A number beyond a float's precision comes as it is, also beside a NULL."""
+    """A number beyond a float's precision stays exact, also beside a NULL."""
     sql = (
         "SELECT 9007199254740993 AS result_id, NULL AS integration_id, 1 AS candidate_id,"
         " NULL AS application_id UNION ALL SELECT NULL, NULL, NULL, NULL"
@@ -174,19 +176,19 @@ def test_large_ids_keep_every_digit(warehouse, tables):
     ],
 )
 def test_a_query_that_cannot_serve_is_refused(warehouse, tables, sql, why):
-    """A query that is broken, or lacks a column or a parameter, is refused at once."""
+    """A broken query, or one without a needed column or parameter, is refused."""
     with pytest.raises(ConfigurationError, match=why):
         source_of(warehouse, tables, sql)
 
 
 def test_comments_and_semicolons_do_no_harm(warehouse, tables, day):
-    """A query may end in a semicolon, and its comments may hold colons and brackets."""
+    """A query may end in a semicolon, and comments may have colons and brackets."""
     sql = f"-- at 10:30 :nobody (\n{SQL} -- the end)\n;"
     assert sum(source_of(warehouse, tables, sql).plan().values()) == 10
 
 
 def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
-    """A table's rows of the day are taken, whatever its name needs to be quoted like."""
+    """A table's rows of the day are read, also if the table's name must be quoted."""
     assert (
         sum(
             source_of(warehouse, tables, rows_of_day(warehouse, "assessment_results"))
@@ -200,7 +202,7 @@ def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
 
 @pytest.mark.parametrize("kind", [list, pd.DataFrame])
 def test_rows_of_an_upstream_task(kind):
-    """An upstream task may give dictionaries, or a DataFrame."""
+    """An upstream task may return dictionaries or a DataFrame."""
     rows = kind([row("a"), row("b", integration_id=None), row("c", integration_id="lever:two")])
     source = TaskSource(rows, Selection(result_ids=frozenset("ab")), "lever:two")
     assert read(source) == {"workday:one": ["a"], "lever:two": ["b"]}
@@ -211,15 +213,15 @@ def test_rows_of_an_upstream_task(kind):
     ("rows", "what"),
     [(None, "NoneType"), ("r1", "str"), ({"result_id": "r1"}, "dict"), ([["r1"]], "list with a l")],
 )
-def test_an_upstream_task_that_gives_no_rows_is_told_so(rows, what):
-    """What is no list of dictionaries is named by its kind."""
-    with pytest.raises(ConfigurationError, match=f"rows_task_id names gave a {what}"):
+def test_an_upstream_task_without_rows_is_refused(rows, what):
+    """Another return value than rows is refused with the name of the type."""
+    with pytest.raises(ConfigurationError, match=f"of rows_task_id returned a {what}"):
         TaskSource(rows, Selection())
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "NUMERIC(12, 2)", "INTEGER"])
 def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
-    """A row with ids such as 95.0 is delivered as 95, and the next plan knows that it is done."""
+    """An id such as 95.0 is delivered as 95, and the next plan excludes the row."""
     numbers = ("result_id", "integration_id", "candidate_id")
     columns = ", ".join(f"{name} {kind}" for name in numbers)
     with warehouse.begin() as connection:
@@ -269,7 +271,7 @@ KEYED = [
 
 @pytest.mark.parametrize(("kind", "stored", "key"), KEYED)
 def test_ids_select_by_the_ledgers_key(warehouse, tables, standin, kind, stored, key):
-    """Whatever type the column has, a query and a task give the same rows, and know the done."""
+    """A query and a task select the same rows, for any type of the id column."""
     sql = "SELECT * FROM keyed"
     with warehouse.begin() as connection:
         connection.execute(
@@ -295,7 +297,7 @@ def test_ids_select_by_the_ledgers_key(warehouse, tables, standin, kind, stored,
 
 
 def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
-    """`1.0` and `1` are two ids where the column holds text."""
+    """`1.0` and `1` are two ids in a column of texts."""
     ids = " UNION ALL ".join(
         f"SELECT '{name}' AS result_id, 'i:1.0' AS integration_id, '1.50' AS candidate_id,"
         " NULL AS application_id"

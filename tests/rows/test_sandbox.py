@@ -1,4 +1,4 @@
-"""What a mapping's templates may do, and what they may not."""
+"""Limits of a mapping's templates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = {
 
 
 def mapped(template):
-    """Return a mapping with one attribute of that template, checked as a run checks it."""
+    """Return a mapping with one attribute of that template, checked like in a run."""
     declared = {"label": "L", "url": {"column": "result_url"}, "attributes": {"A": template}}
     mapping = ResultLinkMapping.parse(declared)
     mapping.check([*row("r1"), *COLUMNS])
@@ -33,13 +33,13 @@ def mapped(template):
 
 
 def made_of(template):
-    deliveries, invalid = mapped(template).deliveries([row("r1", **COLUMNS)], None)
-    return deliveries, [str(one.error) for one in invalid]
+    requests, invalid = mapped(template).deliveries([row("r1", **COLUMNS)], None)
+    return requests, [str(one.error) for one in invalid]
 
 
 def shown(template):
-    (delivery,), _ = made_of(template)
-    return json.loads(delivery.body)["details"]["attributes"][0]["value"]
+    (request,), _ = made_of(template)
+    return json.loads(request.body)["details"]["attributes"][0]["value"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def shown(template):
     ],
 )
 def test_a_template_that_reaches_beyond_a_row_is_refused_before_a_row_is_read(template, named):
-    """Python's internals, and statements that one line of text does not need, are named."""
+    """Python's internals, and statements beyond one line of text, are named."""
     with pytest.raises(MappingError, match=named):
         mapped(template)
 
@@ -88,10 +88,10 @@ def test_a_template_that_reaches_beyond_a_row_is_refused_before_a_row_is_read(te
     ],
 )
 def test_what_only_a_row_shows_makes_the_row_invalid(template):
-    """A way into Python that is computed, and a change of a row's value, are refused plainly."""
-    deliveries, (message,) = made_of(template)
-    assert deliveries == []
-    assert message.startswith("attributes.A: its template does what none may")
+    """A computed way into Python's internals, or a change of a value, is refused."""
+    requests, (message,) = made_of(template)
+    assert requests == []
+    assert message.startswith("attributes.A: its template is not allowed")
     assert "change the mapping" in message
     assert COLUMNS["word"] not in message
 
@@ -141,9 +141,9 @@ def test_what_only_a_row_shows_makes_the_row_invalid(template):
     ],
 )
 def test_a_number_never_makes_something_huge(template):
-    """Nothing is repeated, padded, raised or counted out to over a thousand characters or items."""
-    deliveries, (message,) = made_of(template)
-    assert deliveries == []
+    """No number makes more than a thousand characters or items."""
+    requests, (message,) = made_of(template)
+    assert requests == []
     assert "more than 1000 characters or items" in message
 
 
@@ -182,23 +182,23 @@ def test_a_number_never_makes_something_huge(template):
     ],
 )
 def test_what_a_mapping_needs_works(template, text):
-    """Methods, filters, conditions, loops and formats of usual sizes are as Jinja has them."""
+    """Methods, filters, conditions, loops and formats of usual sizes work as in Jinja."""
     mapping = ResultLinkMapping.parse(
         {"label": "L", "url": {"column": "result_url"}, "attributes": {"A": template}}
     )
-    (delivery,), invalid = mapping.deliveries([row("r1", **COLUMNS)], None)
+    (request,), invalid = mapping.deliveries([row("r1", **COLUMNS)], None)
     assert invalid == []
-    assert json.loads(delivery.body)["details"]["attributes"][0]["value"] == text
+    assert json.loads(request.body)["details"]["attributes"][0]["value"] == text
 
 
 def test_a_value_that_is_too_deep_costs_its_row_only():
-    """A template over JSON that Python cannot follow makes the row `invalid`, and ends no run."""
+    """A template over too deep JSON makes only the row `invalid`."""
     deep = []
     for _ in range(100_000):
         deep = [deep]
     mapping = mapped("{{ skills|tojson }}")
-    deliveries, (bad,) = mapping.deliveries(
+    requests, (bad,) = mapping.deliveries(
         [row("r1", **COLUMNS), row("r2", **COLUMNS | {"skills": deep})], None
     )
-    assert [one.key.result_id for one in deliveries] == ["r1"]
+    assert [one.key.result_id for one in requests] == ["r1"]
     assert (bad.key.result_id, bad.error.field) == ("r2", "attributes.A")

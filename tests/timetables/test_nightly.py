@@ -1,4 +1,4 @@
-"""The nightly timetable, as the scheduler and a backfill ask it, over changes of the clocks."""
+"""The nightly timetable for the scheduler and for backfills, over changes of the clocks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ days = st.dates(date(2024, 1, 1), date(2030, 12, 31))
 
 
 def nights(timetable, start, number):
-    """Give the runs that the scheduler makes from a moment on, one after the other."""
+    """Return the scheduler's runs from a moment on, one after the other."""
     found, last = [], None
     while len(found) < number:
         restriction = TimeRestriction(instance(start), None, catchup=True)
@@ -49,13 +49,13 @@ def nights(timetable, start, number):
 
 
 def backfill(timetable, first, last):
-    """Give the days that a backfill makes."""
+    """Return a backfill's days."""
     infos = timetable.iter_partition_dagrun_infos(earliest=first, latest=last)
     return [date.fromisoformat(info.partition_key) for info in infos]
 
 
 def as_typed(day):
-    """Give what the command line makes of a date."""
+    """Return the command line's value of a date."""
     return datetime.combine(day, time.min, fixed.utc)
 
 
@@ -66,7 +66,7 @@ def all_days(first, last):
 @settings(unhurried, max_examples=40)
 @given(zones, hours, days)
 def test_each_night_delivers_the_day_before_and_no_day_is_left_out(zone, hour, day):
-    """For a year, over both changes of the clocks: a run a day, at its hour, for the day before."""
+    """A year has one run a day, at the hour, for the day before, over clock changes."""
     start = datetime.combine(day + DAY, time.min, ZoneInfo(zone))
     runs = nights(NightlyTimetable(hour, zone), start, 366)
     assert [run.partition_key for run in runs] == [
@@ -88,7 +88,7 @@ def test_each_night_delivers_the_day_before_and_no_day_is_left_out(zone, hour, d
 @unhurried
 @given(zones, hours, days, st.integers(0, 40))
 def test_a_backfill_makes_exactly_the_days_that_it_names(zone, hour, first, more):
-    """The first and the last day too, and no other, whatever zone the timetable is in."""
+    """A backfill makes the first day, the last day and the days between, in any zone."""
     timetable, last = NightlyTimetable(hour, zone), first + DAY * more
     assert backfill(timetable, as_typed(first), as_typed(last)) == all_days(first, last)
 
@@ -96,7 +96,7 @@ def test_a_backfill_makes_exactly_the_days_that_it_names(zone, hour, first, more
 @unhurried
 @given(zones, zones, hours, days, st.integers(0, 40))
 def test_a_date_that_was_typed_in_another_zone_is_that_date(zone, other, hour, first, more):
-    """A deployment whose default zone is another than the dag's gets the days that were typed."""
+    """A backfill by dates makes those dates, also if the default zone differs."""
     timetable, last = NightlyTimetable(hour, zone), first + DAY * more
     bounds = [datetime.combine(day, time.min, ZoneInfo(other)) for day in (first, last)]
     assert backfill(timetable, *bounds) == all_days(first, last)
@@ -105,7 +105,7 @@ def test_a_date_that_was_typed_in_another_zone_is_that_date(zone, other, hour, f
 @unhurried
 @given(zones, hours, days, st.integers(0, 40))
 def test_a_backfill_from_the_ui_makes_the_days_of_the_zone(zone, hour, first, more):
-    """The UI sends its user's midnights as moments in UTC; in the dag's zone they are its days."""
+    """A backfill from the UI, with moments in UTC, makes the days of the dag's zone."""
     timetable, last = NightlyTimetable(hour, zone), first + DAY * more
     bounds = [
         datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(fixed.utc)
@@ -117,7 +117,7 @@ def test_a_backfill_from_the_ui_makes_the_days_of_the_zone(zone, hour, first, mo
 @unhurried
 @given(zones, hours, days)
 def test_a_backfill_and_the_scheduler_agree_on_a_day(zone, hour, day):
-    """Both make the same run for a day: neither early nor twice, and the next night is the next."""
+    """A backfill and the scheduler make the same run for a day; the next night follows."""
     timetable = NightlyTimetable(hour, zone)
     start = datetime.combine(day + DAY, time.min, ZoneInfo(zone))
     tonight, tomorrow = nights(timetable, start, 2)
@@ -131,7 +131,7 @@ def test_a_backfill_and_the_scheduler_agree_on_a_day(zone, hour, day):
 @unhurried
 @given(zones, hours)
 def test_it_comes_back_from_the_dag_s_serialized_form(zone, hour):
-    """What the dag processor stores, the scheduler reads."""
+    """The scheduler reads the dag processor's form of the timetable."""
     timetable = NightlyTimetable(hour, zone)
     again = NightlyTimetable.deserialize(json.loads(json.dumps(timetable.serialize())))
     assert (again, again.hour, again.summary) == (timetable, hour, timetable.summary)
@@ -150,14 +150,14 @@ def test_it_comes_back_from_the_dag_s_serialized_form(zone, hour):
     ],
 )
 def test_nights_that_were_looked_up(zone, hour, run_after, day):
-    """The night in which the clocks change is one like any other."""
+    """A night with a change of the clocks has one run."""
     moment = datetime.fromisoformat(run_after)
     (run,) = nights(NightlyTimetable(hour, zone), moment, 1)
     assert (run.run_after, run.partition_key) == (moment, day)
 
 
 def test_its_hour_is_checked():
-    """An hour that no day has is refused as the dag is read."""
+    """An hour other than 0 to 23 is refused as the dag is read."""
     assert NightlyTimetable(23, "UTC").validate() is None
     with pytest.raises(AirflowTimetableInvalid, match="0 to 23, not 24"):
         NightlyTimetable(24, "UTC").validate()

@@ -1,1 +1,1 @@
-"""Where rows come from, and how each becomes a request."""
+"""Sources of rows, and the mapping of rows to requests."""

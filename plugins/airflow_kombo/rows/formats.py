@@ -1,4 +1,7 @@
-"""How a value of a row is written: what a recruiter reads, never `nan`, `None` or `95.0` for 95."""
+"""Texts of a row's values, as a recruiter reads them.
+
+A text is never `nan`, `None`, or `95.0` for 95.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +15,36 @@ from airflow_kombo.database.unreadable import Unreadable
 
 
 class UnwritableError(ValueError):
-    """A value has no text for a person; the message says why, and does not quote it."""
+    """A value without a readable text. The message has the reason and never the value."""
 
 
 _PLAIN: Final = frozenset({str, int, bool, date, datetime})
-"""What is written as it is: nearly every value, so it is told first."""
+"""Types of values without a change: most values, so they are checked first."""
 _EXACT: Final = 2.0**53
-"""Below it, a float that is whole is the number that was meant."""
+"""Limit of exact whole numbers in a float."""
 _DIGITS: Final = 30
-"""Of a number that a person reads; beyond it, its text would be zeros for miles."""
+"""Most digits of a readable number."""
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value says nothing: NULL, NaN, NaT, pandas' NA or blank text."""
+    """Return true for NULL, NaN, NaT, pandas' NA and blank text."""
     if isinstance(value, str):
         return not value.strip()
     if value is None:
         return True
     try:
         return bool(value != value)  # noqa: PLR0124 - NaN, NaT and Decimal("NaN") differ from themselves
-    except TypeError:  # pandas.NA has no truth value, and says so
+    except TypeError:  # pandas.NA has no truth value
         return True
-    except (ValueError, InvalidOperation):  # an array, a signalling NaN: there, but no text
+    except (ValueError, InvalidOperation):  # an array or a signalling NaN: a value, but not a text
         return False
 
 
 def plain(value: Any) -> Any:
-    """Give a number as Python writes it best: 95 for numpy's or a float's 95.0, 20.5 for 20.50.
+    """Return a number in the shortest form: 95 for a float's 95.0, 20.5 for 20.50.
 
-    :raises UnwritableError: for a number that is not finite, for numpy's raw nanoseconds, and for a
-        value that could not be read.
+    :raises UnwritableError: for a number that is not finite, for a date or duration of numpy, and
+        for a value that the driver could not read.
     """
     if type(value) in _PLAIN:
         return value
@@ -62,9 +65,9 @@ def plain(value: Any) -> Any:
 
 
 def text_of(value: object) -> str:
-    """Write a value as a person would: `95` for 95.0, `2026-11-03` for a date, never `nan`.
+    """Return a value as a readable text: `95` for 95.0, `2026-11-03` for a date.
 
-    :raises UnwritableError: for what has no such text: an infinity, bytes, a list.
+    :raises UnwritableError: for a value without a readable text: an infinity, bytes, a list.
     """
     value = plain(value)
     if isinstance(value, str):
@@ -87,7 +90,7 @@ def _number(number: Decimal) -> str:
         raise UnwritableError("must be a finite number")
     if abs(number.adjusted()) > _DIGITS:
         raise UnwritableError("must be a number of a size that a person can read")
-    text = f"{number or Decimal(0):f}"  # a zero has no minus
+    text = f"{number or Decimal(0):f}"  # no minus before a zero
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
@@ -119,7 +122,7 @@ def _duration(value: object, _of: object) -> str:
 def _date(value: object, _of: object) -> str:
     if isinstance(value, Unreadable):
         raise UnwritableError(str(value))
-    if not isinstance(value, date):  # SQLite has no type for it: there it is text
+    if not isinstance(value, date):  # SQLite has no date type: the value is a text
         try:
             value = datetime.fromisoformat(str(value).strip().replace("Z", "+00:00"))
         except ValueError:

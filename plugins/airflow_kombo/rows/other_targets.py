@@ -1,4 +1,4 @@
-"""Find rows that name the same result and different targets: nobody knows which is meant."""
+"""Finding rows with the same result and different targets: their target is ambiguous."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ def with_other_targets(
     default_integration: str | None,
     write: Write,
 ) -> Iterator[tuple[Item, str | None]]:
-    """Return each item with another target that its result also has, if it has one.
+    """Yield each item with another target of the same result, or with None.
 
-    :param items: Rows in the order of their results.
-    :param result_of: Reads an item's result id, as the ledger has it.
-    :param row_of: Makes a row of an item.
+    :param items: Items in the order of their results.
+    :param result_of: Returns an item's result id as the ledger writes it.
+    :param row_of: Returns an item's row.
+    :param default_integration: The integration of rows without one.
+    :param write: The write that sends the rows.
     """
     for result_id, group in groupby(items, result_of):
-        if not result_id:  # each of these is a row of its own
+        if not result_id:  # rows without a result id have nothing in common
             yield from ((item, None) for item in group)
             continue
         of_result = list(group)
@@ -42,6 +44,6 @@ def with_other_targets(
 
 
 def _other(key: LinkKey, keys: Sequence[LinkKey]) -> str | None:
-    """Name another target than a key's own among those of its result."""
+    """Return the text of the first key other than a row's own."""
     other = next((one for one in keys if one != key), None)
     return other and f"{other.target_type} {other.target_id} of {other.integration_id}"

@@ -1,47 +1,43 @@
-"""Map rows to requests as the deployment's YAML declares it."""
+"""Mappings of rows to result links and to other writes."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Iterator
 from typing import Any
 
-from pydantic import Field, create_model
+from pydantic import Field
 
 from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Text, Write
+from airflow_kombo.rows.declared_body import Source
 from airflow_kombo.rows.formats import is_missing
 from airflow_kombo.rows.row_keys import Row
-from airflow_kombo.rows.templates import Column
-
-if sys.version_info >= (3, 11):
-    pass
-else:
-    pass
-
 from airflow_kombo.rows.row_mapping import EMPTY, RowMapping
+from airflow_kombo.rows.templates import Column
 
 
 class ResultLinkMapping(RowMapping):
-    """Which column or template feeds which part of a result link."""
+    """The columns and templates of a result link."""
 
     write = RESULT_LINKS
 
-    label: str | Column
-    url: str | Column
-    custom_field_name_prefix: str | Column = ""
-    attributes: dict[Text, str | Column] = Field(default_factory=dict)
-    remote_fields: str | Column | None = None
+    label: Source
+    url: Source
+    custom_field_name_prefix: Source = ""
+    attributes: dict[Text, Source] = Field(default_factory=dict)
+    remote_fields: Source | None = None
 
-    def _declared(self) -> dict[str, str | Column]:
-        return {
-            "label": self.label,
-            "url": self.url,
-            "custom_field_name_prefix": self.custom_field_name_prefix,
-            **({"remote_fields": self.remote_fields} if self.remote_fields else {}),
-            **{f"attributes.{key}": source for key, source in self.attributes.items()},
-        }
+    def sources(self, place: str = "") -> Iterator[tuple[str, str | Column]]:
+        """Yield each part of the link and its source; each attribute is a part."""
+        yield place + "label", self.label
+        yield place + "url", self.url
+        yield place + "custom_field_name_prefix", self.custom_field_name_prefix
+        if self.remote_fields:
+            yield place + "remote_fields", self.remote_fields
+        for key, source in self.attributes.items():
+            yield f"{place}attributes.{key}", source
 
     def _content(self, row: Row) -> dict[str, object]:
         content: dict[str, object] = {}
@@ -68,7 +64,8 @@ class ResultLinkMapping(RowMapping):
             return None
         try:
             parsed = value if text is None else json.loads(text)
-            json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()  # has bytes to be sent
+            # A value that has no JSON, or no bytes, fails here.
+            json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, TypeError, RecursionError):
             raise RowError("invalid_field", "remote_fields", "must be valid JSON") from None
         if parsed is not None and not isinstance(parsed, dict):
@@ -77,14 +74,14 @@ class ResultLinkMapping(RowMapping):
 
 
 def mapping_of(write: Write) -> type[RowMapping]:
-    """Give the kind of mapping that a write takes: of another than ours, its request's members."""
+    """Return the class of a write's mappings.
+
+    A mapping of another write than result links declares the members of the write's request.
+
+    :raises ConfigurationError: if a nested body of the request cannot be declared.
+    """
     if write is RESULT_LINKS:
         return ResultLinkMapping
-    source: Any = str | Column
-    members: dict[str, Any] = {
-        field.alias or name: (source, ...) if field.is_required() else (source | None, None)
-        for name, field in write.request.model_fields.items()
-    }
-    made = create_model(f"{write.request.__name__}Mapping", __base__=RowMapping, **members)
+    made = RowMapping.of(write.request)
     made.write = write
     return made

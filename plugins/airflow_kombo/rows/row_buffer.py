@@ -1,4 +1,4 @@
-"""Rows that wait on the worker's disk until their integration has room for them."""
+"""A buffer for rows on the worker's disk until their integration can take them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from weakref import finalize
 from airflow_kombo.database.unreadable import Unreadable
 
 _IN_MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""What need not go to the disk: a day of some 50,000 rows."""
+"""Most bytes in memory, some 50,000 rows; more bytes go to the disk."""
 
 _UNKEEPABLE: Final = (TypeError, AttributeError, RecursionError, pickle.PicklingError)
-"""What pickling raises for a handle of the driver's, or for JSON that is nested too deep."""
+"""Errors of pickling a driver's handle, or JSON that is nested too deep."""
 
 Values = tuple[Any, ...]
 
 
 class RowBuffer:
-    """Keeps pages of rows, each for one integration; any thread may read them.
+    """A buffer of pages of rows, each page for one integration; any thread may read them.
 
-    Its file has no name, so that it is gone with the process, whatever ends it.
+    The file has no name, so it is gone when the process ends, for any reason.
 
     :param columns: The rows' columns.
     """
@@ -38,7 +38,10 @@ class RowBuffer:
         finalize(self, self._file.close)
 
     def put(self, integration_id: str, rows: Sequence[Values]) -> None:
-        """Add a page; a value that cannot be kept is `Unreadable` when it comes back."""
+        """Add a page; a value without a pickled form becomes `Unreadable`.
+
+        :raises OSError: if the disk has no room.
+        """
         try:
             page = _pickled(rows)
         except _UNKEEPABLE:
@@ -50,22 +53,22 @@ class RowBuffer:
         self._pages.setdefault(integration_id, []).append((start, len(page)))
 
     def pages(self, integration_id: str) -> Iterator[list[Values]]:
-        """Give an integration's pages in the order in which they came."""
+        """Yield an integration's pages in the order of arrival."""
         for start, size in self._pages.get(integration_id, ()):
             with self._turn:
                 self._file.seek(start)
                 page = self._file.read(size)
-            yield pickle.loads(page)  # noqa: S301 - nobody else can write to it
+            yield pickle.loads(page)  # noqa: S301 - no other process can write to the file
 
 
 class _Pickler(pickle.Pickler):
-    # As psycopg2 gives a binary column, which few mappings read, but many tables have.
+    # psycopg2 returns a memoryview for a binary column, and many tables have such a column.
     dispatch_table = copyreg.dispatch_table | {memoryview: lambda view: (bytes, (view.tobytes(),))}
 
 
 def _keepable(column: str, value: Any) -> Any:
     try:
-        _pickled([(value,)])  # as deep as on its page
+        _pickled([(value,)])  # as deep as in its page
     except RecursionError as error:
         return Unreadable.because(error).of(column)
     except _UNKEEPABLE:

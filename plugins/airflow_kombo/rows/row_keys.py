@@ -1,4 +1,4 @@
-"""What of a row says where its link goes: the delivery's key, with or without all of its ids."""
+"""Keys of rows, for complete rows and for rows without all ids."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from airflow_kombo.statuses import DUPLICATE_RESULT_ID
 Row = Mapping[str, Any]
 
 OTHER_TARGET: Final = " other_target"
-"""What a row holds beside its columns if another row has its result and another target; no column
-has that name."""
+"""Name of a row's extra value: another target of the same result. No column has this name."""
 
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
-"""Before what is no id: it makes the row `invalid`, and its key still its own."""
+"""Prefix of a value that is no id: the row becomes `invalid` and keeps a key of its own."""
 _LONGEST_ID: Final = 255
-"""Bytes of an id. Four of them stay below PostgreSQL's limit for an index entry, 2,704 bytes."""
+"""Most bytes of an id. Four ids stay below PostgreSQL's limit of 2,704 bytes in an index."""
 
 
 def assessment_date_of(row: Row) -> date | None:
-    """Give the row's assessment day, or None where it has none that can be read."""
+    """Return the row's assessment day, or None without a readable one."""
     value = row.get("assessment_date")
     if is_missing(value):
         return None
@@ -46,21 +45,24 @@ def assessment_date_of(row: Row) -> date | None:
 
 
 def integration_of(row: Row, default: str | None) -> str:
-    """Give the integration that a row belongs to, its own or the default; blank without one."""
+    """Return a row's integration, else the default, else a blank text."""
     return id_of(row.get("integration_id")) or (default or "").strip()
 
 
 def key_of(
     row: Row, default_integration: str | None, write: Write = RESULT_LINKS
 ) -> tuple[LinkKey, RowError | None]:
-    """Give a row's key, and what is wrong with it where it cannot be sent to.
+    """Return a row's key and the error of an incomplete or wrong key.
 
-    There is always a key, so that a row without ids has a status too: what is missing is blank in
-    it, but for the result id, for which a digest of the row stands in: it tells such rows apart.
+    Every row has a key, so a row without ids has a status too. A missing id is blank in the key. A
+    missing result id is replaced by a digest of the row, so that two such rows have two keys.
+
+    :param default_integration: The integration of rows without one.
+    :param write: The write that sends the row.
     """
     integration_id = integration_of(row, default_integration)
     target_type = column = target_id = ""
-    for target_type, column in write.targets.items():  # noqa: B007 - the last one, if none has an id
+    for target_type, column in write.targets.items():  # noqa: B007 - the last one if all are empty
         if target_id := id_of(row.get(column)):
             break
     result_id = id_of(row.get("result_id"))
@@ -72,7 +74,7 @@ def key_of(
         reason = f"another row has the same one, for {other}: give each result one target"
         wrong = RowError(DUPLICATE_RESULT_ID, "result_id", reason)
     if wrong and isinstance(row.get("result_id"), Unreadable):
-        result_id = ""  # what stands for it would be the same for two rows
+        result_id = ""  # two unreadable ids have the same text, so the digest replaces it
     key = LinkKey(
         _storable(integration_id),
         target_type,
@@ -83,8 +85,8 @@ def key_of(
 
 
 def id_of(value: object) -> str:
-    """Write an id as the ledger has it: `95` for 95.0, without blanks around; blank without one."""
-    if type(value) is str:  # as nearly every id is
+    """Return an id as the ledger's text: stripped, `95` for 95.0, blank without one."""
+    if type(value) is str:  # most ids are texts
         return value.strip()
     if is_missing(value):
         return ""
@@ -98,14 +100,14 @@ def id_of(value: object) -> str:
 def _no_id(value: object) -> str:
     try:
         return _UNPRINTABLE + repr(value)
-    except (ValueError, RecursionError):  # as below
+    except (ValueError, RecursionError):  # see _text_of
         return _UNPRINTABLE
 
 
 def _text_of(value: object) -> str:
     try:
         return str(value)
-    except (ValueError, RecursionError):  # more digits, or more brackets, than Python writes
+    except (ValueError, RecursionError):  # too many digits, or too deep
         return _UNPRINTABLE
 
 
@@ -121,7 +123,7 @@ def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
         return RowError("missing_field", name, reason)
     if text in {".", ".."}:
         return RowError(
-            "invalid_field", name, "must not be a dot segment, it would change the path"
+            "invalid_field", name, "must not be a dot segment: it would change the path"
         )
     if not text.isprintable() or len(text.encode("utf-8", "replace")) > _LONGEST_ID:
         reason = f"must be printable text of at most {_LONGEST_ID} bytes"
@@ -129,12 +131,12 @@ def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
             reason = str(value)
         return RowError("invalid_field", name, reason)
     if name == "integration_id" and not text.isascii():
-        return RowError("invalid_field", name, "must be ASCII, it travels in a header")
+        return RowError("invalid_field", name, "must be ASCII: it is sent in a header")
     return None
 
 
 def _storable(text: str) -> str:
-    """Keep an id as it is, or make one that any database's text key can hold."""
+    """Return an id for any database's text key, unchanged where possible."""
     data = text.encode("utf-8", "surrogatepass")
     if text.isprintable() and len(data) <= _LONGEST_ID:
         return text

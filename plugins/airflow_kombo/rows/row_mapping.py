@@ -1,9 +1,9 @@
-"""A row becomes a request, by a mapping that the deployment declares in YAML.
+"""Building requests from rows by a mapping. The deployment declares the mapping in YAML.
 
-A plain string is a Jinja template (`"{{ assessment_name }}"`); `{column: score}` is a column, with
-a `format` where its text should look otherwise. A missing value (NULL, NaN, blank) drops its
-attribute; in the label or the URL it makes the row `invalid`. Under `tools` a section declares what
-differs for the integrations of one ATS.
+A plain string is a Jinja template (`"{{ assessment_name }}"`). `{column: score}` is a column; its
+`format` changes how the value is written. A missing value (NULL, NaN, blank) drops its attribute. A
+missing label or URL makes the row `invalid`. A section under `tools` declares the differences for
+the integrations of one ATS.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import MappingError, RowError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.writes import Request, Write
+from airflow_kombo.rows.declared_body import DeclaredBody, shown_place
 from airflow_kombo.rows.formats import UnwritableError, is_missing
 from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
-from airflow_kombo.rows.templates import ROW_FAULTS, Column, Declared, TemplateText
+from airflow_kombo.rows.templates import ROW_FAULTS, Column, TemplateText
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -42,8 +43,8 @@ _TOOLS: Final = "tools"
 _TOOL: Final = re.compile(r"[^\s:A-Z]+")
 
 
-class RowMapping(Declared):
-    """Which column or template feeds which part of a write's request: what the YAML file holds."""
+class RowMapping(DeclaredBody):
+    """The columns and templates of a write's request, as the YAML file declares them."""
 
     write: ClassVar[Write]
 
@@ -51,7 +52,9 @@ class RowMapping(Declared):
     def load(cls, path: str | Path) -> Self:
         """Read a mapping from a YAML file.
 
-        :raises MappingError: naming the file, the place in it and what is wrong there.
+        :param path: The file.
+        :raises MappingError: if the file cannot be used; it names the file, the place and the
+            reason.
         """
         try:
             declared = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -61,15 +64,17 @@ class RowMapping(Declared):
 
     @classmethod
     def parse(cls, declared: object, name: str = "mapping") -> Self:
-        """Check a mapping that is already a dictionary.
+        """Check a mapping's content.
 
+        :param declared: The content of a mapping's file.
+        :param name: The mapping's name in messages.
         :raises MappingError: as `load` does.
         """
         general, sections = _sections_of(declared, name)
         mapping = cls._checked(general, name)
         for tool, section in sections.items():
             whole = cls._checked({**general, **section}, name, f"tools.{tool}.")
-            mapping._tools[tool] = whole  # noqa: SLF001 - it is its own
+            mapping._tools[tool] = whole  # noqa: SLF001 - of the same class
         return mapping
 
     @classmethod
@@ -77,8 +82,7 @@ class RowMapping(Declared):
         try:
             return cls.model_validate(declared)
         except ValidationError as error:
-            known = {*cls.model_fields, *Column.model_fields, _TOOLS}
-            wrong = "; ".join(place + _explain(one, known) for one in error.errors())
+            wrong = "; ".join(place + cls._explain(one, place) for one in error.errors())
             raise MappingError(f"The mapping {name} cannot be used: {wrong}") from None
         except TemplateError as error:
             raise MappingError(
@@ -86,12 +90,22 @@ class RowMapping(Declared):
             ) from error
 
     @cached_property
-    def _tools(self) -> dict[str, Self]:  # a private attribute of pydantic's costs 1 µs a look
-        """What holds for the integrations of one tool, each whole: with the rest filled in."""
+    def _tools(self) -> dict[str, Self]:  # pydantic's private attributes cost 1 µs
+        """The mapping of each tool with a section: the section over the general mapping."""
         return {}
 
+    @classmethod
+    def _explain(cls, error: Any, tool: str) -> str:
+        place = shown_place(error["loc"])
+        if error["type"] != "extra_forbidden":
+            return f"{place or 'the whole'}: {error['msg']}"
+        known = list(cls.known_at(error["loc"]))
+        if not tool and len(error["loc"]) == 1:
+            known.append(_TOOLS)
+        return f"{place} is not known" + did_you_mean(str(error["loc"][-1]), known)
+
     def model_post_init(self, context: object, /) -> None:
-        """Compile the templates now: a broken one is the mapping's fault, not a row's."""
+        """Compile the templates, to find a broken one before a row is read."""
         super().model_post_init(context)
         _ = self._sources
 
@@ -99,18 +113,14 @@ class RowMapping(Declared):
     def _sources(self) -> dict[str, Column | TemplateText]:
         return {
             field: _compiled(field, source) if isinstance(source, str) else source
-            for field, source in self._declared().items()
+            for field, source in self.sources()
         }
 
-    def _declared(self) -> dict[str, str | Column]:
-        """Give what is declared for each part of the request."""
-        parts = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: source for name, source in parts.items() if source is not None}
-
     def check(self, columns: Collection[str]) -> None:
-        """See that every column that the mapping reads is there, before any row is read.
+        """Check the rows' columns against the mapping before a row is read.
 
-        :raises MappingError: naming each column that is not, and the one that was probably meant.
+        :param columns: The columns of the rows.
+        :raises MappingError: if a column is missing; it suggests the nearest name.
         """
         general = self.reads()
         read = {f"'{name}'": name for name in self.write.key_columns}
@@ -128,75 +138,92 @@ class RowMapping(Declared):
             raise MappingError(f"The rows have no column {'; '.join(lost)}. They have: {have}.")
 
     def reads(self) -> set[tuple[str, str]]:
-        """Give the columns that it reads, each with the field that it is for."""
+        """Return the columns of each part of the request as pairs."""
         return {(field, name) for field, source in self._sources.items() for name in source.columns}
 
-    def delivery(self, row: Row, key: LinkKey) -> RowRequest:
-        """Make the request of a row.
+    def request_of(self, row: Row, key: LinkKey) -> RowRequest:
+        """Build the request of a row.
 
-        :raises RowError: where the row cannot become one.
+        :param key: The row's key.
+        :raises RowError: if the row cannot become a request.
         """
         day = assessment_date_of(row)
         if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
             raise RowError("invalid_field", "assessment_date", str(value))
         tool = key.integration_id.partition(":")[0]
-        request = self._tools.get(tool, self).request(row)
+        content = self._tools.get(tool, self).content_of(row)
         try:
-            body = request.body()
+            body = content.body()
         except PydanticSerializationError:
             raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
-        once = self.write.once and str(getattr(request, self.write.once))
+        once = self.write.once and str(getattr(content, self.write.once))
         return RowRequest(key, day, once, body, self.write)
 
     def deliveries(
         self, rows: Iterable[Row], default_integration: str | None
     ) -> tuple[list[RowRequest], list[InvalidRow]]:
-        """Make the requests of rows, and say of each other row why it cannot become one."""
-        deliveries, invalid = [], []
+        """Build the requests of rows; every other row is an invalid row with a reason.
+
+        :param default_integration: The integration of rows without one.
+        """
+        requests, invalid = [], []
         for row in rows:
             key, wrong = key_of(row, default_integration, self.write)
             try:
                 if wrong:
                     raise wrong
-                deliveries.append(self.delivery(row, key))
+                requests.append(self.request_of(row, key))
             except RowError as error:
                 invalid.append(InvalidRow(key, assessment_date_of(row), error))
-        return deliveries, invalid
+        return requests, invalid
 
-    def request(self, row: Row) -> Request:
-        """Make the body of a row's request.
+    def content_of(self, row: Row) -> Request:
+        """Build and check the content of a row's request.
 
-        :raises RowError: where the row cannot become one.
+        :raises RowError: if the row cannot become a request.
         """
         try:
             return self.write.request.model_validate(self._content(row))
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
-            if first["type"] == "missing" and len(first["loc"]) == 1:
+            if first["type"] == "missing" and self._declares(field):
                 raise RowError("missing_field", field, EMPTY) from None
             reason = first["msg"].removeprefix("Value error, ")
             raise RowError("invalid_field", field, reason) from None
 
+    def _declares(self, field: str) -> bool:
+        """Return true for a text, or a body of texts, of the mapping."""
+        return any(f"{name}.".startswith(f"{field}.") for name in self._sources)
+
     def _content(self, row: Row) -> dict[str, object]:
-        """Give the request's members; what a row has no value for is left out."""
-        texts = {field: self._text(field, row) for field in self._sources}
-        return {field: text for field, text in texts.items() if not is_missing(text)}
+        """Return the request's members without the missing ones."""
+        return self._members_of(self, row)
+
+    def _members_of(self, body: DeclaredBody, row: Row, place: str = "") -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, source in body.members.items():
+            if isinstance(source, DeclaredBody):
+                if members := self._members_of(source, row, f"{place}{name}."):
+                    found[name] = members
+            elif not is_missing(text := self._text(place + name, row)):
+                found[name] = text
+        return found
 
     def _text(self, field: str, row: Row) -> str | None:
         try:
             text = self._sources[field].text(row)
             if text and not text.isascii():
-                text.encode()  # half a surrogate pair has no bytes to be sent as
+                text.encode()  # half a surrogate pair cannot be encoded
         except ROW_FAULTS as error:
-            own = isinstance(error, UnwritableError)  # any other's text may quote the value
-            reason = str(error) if own else f"{type(error).__name__} in it"
+            ours = isinstance(error, UnwritableError)  # another error's text may quote the value
+            reason = str(error) if ours else f"its template raised {type(error).__name__}"
             raise RowError("invalid_field", field, reason) from None
         return text
 
 
 def _sections_of(declared: object, name: str) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """Take a mapping apart: what holds for all integrations, and the sections of single tools."""
+    """Split a mapping into the general part and the sections for single tools."""
     if not isinstance(declared, dict) or _TOOLS not in declared:
         return declared, {}
     general, sections = dict(declared), declared[_TOOLS]
@@ -205,8 +232,8 @@ def _sections_of(declared: object, name: str) -> tuple[Any, dict[str, dict[str, 
     for tool, section in sections.items():
         if not isinstance(tool, str) or not _TOOL.fullmatch(tool) or not isinstance(section, dict):
             raise MappingError(
-                f"The mapping {name} cannot be used: tools.{tool}: must be a tool as integrations"
-                " name it before their colon, such as workday, with the parts that differ for it."
+                f"The mapping {name} cannot be used: tools.{tool}: must be a tool's name, such as"
+                " workday, with the parts that differ for that tool."
             )
     return general, sections
 
@@ -216,10 +243,3 @@ def _compiled(field: str, source: str) -> TemplateText:
         return TemplateText(source)
     except TemplateError as error:
         raise TemplateError(f"{field}: {error}") from error
-
-
-def _explain(error: Any, fields: Collection[str]) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the whole"
-    if error["type"] == "extra_forbidden":
-        return f"{place} is not known" + did_you_mean(str(error["loc"][-1]), fields)
-    return f"{place}: {error['msg']}"

@@ -1,8 +1,8 @@
-"""What a mapping's templates may do: read a row, and write a text of a bounded size from it.
+"""Limits of a mapping's templates: they read a row and write a text of a bounded size.
 
-Jinja's sandbox keeps a template away from Python's internals. It leaves open how much a template
-computes: a text may be repeated a billion times, a number raised to a power of millions, a loop put
-into a loop. These limits stop a mistake before it takes a worker's memory or an hour of its time.
+Jinja's sandbox keeps a template away from Python's internals. It does not limit the computation: a
+template could repeat a text a billion times, raise a number to a power of millions, or nest loops.
+These limits stop a mistake before it uses up a worker's memory or an hour of its time.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 LARGEST: Final = 1_000
-"""The largest size that a template may ask for: characters, items, digits, repetitions."""
+"""Largest size in a template: characters, items, digits, repetitions."""
 
 _STATEMENTS: Final = (nodes.Output, nodes.If, nodes.For, nodes.Assign, nodes.AssignBlock)
 _GLOBALS: Final = frozenset({"range", "dict"})
-"""What a template has beside the row. Jinja's others make random text, or carry text that doubles
-from one turn of a loop to the next."""
+"""Functions in a template. Jinja's others make random text, or text that doubles in each turn of a
+loop."""
 _SIZED_FILTERS: Final = ("batch", "center", "indent", "round", "slice", "tojson", "wordwrap")
 _SIZED_METHODS: Final = frozenset({"center", "expandtabs", "ljust", "rjust", "to_bytes", "zfill"})
 _UNCHANGING: Final = frozenset({str, int, float, Decimal, date, datetime})
 _WIDE_PERCENT: Final = re.compile(r"%(?:\([^)]*\))?[^a-zA-Z%(]*?(?:\*|\d{4,})")
 _WIDE_FORMAT: Final = re.compile(r"\{[^{}]*[:!][^{}]*(?:\d{4,}|\{)")
-"""A width of four digits, or one that is computed."""
+"""A width of four digits, or a computed width."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with limits on what a template computes."""
+    """Jinja's sandbox with limits on a template's computation."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -48,29 +48,34 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.filters["format"] = _formatted(self.filters["format"])
 
     def check(self, tree: nodes.Template) -> None:
-        """Check what can be known of a template before a row is read.
+        """Check a template before a row is read.
 
-        :raises TemplateError: if it has statements that a mapping does not need, or names one of
+        :raises TemplateError: if it has a statement that a mapping does not need, or names one of
             Python's internals.
         """
         for statement in tree.find_all(nodes.Stmt):
             if not isinstance(statement, _STATEMENTS):
-                raise TemplateError(f"{{% {_name(statement)} %}} is not for a mapping")
+                raise TemplateError(f"{{% {_name(statement)} %}} is not allowed in a mapping")
         for loop in tree.find_all(nodes.For):
             if loop.recursive or loop.find(nodes.For):
-                raise TemplateError("a loop in a loop is for the query, and not for a mapping")
+                raise TemplateError("a loop in a loop is not allowed in a mapping: use the query")
         for access in tree.find_all(nodes.Getattr):
             if access.attr.startswith("__"):
-                raise TemplateError(f"{access.attr} is Python's own, and not for a mapping")
+                raise TemplateError(
+                    f"{access.attr} is one of Python's internals and not allowed in a mapping"
+                )
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Return whether an attribute may be read: none that is private, none that changes it."""
-        if type(obj) in _UNCHANGING:  # Jinja looks for much that they cannot be: 1 µs a time
+        """Return true for an attribute without access to private or changing parts."""
+        if type(obj) in _UNCHANGING:  # Jinja's own check takes 1 µs
             return not attr.startswith("_")
         return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Compute, unless the result would be too large."""
+        """Compute a binary operation.
+
+        :raises SecurityError: if the result would be too large.
+        """
         if operator == "%":
             _check_format(left, _WIDE_PERCENT)
         elif operator == "**":
@@ -81,14 +86,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_binop(context, operator, left, right)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """Return a method that formats in the sandbox, if this is one that formats."""
+        """Return a sandboxed version of a formatting method, else None."""
         wrapped = super().wrap_str_format(value)
         if wrapped:
             _check_format(value.__self__, _WIDE_FORMAT)
         return wrapped
 
     def call(self, context: Context, called: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Call a method, unless it would make something too large."""
+        """Call a method.
+
+        :raises SecurityError: if the result would be too large.
+        """
         if getattr(called, "__name__", None) in _SIZED_METHODS:
             _check_sizes(args, kwargs)
         return super().call(context, called, *args, **kwargs)
@@ -106,7 +114,7 @@ def _range(*args: int) -> range:
 
 
 def _sized(filter_: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a filter refuse large numbers behind the value that it filters."""
+    """Wrap a filter to refuse large numbers as arguments."""
     first = 2 if hasattr(filter_, "jinja_pass_arg") else 1
 
     @wraps(filter_)
@@ -144,9 +152,8 @@ def _check_repetition(text: Any, times: Any) -> None:
 
 def _check_power(base: Any, exponent: Any) -> None:
     if isinstance(base, int) and isinstance(exponent, int):
-        _check_size(
-            (base.bit_length() - 1) * exponent // 3
-        )  # a digit has a little more than 3 bits
+        digits = (base.bit_length() - 1) * exponent // 3  # a digit has a little more than 3 bits
+        _check_size(digits)
 
 
 def _check_format(text: Any, wide: re.Pattern[str]) -> None:

@@ -1,4 +1,4 @@
-"""Define what a source of rows is, and which rows a run asks it for."""
+"""The interface of a source of rows, and the selection of a run's rows."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.rows.row_keys import Row, id_of
 
 PAGE_ROWS: Final = 64
-"""Rows of one integration that are in memory at once; mapping fewer together takes longer."""
+"""Rows of one integration in memory at once; smaller pages take more time per row."""
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
-"""The days of a run, as a query names them; they are one unless the run looks back."""
+"""Parameters of a query: the days of a run. They are equal unless the run looks back."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the source's rows a run wants.
+    """The rows of a source for one run.
 
-    :param integration_ids: Only these integrations; none means all.
-    :param result_ids: Only these results, by their ids as the ledger has them; none means all.
-    :param redeliver: Statuses that are sent again though they are final or unchanged; `changed`
-        are the successful rows that would give another request now.
-    :param limit: Rows to send at most, over all integrations.
-    :param not_before: Only rows of this day, by their `assessment_date`, or later ones; a row that
-        has no date is wanted.
-    :param also_done: Also the rows that a run leaves alone since they are done: for a dry run.
-    :param by_hand: Whether a person asked for just this run.
+    :param integration_ids: Only these integrations; an empty set means all.
+    :param result_ids: Only these results, by their ids as the ledger writes them; an empty set
+        means all.
+    :param redeliver: Statuses to send again although they are final or unchanged. `changed` means
+        successful rows whose request has changed.
+    :param limit: Most rows to send, over all integrations.
+    :param not_before: Only rows of this day or later, by their `assessment_date`. Rows without a
+        date are included.
+    :param also_done: True to include rows that are done: for a dry run.
+    :param by_hand: True if a person started the run.
     """
 
     integration_ids: frozenset[str] = frozenset()
@@ -42,13 +43,14 @@ class Selection:
     by_hand: bool = False
 
     def wants(self, integration_id: str) -> bool:
-        """Say whether an integration is wanted."""
+        """Return true for an integration of the selection."""
         return not self.integration_ids or integration_id in self.integration_ids
 
     def check(self, columns: Collection[str]) -> None:
-        """Check that the rows have the columns that choose among them.
+        """Check the rows' columns against the selection.
 
-        :raises ConfigurationError: if a column lacks.
+        :param columns: The columns of the rows.
+        :raises ConfigurationError: if a column is missing.
         """
         if self.not_before and LAST_DAY not in columns:
             raise ConfigurationError(
@@ -58,7 +60,7 @@ class Selection:
 
 
 class Unmatched:
-    """The ids that a selection names and that no row had so far."""
+    """Ids of a selection without a row so far."""
 
     def __init__(self, selection: Selection) -> None:
         self.integration_ids = set(selection.integration_ids)
@@ -66,7 +68,7 @@ class Unmatched:
         self._selection = selection
 
     def admit(self, integration_id: str, result_id: object) -> bool:
-        """Return whether a row is one of those that are named; its ids are matched then."""
+        """Return true for a row of the selection, and mark the row's ids as matched."""
         if not self._selection.wants(integration_id):
             return False
         if self._selection.result_ids:
@@ -79,20 +81,26 @@ class Unmatched:
 
 
 class Source(Protocol):
-    """Rows, by integration."""
+    """A source of rows by integration."""
 
     @property
     def unmatched(self) -> Unmatched:
-        """Ids that were asked for and that no planned row has."""
+        """Ids of the selection without a planned row."""
 
     def columns(self) -> Collection[str]:
-        """Give the rows' columns."""
+        """Return the rows' columns."""
 
     def plan(self) -> Mapping[str, int]:
-        """Count the rows to deliver by integration; those of none are under the blank one."""
+        """Count the rows to deliver by integration; a blank id counts rows without one."""
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Give an integration's rows, at most so many."""
+        """Yield an integration's rows page by page.
+
+        :param rows: Most rows to yield.
+        """
 
     def cancel(self) -> None:
-        """End what reads rows now, from any thread: it raises there."""
+        """Cancel the reading of rows, from any thread.
+
+        The reading thread then raises `RunStoppedError`.
+        """

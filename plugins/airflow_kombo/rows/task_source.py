@@ -1,4 +1,4 @@
-"""Rows that come from an upstream task instead of a query."""
+"""Rows of an upstream task."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from airflow_kombo.rows.source import Selection, Unmatched
 
 
 class TaskSource:
-    """Rows that an upstream task gave: a list of dictionaries, or a DataFrame.
+    """Rows of an upstream task.
 
-    :raises ConfigurationError: if it gave something else.
+    :param rows: The task's return value: a list of dictionaries, or a DataFrame.
+    :param selection: The rows that the run wants.
+    :param default_integration: The integration of rows without one.
+    :param write: The write that sends the rows.
+    :raises ConfigurationError: if the task returned something else.
     """
 
     def __init__(
@@ -29,35 +33,38 @@ class TaskSource:
         self.unmatched = Unmatched(selection)
         records = _records(rows)
         self._columns = {name for row in records for name in row}
-        self._lanes: dict[str, list[Row]] = {}
+        self._by_integration: dict[str, list[Row]] = {}
         if records:
             selection.check(self._columns)
-        twins = with_other_targets(
+        with_targets = with_other_targets(
             sorted(enumerate(records), key=_result_of),
             result_of=_result_of,
             row_of=lambda numbered: numbered[1],
             default_integration=default_integration,
             write=write,
         )
-        for (_, record), other in sorted(twins, key=lambda twin: twin[0][0]):
+        for (_, record), other in sorted(with_targets, key=lambda pair: pair[0][0]):
             row = {**record, OTHER_TARGET: other} if other else record
             integration_id = integration_of(row, default_integration)
             if not _is_too_old(row, selection) and self.unmatched.admit(
                 integration_id, row.get("result_id")
             ):
-                self._lanes.setdefault(integration_id, []).append(row)
+                self._by_integration.setdefault(integration_id, []).append(row)
 
     def columns(self) -> Collection[str]:
-        """Give the names that any row has."""
+        """Return the columns of all rows together."""
         return self._columns
 
     def plan(self) -> Mapping[str, int]:
         """Count the rows by integration."""
-        return {integration_id: len(rows) for integration_id, rows in self._lanes.items()}
+        return {integration_id: len(rows) for integration_id, rows in self._by_integration.items()}
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Give an integration's rows in one page: they are in memory anyway."""
-        yield self._lanes.get(integration_id, [])[:rows]
+        """Yield an integration's rows in one page: they are in memory already.
+
+        :param rows: Most rows to yield.
+        """
+        yield self._by_integration.get(integration_id, [])[:rows]
 
     def cancel(self) -> None:
         """Do nothing: the rows are in memory."""
@@ -77,7 +84,7 @@ def _records(rows: Any) -> list[Row]:
             return list(rows)
         kind += f" with a {type(other).__name__} in it"
     raise ConfigurationError(
-        f"The upstream task that rows_task_id names gave a {kind}: have it return a list of"
+        f"The upstream task of rows_task_id returned a {kind}. Let it return a list of"
         " dictionaries, or a DataFrame."
     )
 

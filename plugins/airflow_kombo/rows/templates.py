@@ -1,4 +1,4 @@
-"""Where a request's text comes from: a column in a format, or a Jinja template over a row."""
+"""Sources of a request's texts: columns with a format, and Jinja templates over a row."""
 
 from __future__ import annotations
 
@@ -21,39 +21,42 @@ ROW_FAULTS: Final = (
     TypeError,
     ValueError,
 )
-"""What a template of the deployment's may raise over a value that it did not expect."""
+"""Errors of a template for a value that its author did not expect."""
 _FORBIDDEN: Final = (
-    "its template does what none may: it reads Python's internals, changes a value, or makes"
-    f" something of more than {LARGEST} characters or items from a number: change the mapping"
+    "its template is not allowed: it reads Python's internals, changes a value, or makes more than"
+    f" {LARGEST} characters or items from a number: change the mapping"
 )
 _JINJA: Final = Sandbox(
-    autoescape=False,  # the text goes into JSON; an ATS escapes what it shows
+    autoescape=False,  # the text goes into JSON; the ATS escapes it for its screen
     undefined=StrictUndefined,
     finalize=lambda value: value if isinstance(value, StrictUndefined) else text_of(value),
 )
 
 
 class Declared(BaseModel):
-    """What a mapping's file holds: a name that is not known is an error."""
+    """Content of a mapping's file. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Column(Declared):
-    """A column, and how its values look."""
+    """A column and the format of the values."""
 
     column: str
     format: Literal["text", "percent", "duration", "date"] = "text"
     of: str | None = None
-    """For `percent`: the column that is the whole; without it the value is a percentage already."""
+    """The column of the whole, for `percent`. Without one, the value is a percentage already."""
 
     @property
     def columns(self) -> set[str]:
-        """The columns it reads."""
+        """The columns of the text."""
         return {self.column} | ({self.of} if self.of else set())
 
     def text(self, row: Row) -> str | None:
-        """Give the text, or None where a value is missing."""
+        """Return the text, or None for a missing value.
+
+        :raises UnwritableError: for a value that does not fit the format.
+        """
         value, of = row.get(self.column), row.get(self.of) if self.of else None
         if is_missing(value) or (self.of and is_missing(of)):
             return None
@@ -63,7 +66,8 @@ class Column(Declared):
 class TemplateText:
     """A Jinja template over a row's columns.
 
-    :raises TemplateError: if it is none, or is more than a mapping's template may be.
+    :param source: The template's text.
+    :raises TemplateError: if the text is no template, or has parts that a mapping may not have.
     """
 
     def __init__(self, source: str) -> None:
@@ -74,7 +78,10 @@ class TemplateText:
         self._pieces = _pieces_of(tree)
 
     def text(self, row: Row) -> str | None:
-        """Give the text, or None where a value that it cannot do without is missing."""
+        """Return the text, or None if a needed value is missing.
+
+        :raises UnwritableError: for a value without a readable text.
+        """
         if self._pieces is None:
             return self._render(row)
         texts = []
@@ -88,18 +95,21 @@ class TemplateText:
         return "".join(texts)
 
     def _render(self, row: Row) -> str | None:
-        # A missing value stays undefined, so that `default` and `is defined` work in a template.
+        # A missing value stays undefined, so that `default` and `is defined` work.
         known = {name: plain(row[name]) for name in self.columns if not is_missing(row.get(name))}
         try:
             return self._template.render(known)
         except UndefinedError:
             return None
-        except SecurityError:  # its own text may quote the row
+        except SecurityError:  # the error's text may quote the row
             raise UnwritableError(_FORBIDDEN) from None
 
 
 def _pieces_of(tree: nodes.Template) -> list[nodes.TemplateData | nodes.Name] | None:
-    """Give text and names where a template is nothing else: Jinja's engine takes 10 µs a row."""
+    """Return the texts and names of a simple template, else None.
+
+    Jinja's engine would take 10 µs a row.
+    """
     pieces = [piece for output in tree.body for piece in output.iter_child_nodes()]
     plain_ones = all(isinstance(output, nodes.Output) for output in tree.body) and all(
         isinstance(piece, (nodes.TemplateData, nodes.Name)) for piece in pieces

@@ -1,4 +1,4 @@
-"""When the dag runs: every night at an hour of a time zone, for that zone's day before.
+"""A timetable for a run every night, for the day before.
 
 The scheduler, the dag processor and the API server load this module too, as a plugin's timetable.
 """
@@ -23,13 +23,14 @@ _DAY: Final = timedelta(days=1)
 
 
 class NightlyTimetable(CronPartitionTimetable):
-    """One run a night for the day before, whatever the clocks do in that night.
+    """A timetable of one run a night for the day before, also when the clocks change.
 
-    A run's partition is its day, and its key is written `2026-11-03`. A backfill makes a run for
-    each day that it names, the last one too; a run for a day that is not over waits for its night.
+    A run's partition is its day. The partition key is written `2026-11-03`. A backfill makes a run
+    for each of its days, including the last day. A run for a day that is not over waits for the
+    night after it.
 
-    :param hour: The hour at which it runs, 0 to 23; one that the clocks skip is the next that
-        there is, one that they repeat is the second.
+    :param hour: The hour of the run, 0 to 23. If the clocks skip the hour, the run starts at the
+        next existing hour. If they repeat the hour, it starts at the second one.
     :param timezone: The time zone of the hour and of the days, such as `Europe/Berlin`.
     """
 
@@ -44,7 +45,7 @@ class NightlyTimetable(CronPartitionTimetable):
         return f"{self.hour:02}:00 {encode_timezone(self._timezone)}"
 
     def validate(self) -> None:
-        """Refuse an hour that no day has.
+        """Check the hour.
 
         :raises AirflowTimetableInvalid: if the hour is not one of 0 to 23.
         """
@@ -52,18 +53,18 @@ class NightlyTimetable(CronPartitionTimetable):
             raise AirflowTimetableInvalid(f"The hour must be one of 0 to 23, not {self.hour}.")
 
     def serialize(self) -> dict[str, Any]:
-        """Give what `deserialize` needs."""
+        """Return the arguments of `deserialize`."""
         return {"hour": self.hour, "timezone": encode_timezone(self._timezone)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> NightlyTimetable:
-        """Make the timetable from what `serialize` gave."""
+        """Build the timetable from the result of `serialize`."""
         return cls(**data)
 
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Give the next night's run; its day is the date before the night's own."""
+        """Return the next night's run, for the day before that night."""
         info = super().next_dagrun_info_v2(
             last_dagrun_info=last_dagrun_info, restriction=restriction
         )
@@ -72,7 +73,7 @@ class NightlyTimetable(CronPartitionTimetable):
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime, latest: datetime
     ) -> Iterable[DagRunInfo]:
-        """Give a run for each day that begins between two bounds, both of them included."""
+        """Yield a run for each day with its midnight between two bounds, both included."""
         first, last = self._wall_clock(earliest), self._wall_clock(latest)
         day = first.date() if first.time() == time.min else first.date() + _DAY
         while day <= last.date():
@@ -80,10 +81,10 @@ class NightlyTimetable(CronPartitionTimetable):
             day += _DAY
 
     def _wall_clock(self, bound: datetime) -> datetime:
-        """Give the time that a backfill's bound means here.
+        """Return a backfill's bound as a local time of the timetable's zone.
 
-        The command line makes midnight of a date, in a zone that need not be ours: it names a date.
-        Airflow's UI sends a moment, which is midnight in its user's zone.
+        The command line turns a date into midnight in a zone that may differ from ours. Such a
+        bound is a date. Airflow's UI sends midnight in its user's zone. Such a bound is a moment.
         """
         if bound.time() == time.min:
             return bound.replace(tzinfo=None)

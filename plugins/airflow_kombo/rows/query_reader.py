@@ -1,0 +1,78 @@
+"""Reading a query's rows through a cursor at the server; another thread may cancel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from threading import Event
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_kombo.database.dialects import dialect_of
+from airflow_kombo.database.transactions import cancel_statement, transaction
+from airflow_kombo.exceptions import RunStoppedError
+from airflow_kombo.rows.row_buffer import Values
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Select
+
+_FETCHED: Final = 1_000
+"""Rows of one fetch."""
+_CANCELS: Final = 20
+"""Attempts to cancel a query."""
+_CANCEL_SECONDS: Final = 0.1
+"""Wait after each attempt to cancel a query."""
+
+
+class QueryReader:
+    """A reader of one query at a time.
+
+    :param engine: The database to read from.
+    :param types: The driver's type of each column; see `DescribedQuery`.
+    """
+
+    def __init__(self, engine: Engine, types: Mapping[str, object]) -> None:
+        self._engine = engine
+        self._types = types
+        self._connection: Connection | None = None
+        self._has_ended = Event()
+        self._has_ended.set()
+        self._cancelled = False
+
+    @property
+    def is_reading(self) -> bool:
+        """True while a query runs."""
+        return self._connection is not None
+
+    def rows(self, query: Select[Any]) -> Iterator[Values]:
+        """Run a query and yield each row with the exact values of the driver.
+
+        :raises LedgerError: if the database fails.
+        :raises RunStoppedError: if the query was cancelled.
+        """
+        with transaction(self._engine, "read the rows", reads_only=True) as connection:
+            self._has_ended.clear()
+            self._connection = connection
+            try:
+                reader = dialect_of(connection).reader(connection, self._types)
+                with reader.prepared():
+                    # A cursor at the server, where the database has them: otherwise the driver
+                    # would hold all rows in memory.
+                    result = connection.execution_options(yield_per=_FETCHED).execute(query)
+                    for chunk in result.partitions():
+                        if self._cancelled:
+                            raise RunStoppedError("The run was stopped while it read rows.")
+                        yield from reader.rows(chunk)
+            finally:
+                self._connection = None
+                self._has_ended.set()
+
+    def cancel(self) -> None:
+        """Cancel the running query and wait until the query has ended.
+
+        Any thread may call this. The wait is bounded.
+        """
+        self._cancelled = True
+        for _ in range(_CANCELS):  # a statement that has not begun ignores the first attempt
+            if connection := self._connection:
+                cancel_statement(connection)
+            if self._has_ended.wait(_CANCEL_SECONDS):
+                return
