@@ -16,8 +16,8 @@ days), and decide here.
 
 - **`created`**: the rows become `success`.
 - **`not created`**: they become `retryable`, and the next run of their day sends them.
-- **No verdict?** The task shows how many rows it is about and waits for an answer, with a reason,
-  on its page under *Required Actions*. Nobody has to wait with it, and no triggerer is needed.
+- **No decision?** The task describes the rows and waits for an answer, with a reason, on its page
+  under *Required Actions*. It needs no worker and no triggerer while it waits.
 - **Which rows?** Those that meet every condition that is given; at least one is needed. With
   `dry_run` the log lists them, and nothing is decided.
 - **Who decided?** `resolved_by`, `resolved_at`, `resolution` and `resolution_reason` in
@@ -59,13 +59,13 @@ with DAG(
             "Only rows that this run sent: the run_id of kombo_result_links, which the warning in"
             " the run's log names. It is not Airflow's."
         ),
-        "verdict": text(
+        "decision": text(
             "Were the links created? Empty: show the rows and ask.",
             enum=[*map(str, Decision), None],
         ),
         "reason": text(
-            "What the verdict rests on, such as what Kombo's logs say. Needed with a verdict; it is"
-            " kept in the history, with your name."
+            "The evidence for the decision, such as an entry in Kombo's logs. A decision needs one;"
+            " the history keeps it, with your name."
         ),
         "dry_run": Param(
             default=False,
@@ -81,7 +81,7 @@ with DAG(
         assessment_date=dag.param("assessment_date"),
         error_code=dag.param("error_code"),
         run_id=dag.param("run_id"),
-        verdict=dag.param("verdict"),
+        decision=dag.param("decision"),
         reason=dag.param("reason"),
-        preview=dag.param("dry_run"),
+        dry_run=dag.param("dry_run"),
     )

@@ -132,6 +132,6 @@ with DAG(
         max_rows="{{ params.max_rows }}",
         approve_rows="{{ params.approve_rows }}",
         not_before="{{ params.not_before }}",
-        preview="{{ params.dry_run }}",
+        dry_run="{{ params.dry_run }}",
         outlets=[OUT],
     )

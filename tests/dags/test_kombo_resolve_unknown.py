@@ -99,12 +99,12 @@ def test_the_form_says_what_each_field_does(home):
         "assessment_date",
         "error_code",
         "run_id",
-        "verdict",
+        "decision",
         "reason",
         "dry_run",
     ]
     assert all(description for description, _ in params.values())
-    assert params["verdict"][1]["enum"] == ["created", "not created", None]
+    assert params["decision"][1]["enum"] == ["created", "not created", None]
     assert schedule is None
     assert owner
     assert "unknown" in documentation
@@ -116,13 +116,13 @@ def test_a_verdict_moves_the_rows_and_their_history_says_who_and_why(home, ledge
         home,
         ledger,
         result_ids=["r1", "r2", "done", "no such"],
-        verdict="not created",
+        decision="not created",
         reason="2026",  # a text that looks like a number
     )
     assert statuses(ledger.engine, ledger.tables) == {"retryable": 2, "unknown": 2, "success": 1}
     assert "2 rows were unknown and are decided: not created" in told
-    assert "1 results are left, they are success: done" in told
-    assert "1 results are left, they are not found: no such" in told
+    assert "1 results are left as they are (success): done" in told
+    assert "1 results are left as they are (not found): no such" in told
     history = {row.result_id: row for row in all_of(ledger.engine, ledger.tables.attempts)}
     assert (history["r1"].resolution, history["r1"].resolved_by) == ("not created", "dag_test")
     assert history["r1"].resolution_reason == "2026"
@@ -138,7 +138,7 @@ def test_a_filter_may_take_the_place_of_ids(home, ledger):
         error_code="run_died",
         integration_ids=["workday:one"],
         run_id="run",
-        verdict="created",
+        decision="created",
         reason="all of them are in Kombo's logs",
     )
     assert statuses(ledger.engine, ledger.tables) == {"success": 5}
@@ -160,15 +160,15 @@ def test_nothing_in_doubt_is_no_question(home, ledger):
 
 def test_a_condition_is_needed(home, ledger):
     """A form in which no row is named decides nothing, and says what to give."""
-    told = resolve(home, ledger, verdict="created", reason="all", error_code="")
-    assert "Say which rows" in told
+    told = resolve(home, ledger, decision="created", reason="all", error_code="")
+    assert "No condition is set" in told
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 
 RETRIED = """
 from datetime import datetime, timedelta
 from airflow.sdk import DAG
-from airflow_kombo.resolve_operator import KomboResolveUnknownOperator
+from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 
 with DAG(
     "retried",
@@ -176,8 +176,8 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     default_args={"retries": 1, "retry_delay": timedelta(0)},
 ):
-    SAID = {"verdict": "created", "reason": "in Kombo's logs"}
-    KomboResolveUnknownOperator(task_id="unsaid", result_ids=["r1"], verdict="created")
+    SAID = {"decision": "created", "reason": "in Kombo's logs"}
+    KomboResolveUnknownOperator(task_id="unsaid", result_ids=["r1"], decision="created")
     KomboResolveUnknownOperator(task_id="mistyped", result_ids="['R1', 'R2']", **SAID)
     KomboResolveUnknownOperator(task_id="unwritable", result_ids=["r1"], **SAID)
 """
@@ -204,7 +204,7 @@ def test_only_what_may_pass_is_tried_again(home, ledger, tmp_path):
     told = done.stdout + done.stderr
     tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", told))
     assert tries == {"unsaid": 1, "mistyped": 1, "unwritable": 2}
-    assert "A verdict needs a reason" in told
+    assert "A decision needs a reason" in told
     assert "None of the 2 result_ids has a row in kombo_result_links" in told
     assert "The warehouse could not decide about rows" in told
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
@@ -213,9 +213,9 @@ def test_only_what_may_pass_is_tried_again(home, ledger, tmp_path):
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({}, "Say which rows"),
-        ({"result_ids": ["r1"], "verdict": "created", "reason": " "}, "A verdict needs a reason"),
-        ({"result_ids": ["r1"], "verdict": "Created", "reason": "x"}, "one of created, not"),
+        ({}, "No condition is set"),
+        ({"result_ids": ["r1"], "decision": "created", "reason": " "}, "A decision needs a reason"),
+        ({"result_ids": ["r1"], "decision": "Created", "reason": "x"}, "one of created, not"),
         ({"assessment_date": "3/11"}, "a day such as 2026-11-03"),
     ],
     ids=["no condition", "no reason", "no such verdict", "no date"],
@@ -237,7 +237,7 @@ def test_an_answer_needs_a_reason(option):
         "responded_at": datetime.now(timezone.utc),
         "responded_by_user": {"id": "1", "name": "bob"},
     }
-    with pytest.raises(AirflowFailException, match="A verdict needs a reason"):
+    with pytest.raises(AirflowFailException, match="A decision needs a reason"):
         operator.execute_complete({}, answer)
 
 
@@ -320,7 +320,7 @@ def test_who_gives_no_verdict_is_asked(site, ledger):
     site.until(run, "success")
     assert by_result(ledger.engine, ledger.tables)["later"].status == "unknown"
 
-    run = site.trigger(result_ids=["later"], verdict="not created", reason="not in the logs")
+    run = site.trigger(result_ids=["later"], decision="not created", reason="not in the logs")
     site.until(run, "success")
     history = {row.result_id: row for row in all_of(ledger.engine, ledger.tables.attempts)}
     assert (history["later"].resolution, history["later"].resolved_by) == ("not created", "admin")

@@ -216,7 +216,7 @@ def test_a_first_run_of_a_large_table_asks_in_airflow(tmp_path, standin):
     told = run(dry_run=True)
     assert f"A run would stop before the first of them: {would_stop}" in told
     assert all_of(engine, Tables.named().runs) == []
-    stops = "at most 5 may be without approval: max_rows says so"
+    stops = "at most 5 may be without approval: this is max_rows"
     assert stops in run(max_rows=5)
     (stopped,) = all_of(engine, Tables.named().runs)
     assert stops in stopped.error

@@ -69,7 +69,7 @@ class IntegrationSender:
         self.counts: Counter[str] = Counter()
         self.metrics = SenderMetrics(integration_id, self.counts)
         self._shared = shared
-        self._concurrency = ConcurrencyLimiter(shared.settings.max_in_flight)
+        self._concurrency = ConcurrencyLimiter(shared.settings.cap_of(integration_id))
         self._rate = RateLimiter(shared.senders)
         self._timer: asyncio.TimerHandle | None = None
         self._breaker = CircuitBreaker(cool_down=shared.settings.cool_down)

@@ -15,6 +15,7 @@ from airflow_kombo.delivery.outcome_writer import OutcomeWriter
 from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.exceptions import KomboError
 from airflow_kombo.kombo_api.client import KomboClient
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight, cap_of
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.outcomes import Claims
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 class Settings:
     """What a deployment may set of the loop; times in seconds.
 
-    :param max_in_flight: Calls of one integration at once at most, below what Kombo allows.
+    :param max_in_flight: Calls of one integration at once at most, below Kombo's own limit; one
+        number, or a number by tool.
     :param max_tries: How often a row is sent in one run while answers prove that nothing was made.
     :param first_retry: The longest wait before the second try; it doubles with each.
     :param longest_retry: The longest wait before any try.
@@ -43,7 +45,7 @@ class Settings:
         much of that we get: a worker's shutdown its own grace, a task that a person stops 5 s.
     """
 
-    max_in_flight: int | None = None
+    max_in_flight: MaxInFlight = None
     max_tries: int = 4
     first_retry: float = 2.0
     longest_retry: float = 60.0
@@ -52,6 +54,10 @@ class Settings:
     cool_down: float = COOL_DOWN_SECONDS
     heartbeat: float = HEARTBEAT_SECONDS
     drain: float = 45.0
+
+    def cap_of(self, integration_id: str) -> int | None:
+        """Return the most calls of an integration at once, or None where no cap is set."""
+        return cap_of(self.max_in_flight, integration_id)
 
 
 class StopSignal:

@@ -1,1 +1,1 @@
-"""Airflow's operators, and what only they need."""
+"""Airflow's operators and the modules that only they need."""

@@ -19,6 +19,7 @@ from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
@@ -138,7 +139,7 @@ def _among(
     return duplicate_of(row, owner) if owner else row
 
 
-def preview(run: Run, planner: Planner, max_in_flight: int | None = None) -> DryRunReport:
+def preview(run: Run, planner: Planner, max_in_flight: MaxInFlight = None) -> DryRunReport:
     """Write what a run would do with each row into the table of dry runs, and tell of it.
 
     It replaces what the task's earlier dry runs of the same day wrote. Kombo is not asked, and no

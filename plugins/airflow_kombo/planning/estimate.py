@@ -17,6 +17,7 @@ from sqlalchemy import Engine, Select, and_, func, select
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.database.transactions import transaction
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight, cap_of
 from airflow_kombo.kombo_api.limits import HEADROOM
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
@@ -69,7 +70,7 @@ class PastRuns:
         self._tables = tables
 
     def rates(
-        self, integration_ids: Collection[str], day: date | None, max_in_flight: int | None = None
+        self, integration_ids: Collection[str], day: date | None, max_in_flight: MaxInFlight = None
     ) -> dict[str, SendingRate]:
         """Give the rates that are known.
 
@@ -77,12 +78,12 @@ class PastRuns:
         :param max_in_flight: Calls of one integration at once that the task allows itself.
         :raises LedgerError: if the warehouse cannot be read.
         """
-        slots = min(_SLOTS - HEADROOM, max_in_flight or _SLOTS)
         rates: dict[str, SendingRate] = {}
         for since in (day - timedelta(days=_RECENT_DAYS) if day else None, None):
             missing = sorted(set(integration_ids) - rates.keys())
             sent = self._sent(missing, since) if missing else {}
-            rates |= {name: _rate(runs, slots) for name, runs in sent.items()}
+            for name, runs in sent.items():
+                rates[name] = _rate(runs, _slots(cap_of(max_in_flight, name)))
         return rates
 
     def _sent(self, integration_ids: list[str], since: date | None) -> dict[str, list[_Sent]]:
@@ -114,6 +115,10 @@ class PastRuns:
         # The history has no day of its own; by way of the rows, an index leads to it.
         of_row = and_(*(links.c[name] == attempts[name] for name in KEY))
         return query.join(links, of_row).where(links.c.assessment_date >= since)
+
+
+def _slots(cap: int | None) -> int:
+    return min(_SLOTS - HEADROOM, cap or _SLOTS)
 
 
 def _rate(runs: Sequence[_Sent], slots: int) -> SendingRate:

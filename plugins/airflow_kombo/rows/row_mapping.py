@@ -35,6 +35,7 @@ else:
     from typing_extensions import Self
 
 from airflow_kombo.exceptions import did_you_mean
+from airflow_kombo.kombo_api.in_flight_cap import tool_of
 from airflow_kombo.kombo_api.request import InvalidRow
 
 EMPTY: Final = "is empty: fill the column or change the mapping"
@@ -139,7 +140,7 @@ class RowMapping(Declared):
         day = assessment_date_of(row)
         if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
             raise RowError("invalid_field", "assessment_date", str(value))
-        tool = key.integration_id.partition(":")[0]
+        tool = tool_of(key.integration_id)
         request = self._tools.get(tool, self).request(row)
         try:
             body = request.body()
