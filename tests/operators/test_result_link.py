@@ -119,7 +119,7 @@ with DAG(
 
 
 def test_only_errors_that_may_pass_are_tried_again(tmp_path, standin):
-    """Airflow retries a task whose ledger failed, and no task that a person has to correct."""
+    """Airflow retries a task after an error of the ledger, and no task for a person."""
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     rows = [row(f"r{number}") for number in range(1, 4)]
     fill(engine, make_source_table(engine), [*rows, row("bad", integration_id="ats:bad")])

@@ -1,4 +1,4 @@
-"""The run of an operator's task in this process: real warehouse, real stand-in, no scheduler."""
+"""Runs of an operator's task in this process, over a real warehouse and stand-in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKDAY, LEVER, ASHBY = "workday:one", "lever:two", "ashby:three"
 
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
-    """Return the engine of the warehouse that the connection names."""
+    """Return the engine of the warehouse of the connection."""
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", f"sqlite:///{engine.url.database}")
     yield engine
@@ -31,7 +31,7 @@ def engine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def rows(engine, standin):
-    """Write 40 rows for each of three tools, whose calls take long enough to overlap."""
+    """Write 40 rows for each of three tools, with calls long enough to overlap."""
     standin.set_latency((0.05, 0.06))
     integrations = [WORKDAY, LEVER, ASHBY]
     made = [row(f"r{n}", integration_id=integrations[n % 3]) for n in range(120)]
@@ -59,7 +59,7 @@ def context():
 
 
 def make(max_in_flight, **more):
-    """Make an operator whose templates are rendered, with `cap` as a parameter."""
+    """Make an operator with rendered templates over the parameter `cap`."""
     with DAG("own", schedule=None) as dag:
         task = KomboResultLinkOperator(
             task_id="deliver",
@@ -73,7 +73,7 @@ def make(max_in_flight, **more):
 
 
 def test_the_general_operator_is_the_base():
-    """A result link is one of Kombo's writes: its operator has the parameters of any write."""
+    """The operator for result links is a special case of the operator for any write."""
     assert KomboResultLinkOperator.__mro__[1:3] == (KomboWriteOperator, BaseOperator)
     task = make(None)
     assert task.write() is RESULT_LINKS
@@ -81,7 +81,7 @@ def test_the_general_operator_is_the_base():
 
 
 def test_default_arguments_reach_the_parameters_of_the_base():
-    """A dag's `default_args` may set any parameter, whichever class declares it."""
+    """A dag's `default_args` may set the parameters of both classes."""
     given = {"warehouse_conn_id": "dwh", "status_table": "own_links"}
     with DAG("own", schedule=None, default_args=given):
         task = KomboResultLinkOperator(task_id="deliver", mapping=MAPPING, table="t")
@@ -108,7 +108,7 @@ def test_calls_in_flight_are_capped_by_tool(engine, rows, standin, context, max_
 
 
 def test_a_tool_without_a_cap_has_the_limit_of_kombo(engine, rows, standin, context):
-    """Without `default`, a tool that is not named has as many calls as the responses allow."""
+    """Without `default`, a tool without an entry has as many calls as the responses allow."""
     make({"workday": 2}).execute(context)
     most = standin.stats()["max_in_flight"]
     assert most[WORKDAY] == 2

@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_kombo.airflow_compat import has_config
 from airflow_kombo.exceptions import (
     ConfigurationError,
     KomboError,
@@ -50,7 +51,7 @@ class KomboHook(HttpAsyncHook):
 
         :raises ConfigurationError: if there is none, or it lacks what the API needs.
         """
-        if self._config is None:
+        if not has_config(self):
             try:
                 connection = await self.aget_connection(self.http_conn_id)
             except AirflowNotFoundException:

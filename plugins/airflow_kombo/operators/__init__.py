@@ -1,1 +1,1 @@
-"""Airflow's operators and the modules that only they need."""
+"""Airflow's operators, and modules for the operators alone."""

@@ -1,4 +1,4 @@
-"""The day of a run, from its parameter or from Airflow's dag run."""
+"""The day of a run, from the parameter or from Airflow's dag run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of a task that decides about `unknown` rows: find, list, describe and decide them.
+"""Decisions about `unknown` rows: the work of the operator's task.
 
 Only the methods of `KomboResolveUnknownOperator` import this module: what it imports is too heavy
 for Airflow's dag processor.
@@ -98,7 +98,7 @@ def decision_by(decision: Decision, reason: str | None, person: str) -> Decision
 
 
 def log_others(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> int:
-    """Log the named results that are not `unknown`, and return their number.
+    """Log the named results with another status than `unknown`, and return their number.
 
     :raises ConfigurationError: if no named result has a row, so that they must be mistyped.
     """
@@ -122,7 +122,7 @@ def log_others(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> int:
 
 
 def log_rows(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> dict[str, int]:
-    """Log the rows that would be decided, and return their number."""
+    """Log the rows of a dry run, and return their number."""
     rows = 0
     for result_ids in unknown.in_doubt(rows_filter):
         rows += len(result_ids)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def execution_timeout(stop: Callable[[str], None]) -> Iterator[None]:
-    """Call `stop` at Airflow's alarm, so that calls in flight get time to end.
+    """Call `stop` at Airflow's alarm, and leave calls in flight the time to end.
 
     Airflow's own handler (`airflow.sdk.execution_time.timeout`, 3.3) raises an exception at any
     place of the main thread. Inside the event loop, the calls in flight would become `unknown`.

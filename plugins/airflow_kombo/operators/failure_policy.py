@@ -1,4 +1,4 @@
-"""Failure of a task, by the shares and numbers of its rows that were not delivered."""
+"""Failure of a task, by shares and numbers of rows without a delivery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOR_A_PERSON: Final = (ConfigurationError, TooManyRefusedError)
 
 @contextmanager
 def not_tried_again() -> Iterator[None]:
-    """Raise errors that only a person can correct as Airflow's exception without a retry.
+    """Raise errors for a person as the exception after which Airflow does not retry.
 
     The message is the error's own, and the error is the cause. Other errors pass unchanged.
 
@@ -63,7 +63,7 @@ class Policy:
                 )
 
     def exceeded(self, counts: Mapping[str, int], tried: int) -> list[str]:
-        """Describe each limit that a run exceeds; an empty list is no failure.
+        """Describe each exceeded limit of a run; an empty list is no failure.
 
         :param counts: Rows by status.
         :param tried: Rows that the shares refer to.

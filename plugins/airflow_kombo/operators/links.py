@@ -1,4 +1,4 @@
-"""The link from a task in Airflow's UI to its rows on our page."""
+"""The link from a task in Airflow's UI to the task's rows on our page."""
 
 from __future__ import annotations
 

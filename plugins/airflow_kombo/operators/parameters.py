@@ -1,4 +1,4 @@
-"""The operators' parameters, read from the values that templates and people give them.
+"""The operators' parameters, read from the values of templates and of people.
 
 A template gives text, or with `render_template_as_native_obj` the object that the text describes:
 `False` or `"False"`, a list or `"['a', 'b']"`. A value with one meaning is converted; any other
@@ -59,7 +59,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {"dry_run": "is_dry_run"}
 
 
 class _UnreadableError(ValueError):
-    """The error of a value that its parameter does not take; its message is a hint, or empty."""
+    """The error of a value of the wrong kind; the message is a hint, or empty."""
 
 
 def _is_nothing(value: object) -> bool:
@@ -103,7 +103,7 @@ def _list(value: object) -> list[object]:
 
 
 def _object_in(text: str) -> object:
-    """Read the text of a list or a dictionary, as a template writes it."""
+    """Read the text of a list or a dictionary, as templates write them."""
     try:
         return literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -187,7 +187,7 @@ _A_CAP: Final = f"{_A_COUNT}, or such numbers by tool, as in {{'workday': 4, 'de
 
 
 class _Parameters(BaseModel):
-    """Parameters of an operator, each with the name that a user gives it."""
+    """Parameters of an operator, under the names of the constructor."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -216,7 +216,7 @@ class _Parameters(BaseModel):
 
 
 class RunParameters(_Parameters):
-    """Parameters of a task that delivers rows; see `KomboWriteOperator`."""
+    """Parameters of a delivering task; see `KomboWriteOperator`."""
 
     sql: _Text | None = _takes(_A_TEXT)
     table: _Text | None = _takes(_A_TEXT)
@@ -252,14 +252,14 @@ class RunParameters(_Parameters):
         return parameters
 
     def is_whole(self, day: date) -> bool:
-        """Return whether a run with these parameters leaves no row of its day out on purpose."""
+        """Return True if a run with these parameters covers the whole day."""
         if self.not_before and self.not_before > day:
             return False
         return not (self.dry_run or self.integration_ids or self.result_ids or self.limit)
 
 
 class ResolveParameters(_Parameters):
-    """Parameters of a task that decides about rows; see `KomboResolveUnknownOperator`."""
+    """Parameters of a deciding task; see `KomboResolveUnknownOperator`."""
 
     result_ids: _Ids = _takes(_IDS, default=())
     integration_ids: _Ids = _takes(_IDS, default=())
@@ -272,7 +272,7 @@ class ResolveParameters(_Parameters):
 
 
 def _shown(value: object) -> str:
-    """Write a value and its type for a message, or its type alone if it may be a row."""
+    """Write a value and the type for a message, or for a possible row the type alone."""
     kind = type(value).__name__
     if isinstance(value, Undefined):
         return "undefined in its template"

@@ -1,4 +1,4 @@
-"""The operator that decides about `unknown` rows, by its parameters or by a person's answer.
+"""The operator for decisions about `unknown` rows, at once or after a question.
 
 Airflow's dag processor imports this module again and again. Heavy imports are in `decide_rows`,
 which only the methods import.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
-from airflow.sdk.definitions.param import ParamsDict
 
+from airflow_kombo.airflow_compat import add_param, adds_to_resumption
 from airflow_kombo.operators.failure_policy import not_tried_again
 from airflow_kombo.statuses import Decision
 
@@ -77,14 +77,13 @@ class KomboResolveUnknownOperator(HITLOperator):
         **kwargs: Any,
     ) -> None:
         evidence = "The evidence for the answer, such as an entry in Kombo's logs."
-        params = ParamsDict(kwargs.pop("params", None))
-        params[_REASON] = Param(
+        reason_of_answer = Param(
             "", source="task", type="string", title="Reason", description=evidence
         )
         super().__init__(
             subject="Were these unknown rows created?",
             options=[Decision.CREATED.value, Decision.NOT_CREATED.value, LEAVE],
-            params=params,
+            params=add_param(kwargs.pop("params", None), _REASON, reason_of_answer),
             **kwargs,
         )
         self.result_ids = result_ids
@@ -100,7 +99,7 @@ class KomboResolveUnknownOperator(HITLOperator):
 
     @not_tried_again()
     def execute(self, context: Context) -> dict[str, int]:
-        """Decide, or ask a person, and return the number of rows that were `decided` and `left`.
+        """Decide, or ask a person, and return the numbers of rows `decided` and `left`.
 
         :raises AirflowFailException: for an error that only a person can correct, before anything
             is decided, so that Airflow does not retry the task. Its cause is a
@@ -133,7 +132,7 @@ class KomboResolveUnknownOperator(HITLOperator):
     def execute_complete(
         self, context: Context, event: dict[str, Any], asked_at: datetime | None = None
     ) -> dict[str, int]:
-        """Apply a person's answer to the rows that were `unknown` when the question was asked.
+        """Apply a person's answer to the rows of the question.
 
         :raises AirflowFailException: as `execute` does.
         :raises LedgerError: as `execute` does.
@@ -154,13 +153,8 @@ class KomboResolveUnknownOperator(HITLOperator):
             return decide_rows.decide(unknown, rows_filter, decision)
 
     def _ask(self, context: Context, asked_at: datetime) -> dict[str, int]:
-        from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: PLC0415
-
-        try:
+        with adds_to_resumption(asked_at=asked_at):
             counts: dict[str, int] = super().execute(context)
-        except TaskAwaitingInput as waiting:
-            waiting.kwargs = {**(waiting.kwargs or {}), "asked_at": asked_at}
-            raise
         return counts
 
 

@@ -1,4 +1,4 @@
-"""The operator that delivers rows of the warehouse as result links."""
+"""The operator for result links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The selection and the source of a run's rows, from its parameters."""
+"""The selection and the source of a run's rows."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def source_of(
     default_integration: str | None,
     write: Write,
 ) -> Source:
-    """Build the source of a run's rows, for its day and the days that it looks back to.
+    """Build the source of a run's rows, for the day and the days of the look back.
 
     :raises ConfigurationError: if the rows cannot be read from it.
     """

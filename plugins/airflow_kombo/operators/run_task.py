@@ -1,4 +1,4 @@
-"""The run of a task that delivers rows, from the operator's parameters to the counts.
+"""The run of a delivering task, from the operator's parameters to the counts.
 
 Only `execute` imports this module: what it imports is too heavy for Airflow's dag processor.
 """
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class WriteTask(Protocol):
-    """The operator's attributes that a run needs beside its `RunParameters`."""
+    """Attributes of the operator for a run, beside the `RunParameters`."""
 
     mapping: str | Path | Mapping[str, Any]
     kombo_conn_id: str
@@ -64,7 +64,7 @@ class WriteTask(Protocol):
 
 @dataclass(frozen=True)
 class _Job:
-    """Everything that a run knows before it asks Kombo."""
+    """The parts of a run before the first call to Kombo."""
 
     task: WriteTask
     context: Context
@@ -170,7 +170,7 @@ def _row_limit(runs: Runs, run: Run, max_rows: int | None) -> RowLimit:
 def _dry_run(
     run: Run, planner: Planner, row_limit: RowLimit | None, parameters: RunParameters
 ) -> dict[str, int]:
-    """Write and log what a run would do, and return the counts by action."""
+    """Write and log the action for each row, and return the counts by action."""
     report = preview(run, planner, parameters.max_in_flight)
     _log_table(report.senders)
     if row_limit and (reason := row_limit.refuses(sum(report.to_send.values()))):
@@ -200,7 +200,7 @@ def _log_table(senders: Mapping[str, Counter[str]]) -> None:
 
 
 def _apply_policy(task: WriteTask, report: RunReport, run_id: str) -> None:
-    """Warn of rows that a person should look at, and raise for more than the policy allows."""
+    """Warn of rows without a delivery, and raise if there are more than the policy allows."""
     counts, where = report.counts, f"{task.status_table}, run_id {run_id}"
     for status in NOT_DELIVERED:
         # Invalid and held rows are in the log already.
@@ -212,7 +212,7 @@ def _apply_policy(task: WriteTask, report: RunReport, run_id: str) -> None:
 
 
 def _add_asset_events(job: _Job, counts: Mapping[str, int]) -> None:
-    """Add the day and the counts to the events of the outlets, or have none for a part of a day."""
+    """Add the day and the counts to the outlets' events; a part of a day has no event."""
     task = job.task
     if job.parameters.is_whole(job.day):
         add_to_asset_events(task.outlets, job.context["outlet_events"], job.day, counts)

@@ -13,7 +13,7 @@ _TOO_EARLY: Final = "The task was told to end before it had sent anything."
 
 
 class _InterruptedError(KeyboardInterrupt):
-    """Interrupt of the main thread; database drivers cancel their query when it is raised."""
+    """Interrupt of the main thread, at which database drivers cancel their query."""
 
 
 class TaskStop:
@@ -38,7 +38,7 @@ class TaskStop:
             self._is_running = False
 
     def hand_over(self, stop_delivery: Callable[[str], None]) -> None:
-        """Let a function stop the delivery, which exists from now on.
+        """Hand the stop over to the delivery.
 
         :param stop_delivery: The function, which takes the reason and may be called at any time.
         """

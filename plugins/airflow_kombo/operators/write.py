@@ -1,4 +1,4 @@
-"""The operator that delivers rows of the warehouse through one of Kombo's writes.
+"""The operator for any of Kombo's writes.
 
 Airflow's dag processor imports this module again and again. Heavy imports are in `run_task`, which
 only `execute` imports.
@@ -179,7 +179,7 @@ class KomboWriteOperator(BaseOperator):
         self,
         task_instance: object,  # noqa: ARG002 - OpenLineage's signature
     ) -> OperatorLineage[Any, Any]:
-        """Return the source's tables and our tables to OpenLineage, whose provider calls this."""
+        """Return the source's tables and our tables for OpenLineage."""
         from airflow_kombo.observability.lineage_events import lineage  # noqa: PLC0415 - optional
 
         return lineage(

@@ -14,14 +14,12 @@ log = logging.getLogger(__name__)
 def permission() -> Callable[..., Any]:
     """Give the dependency of every route: a login, and Airflow's permission to see plugins."""
     try:
-        from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: PLC0415
-            AccessView,
-        )
-        from airflow.api_fastapi.core_api.security import requires_access_view  # noqa: PLC0415
+        from airflow_kombo.airflow_compat import plugins_permission  # noqa: PLC0415
+
+        return plugins_permission()
     except ImportError:
         log.exception("Airflow's permissions cannot be asked for: nobody may see the page")
         return _denied
-    return requires_access_view(AccessView.PLUGINS)
 
 
 def _denied() -> None:
