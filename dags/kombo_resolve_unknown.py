@@ -1,4 +1,4 @@
-"""By hand: a person says of rows that are `unknown` whether their links were created."""
+"""Decide about `unknown` rows, by hand: they were created in the ATS, or they were not."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 from airflow_kombo.statuses import Decision
 
 DOC = """
-A row is **unknown** when its request left and no answer was heard: its link may exist or not, so
-it is never sent again by itself. Look the call up in Kombo's dashboard under *Logs* (kept for 30
-days), and decide here.
+A row is **unknown** when its request left and no response proves the result. Its link may exist or
+not, so no run sends the row again by itself. Find the call in Kombo's dashboard under *Logs* (kept
+for 30 days), and decide here.
 
 - **`created`**: the rows become `success`.
 - **`not created`**: they become `retryable`, and the next run of their day sends them.
-- **No verdict?** The task shows how many rows it is about and waits for an answer, with a reason,
-  on its page under *Required Actions*. Nobody has to wait with it, and no triggerer is needed.
-- **Which rows?** Those that meet every condition that is given; at least one is needed. With
-  `dry_run` the log lists them, and nothing is decided.
+- **No decision?** The task describes the rows and waits for an answer, with a reason, on its page
+  under *Required Actions*. It needs no worker and no triggerer while it waits.
+- **Which rows?** Those that meet all conditions; at least one condition is needed. With `dry_run`
+  the log lists the rows, and nothing is decided.
 - **Who decided?** `resolved_by`, `resolved_at`, `resolution` and `resolution_reason` in
   `kombo_result_link_attempts`.
 
-Only rows that are `unknown` now are touched; others that were named are told in the log. If Kombo's
-answer comes after all, it counts more than the decision.
+Only rows that are `unknown` now are decided; the log names other rows in `result_ids`. A late
+response of Kombo's takes precedence over the decision.
 """
 
 
@@ -34,13 +34,13 @@ def ids(description: str) -> Param:
 
 
 def text(description: str, **schema: object) -> Param:
-    """Declare a text in the trigger form that may stay empty."""
+    """Declare an optional text in the trigger form."""
     return Param(None, type=["null", "string"], description=description, **schema)
 
 
 with DAG(
     dag_id="kombo_resolve_unknown",
-    description="Decide about rows of which nobody knows whether their link was created",
+    description="Decide about unknown rows: their links were created, or they were not",
     doc_md=DOC,
     schedule=None,
     start_date=datetime(2026, 1, 1),
@@ -59,13 +59,13 @@ with DAG(
             "Only rows that this run sent: the run_id of kombo_result_links, which the warning in"
             " the run's log names. It is not Airflow's."
         ),
-        "verdict": text(
+        "decision": text(
             "Were the links created? Empty: show the rows and ask.",
             enum=[*map(str, Decision), None],
         ),
         "reason": text(
-            "What the verdict rests on, such as what Kombo's logs say. Needed with a verdict; it is"
-            " kept in the history, with your name."
+            "The evidence for the decision, such as an entry in Kombo's logs. A decision needs one;"
+            " the history keeps it, with your name."
         ),
         "dry_run": Param(
             default=False,
@@ -81,7 +81,7 @@ with DAG(
         assessment_date=dag.param("assessment_date"),
         error_code=dag.param("error_code"),
         run_id=dag.param("run_id"),
-        verdict=dag.param("verdict"),
+        decision=dag.param("decision"),
         reason=dag.param("reason"),
-        preview=dag.param("dry_run"),
+        dry_run=dag.param("dry_run"),
     )

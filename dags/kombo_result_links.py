@@ -13,26 +13,26 @@ from airflow_kombo.timetables.nightly import NightlyTimetable
 
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 
-OUT = Asset("kombo_result_links")  # its partition is the day: what waits for the links of a day
+OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 TO_REDELIVER = ["failed", "changed", "invalid", "blocked", "retryable", "unknown", "success"]
 
 DOC = """
 Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or
-application through Kombo, and writes every row's fate to the table `kombo_result_links`.
+application through Kombo, and writes every row's outcome to the table `kombo_result_links`.
 
 - **Which day?** The parameter `assessment_date`, else the run's partition, else its logical date.
 - **Did it arrive?** `SELECT * FROM kombo_result_links WHERE result_id = '…'`; the history of a row
   is in `kombo_result_link_attempts`, each run in `kombo_result_link_runs`.
-- **Run it again?** At any time: what was delivered is never sent again.
-- **Look first?** With `dry_run` every row stands in `kombo_result_link_preview`, with what a run
-  would do with it, and nothing is sent.
-- **Refused rows?** Mended ones go by themselves; `redeliver` sends them as they are.
-- **`unknown`?** Nobody knows whether the link was made. Look the row up in Kombo's logs (30 days),
-  and say with the dag `kombo_resolve_unknown` whether it was.
+- **Run it again?** At any time: a delivered row is never sent again.
+- **Look first?** With `dry_run` a run writes every row with its action to
+  `kombo_result_link_preview`, and sends nothing.
+- **Refused rows?** The next run sends corrected ones; `redeliver` sends rows as they are.
+- **`unknown`?** No response proves that the link exists, or that it does not. Find the call in
+  Kombo's logs (30 days), and decide with the dag `kombo_resolve_unknown`.
 - **Who waits for it?** The asset `kombo_result_links`, with the day as its partition.
-- **What is sent?** `include/result_link_mapping.yaml` says it.
+- **What is sent?** The mapping is `include/result_link_mapping.yaml`.
 """
 
 
@@ -70,7 +70,7 @@ with DAG(
             maximum=366,
             description="The scheduled run also delivers rows of so many days before that were"
             " never delivered: late, retryable and blocked ones. A run by hand or a backfill"
-            " delivers its own day only, whatever this says.",
+            " delivers its own day only.",
         ),
         "integration_ids": ids(
             "Only these integrations, such as workday:HWUTwvyx2wLoSUHphiWVrp28."
@@ -132,6 +132,6 @@ with DAG(
         max_rows="{{ params.max_rows }}",
         approve_rows="{{ params.approve_rows }}",
         not_before="{{ params.not_before }}",
-        preview="{{ params.dry_run }}",
+        dry_run="{{ params.dry_run }}",
         outlets=[OUT],
     )

@@ -1,4 +1,4 @@
-"""Which day a run delivers, in real Airflow: scheduler, dag processor, API server and commands.
+"""The day of a run, in real Airflow: scheduler, dag processor, API server and commands.
 
 One Airflow serves the module. Beside the dag as it is shipped it has two whose time zone was set,
 as a user sets it, each with a warehouse of its own. Each test has days of its own.
@@ -34,7 +34,7 @@ def a_row_a_day(dag):
 
 
 def write_dags(place):
-    """Write the dag as it is shipped, and as a user has it who set its time zone."""
+    """Write the shipped dag, and a copy for each time zone of a user."""
     shipped = (ROOT / "dags" / f"{DAG}.py").read_text()
     (place / "dags").mkdir()
     (place / "include").symlink_to(ROOT / "include")
@@ -87,14 +87,14 @@ def staged(place):
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):
-    """Give a running Airflow whose dags have made their nightly run."""
+    """Yield a running Airflow after the nightly run of each dag."""
     with staged(tmp_path_factory.mktemp("days")) as stage:
         yield stage
 
 
 @pytest.mark.parametrize("dag", ZONES)
 def test_the_nightly_run_delivers_yesterday_in_the_dag_s_time_zone(stage, dag):
-    """The scheduler's own run, at 02:00 there, has the day before there, and looks back from it."""
+    """The scheduled run, at 02:00 there, takes the day before there, and looks back 7 days."""
     (run,) = stage.runs(dag, "scheduled")
     night = parse(run["run_after"]).astimezone(ZoneInfo(ZONES[dag]))
     yesterday = night.date() - timedelta(days=1)
@@ -127,7 +127,7 @@ def test_a_backfill_delivers_exactly_the_days_that_it_names(stage, dag, first, l
 
 
 def test_a_backfill_from_the_ui_delivers_the_days_of_its_form(stage):
-    """The UI sends midnights of the zone that its user chose as moments in UTC."""
+    """The UI sends midnights of the user's time zone as moments in UTC."""
     zone = ZoneInfo(ZONES["auckland"])
     bounds = [datetime(2026, 8, day, tzinfo=zone).astimezone(timezone.utc) for day in (1, 2)]
     stage.free_for_a_backfill("auckland")
@@ -145,7 +145,7 @@ def test_a_backfill_from_the_ui_delivers_the_days_of_its_form(stage):
 
 @pytest.mark.parametrize("dag", ZONES)
 def test_a_manual_run_delivers_the_day_that_its_parameter_names(stage, dag):
-    """`assessment_date` in the trigger form is that day, and no other."""
+    """A run with `assessment_date` in the trigger form delivers this day, and no other."""
     with stage.delivers(dag) as made:
         assert stage.trigger(dag, conf={"assessment_date": "2026-03-08"})["state"] == "success"
     assert made.days == [date(2026, 3, 8)]
@@ -160,7 +160,7 @@ def test_a_manual_run_delivers_the_day_that_its_parameter_names(stage, dag):
     ],
 )
 def test_a_manual_run_without_it_delivers_the_day_of_its_logical_date(stage, dag, moment, day):
-    """The UI's form sets a moment as the logical date: its day there, in the dag's time zone."""
+    """The UI's form sets a moment as the logical date, and the dag's time zone has the day."""
     with stage.delivers(dag) as made:
         assert stage.trigger(dag, logical_date=moment)["state"] == "success"
     assert made.days == [day]
@@ -174,7 +174,7 @@ def test_a_manual_run_of_a_partition_delivers_that_day(stage):
 
 
 def test_a_manual_run_that_names_no_day_at_all_is_refused(stage):
-    """`airflow dags trigger` alone says nothing of a day: the task fails once, and says so."""
+    """`airflow dags trigger` alone names no day: the task fails once, and names the parameter."""
     with stage.delivers(DAG) as made:
         run = stage.trigger(DAG)
     assert (run["state"], made.days) == ("failed", [])
@@ -185,14 +185,14 @@ def test_a_manual_run_that_names_no_day_at_all_is_refused(stage):
 
 @pytest.mark.parametrize("dag", ["auckland", "los_angeles"])
 def test_dags_test_delivers_the_date_that_was_typed(stage, dag):
-    """`airflow dags test … DATE` is that date, east and west of UTC."""
+    """`airflow dags test … DATE` delivers the typed date, east and west of UTC."""
     with stage.paused(dag), stage.delivers(dag) as made:
         stage.airflow.run("dags", "test", dag, "2026-06-01")
     assert made.days == [date(2026, 6, 1)]
 
 
 def test_clearing_an_old_run_sends_only_what_was_never_delivered(stage):
-    """A cleared run delivers the rows that came after it, and posts no other again."""
+    """A cleared run delivers late rows, and posts no other row again."""
     day = date(2026, 7, 1)
     stage.backfill(DAG, day, day)
     (run,) = [run for run in stage.runs(DAG, "backfill") if run["partition_key"] == str(day)]

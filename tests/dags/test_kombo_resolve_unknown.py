@@ -1,4 +1,4 @@
-"""Deciding about unknown rows in real Airflow: by the form, and by answering a question."""
+"""Decisions about unknown rows in real Airflow, by the form and by an answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PATIENCE = 120
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Give a home of Airflow's with its database."""
+    """Return a home of Airflow's with a database."""
     home = tmp_path_factory.mktemp("airflow")
     airflow(home, "db", "migrate")
     return home
@@ -45,7 +45,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def ledger(tmp_path):
-    """Give a ledger in which four rows are unknown and one is delivered."""
+    """Yield a ledger with four unknown rows and one delivered row."""
     engine = prepare(create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}"))
     tables = Tables.named()
     tables.create(engine)
@@ -66,7 +66,7 @@ def doubt(ledger, *result_ids):
 
 
 def resolve(home, ledger, **conf):
-    """Run the dag once, without a scheduler, and give what it printed."""
+    """Run the dag once, without a scheduler, and return the output."""
     done = airflow(
         home,
         "dags",
@@ -81,14 +81,14 @@ def resolve(home, ledger, **conf):
 
 
 def test_the_form_says_what_each_field_does(home):
-    """Each parameter has a description, the dag has no schedule, and the verdict is a choice."""
+    """Each parameter has a description, the dag has no schedule, and the decision is a choice."""
     code = f"""if True:
         import json
         from airflow.dag_processing.dagbag import DagBag
         dag = DagBag({str(ROOT / "dags")!r}).dags[{DAG!r}]
         params = {{name: dag.params.get_param(name) for name in dag.params}}
-        told = {{name: [param.description, param.schema] for name, param in params.items()}}
-        print(json.dumps([told, dag.schedule, dag.doc_md, dag.owner]))
+        output = {{name: [param.description, param.schema] for name, param in params.items()}}
+        print(json.dumps([output, dag.schedule, dag.doc_md, dag.owner]))
     """
     environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT / "plugins")}
     lines = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)  # noqa: S603
@@ -99,30 +99,30 @@ def test_the_form_says_what_each_field_does(home):
         "assessment_date",
         "error_code",
         "run_id",
-        "verdict",
+        "decision",
         "reason",
         "dry_run",
     ]
     assert all(description for description, _ in params.values())
-    assert params["verdict"][1]["enum"] == ["created", "not created", None]
+    assert params["decision"][1]["enum"] == ["created", "not created", None]
     assert schedule is None
     assert owner
     assert "unknown" in documentation
 
 
-def test_a_verdict_moves_the_rows_and_their_history_says_who_and_why(home, ledger):
-    """Named rows are decided at once; others that were named are told, and stop nobody."""
-    told = resolve(
+def test_a_decision_moves_the_rows_and_their_history_names_person_and_reason(home, ledger):
+    """Named unknown rows are decided at once; the log names the other rows."""
+    output = resolve(
         home,
         ledger,
         result_ids=["r1", "r2", "done", "no such"],
-        verdict="not created",
+        decision="not created",
         reason="2026",  # a text that looks like a number
     )
     assert statuses(ledger.engine, ledger.tables) == {"retryable": 2, "unknown": 2, "success": 1}
-    assert "2 rows were unknown and are decided: not created" in told
-    assert "1 results are left, they are success: done" in told
-    assert "1 results are left, they are not found: no such" in told
+    assert "2 rows were unknown and are decided: not created" in output
+    assert "1 results are left as they are (success): done" in output
+    assert "1 results are left as they are (not found): no such" in output
     history = {row.result_id: row for row in all_of(ledger.engine, ledger.tables.attempts)}
     assert (history["r1"].resolution, history["r1"].resolved_by) == ("not created", "dag_test")
     assert history["r1"].resolution_reason == "2026"
@@ -138,37 +138,37 @@ def test_a_filter_may_take_the_place_of_ids(home, ledger):
         error_code="run_died",
         integration_ids=["workday:one"],
         run_id="run",
-        verdict="created",
+        decision="created",
         reason="all of them are in Kombo's logs",
     )
     assert statuses(ledger.engine, ledger.tables) == {"success": 5}
 
 
 def test_a_dry_run_lists_and_decides_nothing(home, ledger):
-    """A dry run needs no verdict, lists the rows, and changes none."""
-    told = resolve(home, ledger, error_code="run_died", dry_run=True)
-    assert "Would be decided: r1, r2, r3, r4" in told
-    assert "4 rows would be decided, none was" in told
+    """A dry run needs no decision, lists the rows, and changes none."""
+    output = resolve(home, ledger, error_code="run_died", dry_run=True)
+    assert "Would be decided: r1, r2, r3, r4" in output
+    assert "4 rows would be decided, none was" in output
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 
 def test_nothing_in_doubt_is_no_question(home, ledger):
     """Where no row is unknown, nobody is asked, and the task ends."""
-    told = resolve(home, ledger, result_ids=["done"])
-    assert "there is nothing to decide" in told
+    output = resolve(home, ledger, result_ids=["done"])
+    assert "there is nothing to decide" in output
 
 
 def test_a_condition_is_needed(home, ledger):
-    """A form in which no row is named decides nothing, and says what to give."""
-    told = resolve(home, ledger, verdict="created", reason="all", error_code="")
-    assert "Say which rows" in told
+    """A form without a condition decides nothing, and the error lists the conditions."""
+    output = resolve(home, ledger, decision="created", reason="all", error_code="")
+    assert "No condition is set" in output
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 
 RETRIED = """
 from datetime import datetime, timedelta
 from airflow.sdk import DAG
-from airflow_kombo.resolve_operator import KomboResolveUnknownOperator
+from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 
 with DAG(
     "retried",
@@ -176,15 +176,15 @@ with DAG(
     start_date=datetime(2026, 1, 1),
     default_args={"retries": 1, "retry_delay": timedelta(0)},
 ):
-    SAID = {"verdict": "created", "reason": "in Kombo's logs"}
-    KomboResolveUnknownOperator(task_id="unsaid", result_ids=["r1"], verdict="created")
-    KomboResolveUnknownOperator(task_id="mistyped", result_ids="['R1', 'R2']", **SAID)
-    KomboResolveUnknownOperator(task_id="unwritable", result_ids=["r1"], **SAID)
+    DECIDED = {"decision": "created", "reason": "in Kombo's logs"}
+    KomboResolveUnknownOperator(task_id="unreasoned", result_ids=["r1"], decision="created")
+    KomboResolveUnknownOperator(task_id="mistyped", result_ids="['R1', 'R2']", **DECIDED)
+    KomboResolveUnknownOperator(task_id="unwritable", result_ids=["r1"], **DECIDED)
 """
 
 
-def test_only_what_may_pass_is_tried_again(home, ledger, tmp_path):
-    """In a dag without a policy, Airflow retries a failing ledger, and nothing for a person."""
+def test_only_errors_that_may_pass_are_tried_again(home, ledger, tmp_path):
+    """Airflow retries a task after an error of the ledger, and no task for a person."""
     with ledger.engine.begin() as connection:
         attempts = (
             "BEFORE UPDATE ON kombo_result_link_attempts BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -201,27 +201,27 @@ def test_only_what_may_pass_is_tried_again(home, ledger, tmp_path):
         AIRFLOW_CONN_WAREHOUSE_DEFAULT=f"sqlite:///{ledger.engine.url.database}",
         AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path / "dags"),
     )
-    told = done.stdout + done.stderr
-    tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", told))
-    assert tries == {"unsaid": 1, "mistyped": 1, "unwritable": 2}
-    assert "A verdict needs a reason" in told
-    assert "None of the 2 result_ids has a row in kombo_result_links" in told
-    assert "The warehouse could not decide about rows" in told
+    output = done.stdout + done.stderr
+    tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", output))
+    assert tries == {"unreasoned": 1, "mistyped": 1, "unwritable": 2}
+    assert "A decision needs a reason" in output
+    assert "None of the 2 result_ids has a row in kombo_result_links" in output
+    assert "The warehouse could not decide about rows" in output
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({}, "Say which rows"),
-        ({"result_ids": ["r1"], "verdict": "created", "reason": " "}, "A verdict needs a reason"),
-        ({"result_ids": ["r1"], "verdict": "Created", "reason": "x"}, "one of created, not"),
+        ({}, "No condition is set"),
+        ({"result_ids": ["r1"], "decision": "created", "reason": " "}, "A decision needs a reason"),
+        ({"result_ids": ["r1"], "decision": "Created", "reason": "x"}, "one of created, not"),
         ({"assessment_date": "3/11"}, "a day such as 2026-11-03"),
     ],
-    ids=["no condition", "no reason", "no such verdict", "no date"],
+    ids=["no condition", "no reason", "no such decision", "no date"],
 )
-def test_what_must_be_given_is_asked_for(given, why):
-    """What lacks, or cannot be read, is said before the warehouse is asked."""
+def test_missing_parameters_are_reported(given, why):
+    """Missing or unreadable parameters are reported before the warehouse is asked."""
     operator = KomboResolveUnknownOperator(task_id="resolve", **given)
     with pytest.raises(AirflowFailException, match=why):
         operator.execute({"dag_run": SimpleNamespace(triggering_user_name="alice")})
@@ -229,7 +229,7 @@ def test_what_must_be_given_is_asked_for(given, why):
 
 @pytest.mark.parametrize("option", ["created", "not created"])
 def test_an_answer_needs_a_reason(option):
-    """Who answers the question without a reason decides nothing."""
+    """An answer without a reason decides nothing."""
     operator = KomboResolveUnknownOperator(task_id="resolve", result_ids=["r1"])
     answer = {
         "chosen_options": [option],
@@ -237,12 +237,12 @@ def test_an_answer_needs_a_reason(option):
         "responded_at": datetime.now(timezone.utc),
         "responded_by_user": {"id": "1", "name": "bob"},
     }
-    with pytest.raises(AirflowFailException, match="A verdict needs a reason"):
+    with pytest.raises(AirflowFailException, match="A decision needs a reason"):
         operator.execute_complete({}, answer)
 
 
 class Site:
-    """Airflow's own API, as a person's browser uses it."""
+    """Airflow's own API, as browsers use it."""
 
     def __init__(self, airflow):
         self.log = airflow.log
@@ -283,7 +283,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path, ledger):
-    """Give a whole Airflow over this checkout: scheduler, dag processor, API server."""
+    """Yield a whole Airflow over this checkout: scheduler, dag processor, API server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -297,8 +297,8 @@ def site(tmp_path, ledger):
             yield site
 
 
-def test_who_gives_no_verdict_is_asked(site, ledger):
-    """Airflow shows the rows and waits; the answer's name and reason are kept, for those rows."""
+def test_a_task_without_a_decision_asks(site, ledger):
+    """Airflow shows the rows and waits; the history keeps the person's name and reason."""
     run = site.trigger(error_code="run_died")
     site.until(run, "awaiting_input")
     question = site.client.get(site.question(run)).json()
@@ -320,14 +320,14 @@ def test_who_gives_no_verdict_is_asked(site, ledger):
     site.until(run, "success")
     assert by_result(ledger.engine, ledger.tables)["later"].status == "unknown"
 
-    run = site.trigger(result_ids=["later"], verdict="not created", reason="not in the logs")
+    run = site.trigger(result_ids=["later"], decision="not created", reason="not in the logs")
     site.until(run, "success")
     history = {row.result_id: row for row in all_of(ledger.engine, ledger.tables.attempts)}
     assert (history["later"].resolution, history["later"].resolved_by) == ("not created", "admin")
 
 
 def test_the_dag_file_has_no_code_of_its_own():
-    """The dag file declares: it has no loop, no branch and no function but those for its params."""
+    """The dag file has no loop, no branch and no functions but two for the params."""
     tree = ast.parse((ROOT / "dags" / f"{DAG}.py").read_text())
     forbidden = (ast.For, ast.While, ast.If, ast.Try)
     assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)]

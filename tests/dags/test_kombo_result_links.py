@@ -1,4 +1,4 @@
-"""The dag in real Airflow: one home, one process at a time, the commands that people use."""
+"""The dag in real Airflow, by the commands of its users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CANARY = "canary5e1f"
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Give a home of Airflow's with its database, as `make demo` makes it."""
+    """Return a home of Airflow's with a database, as `make demo` makes one."""
     home = tmp_path_factory.mktemp("airflow")
     airflow(home, "db", "migrate")
     return home
@@ -37,7 +37,7 @@ def engine(tmp_path):
 
 
 def run_dag(home, engine, standin, *arguments, check=True, key=KEY):
-    """Run the dag once, without a scheduler, and give what it printed."""
+    """Run the dag once, without a scheduler, and return the output."""
     done = airflow(
         home,
         "dags",
@@ -71,8 +71,8 @@ def test_the_dag_is_as_the_contract_has_it(home):
         print(json.dumps([params, again, dag.owner, sorted(dag.tags), dag.doc_md, dag.catchup]))
     """
     environment = {**os.environ, "AIRFLOW_HOME": str(home), "PYTHONPATH": str(ROOT / "plugins")}
-    told = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)  # noqa: S603
-    params, again, owner, tags, documentation, catchup = json.loads(told.splitlines()[-1])
+    output = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)  # noqa: S603
+    params, again, owner, tags, documentation, catchup = json.loads(output.splitlines()[-1])
     assert list(params) == [
         "assessment_date",
         "lookback_days",
@@ -115,7 +115,7 @@ def test_parsing_the_dag_is_cheap(tmp_path):
 
 
 def test_a_day_is_delivered_and_a_second_run_posts_nothing(home, engine, standin):
-    """`airflow dags test` delivers the day that it names and no other, and each row once."""
+    """`airflow dags test` delivers the named day and no other, and each row once."""
     days = [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(30)]
     days += [row("other", assessment_date=days[0]["assessment_date"].replace(day=4))]
     fill(engine, make_source_table(engine), days)
@@ -143,27 +143,27 @@ def test_the_params_reach_the_run(home, engine, standin):
         "result_ids": ["r2", "r3", "r4"],
         "limit": 1,
     }
-    told = run_dag(home, engine, standin, "--conf", json.dumps({**asked, "dry_run": True}))
-    assert re.search(r"ats:2 +1 +1 ", told)
+    output = run_dag(home, engine, standin, "--conf", json.dumps({**asked, "dry_run": True}))
+    assert re.search(r"ats:2 +1 +1 ", output)
     assert standin.stats()["received"] == 0
     run_dag(home, engine, standin, "--conf", json.dumps(asked))
     assert list(by_result(engine, Tables.named())) == ["r2"]
 
 
 def test_too_many_refused_rows_make_the_task_red(home, engine, standin):
-    """More than 5 % `failed` fails the task, after every row was tried, and says where to look."""
+    """More than 5 % `failed` fails the task, after all rows were tried."""
     fill(engine, make_source_table(engine), [row(f"r{number}") for number in range(30)])
     for number in range(2):
         answer = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
         standin.add_rule(answer, url=f"https://results.example/r{number}")
-    told = run_dag(home, engine, standin, "2026-11-03", check=False)
+    output = run_dag(home, engine, standin, "2026-11-03", check=False)
     assert statuses(engine, Tables.named()) == {"success": 28, "failed": 2}
-    assert "2 of 30 rows are failed, and at most 5% may be" in told
-    assert re.search(r"state.?=.?'?failed", told)
+    assert "2 of 30 rows are failed, and at most 5% may be" in output
+    assert re.search(r"state.?=.?'?failed", output)
 
 
 def test_look_first_and_then_give_second_chances(home, engine, standin):
-    """A dry run shows what became of a day and what is new; then only what is asked for goes."""
+    """A dry run shows old outcomes and new rows; the next run sends only the chosen rows."""
     source = make_source_table(engine)
     fill(engine, source, [row(f"r{number}") for number in range(5)])
     refused = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
@@ -175,12 +175,12 @@ def test_look_first_and_then_give_second_chances(home, engine, standin):
         connection.execute(changed.values(assessment_name="Another"))
     fill(engine, source, [row("new"), row("far", integration_id="ats:far")])
     conf = json.dumps({"dry_run": True})
-    told = run_dag(home, engine, standin, "2026-11-03", "--conf", conf)
+    output = run_dag(home, engine, standin, "2026-11-03", "--conf", conf)
     assert standin.stats()["received"] == 5
-    assert re.search(r"changed +delivered +refused +send +rows", told)
-    assert re.search(r"workday:one +1 +3 +1 +1 +6", told)
-    assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", told)
-    assert "No estimate for ats:far" in told
+    assert re.search(r"changed +delivered +refused +send +rows", output)
+    assert re.search(r"workday:one +1 +3 +1 +1 +6", output)
+    assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", output)
+    assert "No estimate for ats:far" in output
     tables = Tables.named()
     seen = {one.result_id: one.action for one in all_of(engine, tables.preview)}
     assert seen == {
@@ -202,16 +202,16 @@ def test_look_first_and_then_give_second_chances(home, engine, standin):
     assert attempts == {"r0": 2, "r1": 2, "r2": 1, "r3": 1, "r4": 1}
 
 
-def test_what_a_person_must_change_is_said_and_not_tried_again(home, engine, standin):
-    """A missing column, a missing table and a bad parameter each end the task with a clear word."""
+def test_errors_for_a_person_are_reported_and_not_tried_again(home, engine, standin):
+    """A missing column and a bad parameter each end the task with a clear message."""
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE assessment_results (result_id TEXT)"))
     for arguments, why in [
         (["2026-11-03"], "The query for the rows cannot run: OperationalError: no such column"),
         (["--conf", '{"assessment_date": "2026-11-03", "redeliver": ["sending"]}'], "redeliver"),
     ]:
-        told = run_dag(home, engine, standin, *arguments, check=False)
-        assert why in told
+        output = run_dag(home, engine, standin, *arguments, check=False)
+        assert why in output
     assert standin.stats()["received"] == 0
 
 
@@ -238,7 +238,7 @@ def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
     ]
     for number, outcome in enumerate(outcomes, start=2):
         standin.add_rule(outcome, integration_id=f"ats:{number}")
-    told = run_dag(home, engine, standin, "2026-11-03", check=False)
+    output = run_dag(home, engine, standin, "2026-11-03", check=False)
     wrong_key = run_dag(home, engine, standin, "2026-11-03", check=False, key=f"ks_dev_{CANARY}")
     assert statuses(engine, Tables.named()) == {
         "success": 3,
@@ -248,8 +248,8 @@ def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
         "blocked": 1,
     }
     assert "refuses this key" in wrong_key
-    assert CANARY not in told + wrong_key
-    assert KEY not in told
+    assert CANARY not in output + wrong_key
+    assert KEY not in output
     kept = [path for path in Path(home).rglob("*") if path.is_file()]
     assert any(path.name == "airflow.db" for path in kept)
     for path in kept:
@@ -257,7 +257,7 @@ def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
 
 
 def test_the_dag_file_has_no_code_of_its_own():
-    """The dag file declares: it has no loop, no branch and no function but one for its params."""
+    """The dag file has no loop, no branch and no function but one for the params."""
     tree = ast.parse((ROOT / "dags" / f"{DAG}.py").read_text())
     forbidden = (ast.For, ast.While, ast.If, ast.Try)
     assert not [node for node in ast.walk(tree) if isinstance(node, forbidden)]

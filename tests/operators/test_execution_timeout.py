@@ -1,3 +1,5 @@
+"""Airflow's `execution_timeout` during a delivery."""
+
 from __future__ import annotations
 
 import asyncio
@@ -13,8 +15,8 @@ from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.operators.execution_timeout import execution_timeout
 
 
-def test_what_is_on_the_wire_ends_before_the_task_does(warehouse, tables, source_table, standin):
-    """At Airflow's alarm nothing more is sent, answers are waited for, and nothing is in doubt."""
+def test_calls_in_flight_end_before_the_task_does(warehouse, tables, source_table, standin):
+    """At Airflow's alarm no call starts, calls in flight end, and no row becomes `unknown`."""
     standin.set_latency((0.4, 0.4))
     fill(warehouse, source_table, [row(f"r{number}") for number in range(40)])
 
@@ -38,13 +40,13 @@ def test_what_is_on_the_wire_ends_before_the_task_does(warehouse, tables, source
     assert set(left) <= {"retryable"}  # rows that were not reached need no status
 
 
-def test_airflows_alarm_is_its_own_again():
-    """After a run, what Airflow does at an alarm is what it did before."""
+def test_airflows_handler_of_the_alarm_is_restored():
+    """After a run, Airflow handles an alarm as before."""
 
     async def run():
         with execution_timeout(print):
             pass
 
-    with timeout(3_600) as airflows:
+    with timeout(3_600) as airflows_timeout:
         asyncio.run(run())
-        assert signal.getsignal(signal.SIGALRM) == airflows.handle_timeout
+        assert signal.getsignal(signal.SIGALRM) == airflows_timeout.handle_timeout

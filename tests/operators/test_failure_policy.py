@@ -1,4 +1,4 @@
-"""When a task is red: shares and numbers of rows, by status."""
+"""Failure of a task by shares and numbers of rows, by status."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ from airflow_kombo.operators.failure_policy import FAIL_ON, Policy, not_tried_ag
     ],
 )
 def test_a_float_is_a_share_and_an_int_a_number(fail_on, counts, tried, red):
-    """A limit is the most that may be; each that is exceeded is told with both numbers."""
+    """Each limit that is exceeded is reported with the limit and the number of rows."""
     assert Policy(fail_on).exceeded(counts, tried) == red
 
 
 @pytest.mark.parametrize("status", ["success", "sending", "skipped", "nonsense"])
 def test_a_policy_names_statuses_that_are_not_delivered(status):
-    """A limit of successes, or of what is no status, is a mistake, and says what may be named."""
+    """A limit for another status is refused, and the error lists the statuses to choose from."""
     with pytest.raises(
         ConfigurationError, match="blocked, failed, held, invalid, retryable, unknown"
     ):
@@ -69,7 +69,7 @@ def test_a_policy_names_statuses_that_are_not_delivered(status):
     "limit", [5.0, 1.01, -1, -0.1, float("nan"), float("inf"), True, "5%", None]
 )
 def test_a_limit_is_a_share_or_a_number(limit):
-    """What is neither says so, before a run finds out: 5.0 is no share, and 5 % is 0.05."""
+    """Any other value is refused before a run: 5.0 is no share, because 5 % is 0.05."""
     with pytest.raises(
         ConfigurationError, match=r"such as 0\.05, or a number of rows, such as 100"
     ):
@@ -86,8 +86,8 @@ def test_a_limit_is_a_share_or_a_number(limit):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_a_person_has_to_mend_is_not_tried_again(error):
-    """Airflow gets its own exception for it, with our words, and our error as its cause."""
+def test_errors_for_a_person_are_not_tried_again(error):
+    """Airflow's own exception is raised, with our message, and our error as its cause."""
     with pytest.raises(AirflowFailException) as raised, not_tried_again():
         raise error
     assert str(raised.value) == str(error)
@@ -97,8 +97,8 @@ def test_what_a_person_has_to_mend_is_not_tried_again(error):
 @pytest.mark.parametrize(
     "error", [LedgerError("down"), RunStoppedError("told to end"), RuntimeError("a bug")]
 )
-def test_what_may_pass_is_tried_again(error):
-    """Any other error is Airflow's to retry, as it is."""
+def test_other_errors_are_tried_again(error):
+    """Any other error is raised unchanged, so that Airflow retries the task."""
     with pytest.raises(type(error)) as raised, not_tried_again():
         raise error
     assert raised.value is error

@@ -1,4 +1,4 @@
-"""The operators' parameters, rendered by Airflow's own templates: converted, or refused by name."""
+"""Values of the operators' parameters, rendered by Airflow's own templates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEMPLATED = [
     ("approve_rows", "False", False),
     ("approve_rows", " true ", True),
     ("approve_rows", None, False),
-    ("preview", True, True),
+    ("dry_run", True, True),
     ("limit", 5, 5),
     ("limit", "5", 5),
     ("limit", 5.0, 5),
@@ -45,12 +45,18 @@ TEMPLATED = [
     ("assessment_date", "2026-11-03", date(2026, 11, 3)),
     ("not_before", " 2026-11-13 ", date(2026, 11, 13)),
     ("not_before", None, None),
+    ("max_in_flight", 5, 5),
+    ("max_in_flight", "5", 5),
+    ("max_in_flight", None, None),
+    ("max_in_flight", {"workday": 4, "default": 28}, {"workday": 4, "default": 28}),
+    ("max_in_flight", {"workday": "4"}, {"workday": 4}),
+    ("max_in_flight", {}, {}),
 ]
 
 REFUSED = [
     ("approve_rows", "maybe", r"'maybe' \(str\), and has to be true or false"),
     ("approve_rows", 1, r"1 \(int\), and has to be true or false"),
-    ("preview", [], "a list, and has to be true or false"),
+    ("dry_run", [], "a list, and has to be true or false"),
     ("limit", 0, r"0 \(int\), and has to be a whole number, at least 1"),
     ("limit", -3, "a whole number, at least 1"),
     ("limit", True, r"True \(bool\), and has to be a whole number"),
@@ -73,12 +79,19 @@ REFUSED = [
     ("assessment_date", "3/11/2026", "a day such as 2026-11-03"),
     ("not_before", datetime(2026, 11, 3), "a day such as 2026-11-03"),
     ("not_before", 20261103, "a day such as 2026-11-03"),
+    ("max_in_flight", 0, r"0 \(int\), and has to be a whole number, at least 1, or such numbers"),
+    ("max_in_flight", True, r"True \(bool\)"),
+    ("max_in_flight", [4], r"a list, and has to be .* as in {'workday': 4, 'default': 28}"),
+    ("max_in_flight", {"workday": 0}, r"a dict, and has to be .*: workday has 0 \(int\)"),
+    ("max_in_flight", {"workday": None}, r"a dict, .*: workday has a NoneType"),
+    ("max_in_flight", {"workday:one": 4}, r"a dict, .*: 'workday:one' \(str\) is no tool"),
+    ("max_in_flight", "{'workday': 4", "a text of 13 characters, and has to be a whole number"),
     ("sql", ["SELECT 1"], "a list, and has to be a text"),
 ]
 
 
 def rendered(*, native, value, **named):
-    """Render an operator's templates as a worker does, each over `value`."""
+    """Render an operator's templates over `value`, as a worker does."""
     with DAG("own", schedule=None, render_template_as_native_obj=native) as dag:
         task = KomboResultLinkOperator(task_id="deliver", mapping={}, **named)
     task.render_template_fields({"value": value}, dag.get_template_env())
@@ -87,22 +100,22 @@ def rendered(*, native, value, **named):
 
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize(("name", "value", "read"), TEMPLATED)
-def test_what_a_template_gives_is_read(native, name, value, read):
-    """With native objects or as text, a template's value is what its author meant."""
+def test_values_of_templates_are_read(native, name, value, read):
+    """A template's value is read alike as a native object and as text."""
     task = rendered(native=native, value=value, table="t", **{name: "{{ value }}"})
     assert getattr(RunParameters.of(task), name) == read
 
 
 @pytest.mark.parametrize(("name", "value", "why"), REFUSED)
-def test_what_has_no_one_meaning_is_refused(name, value, why):
-    """Anything else names the parameter, what it got and what it takes."""
+def test_values_without_one_meaning_are_refused(name, value, why):
+    """The error names the parameter, its value and the values that it takes."""
     given = {"table": "t"} | {name: value}
     task = KomboResultLinkOperator(task_id="deliver", mapping={}, **given)
     with pytest.raises(ConfigurationError, match=f"deliver cannot run: {name} is .*{why}"):
         RunParameters.of(task)
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_mistakes_are_reported_at_once():
     """Two mistakes are one message."""
     task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", limit=0, max_rows="x")
     with pytest.raises(ConfigurationError, match=r"limit is 0 .*; max_rows is 'x' "):
@@ -110,7 +123,7 @@ def test_all_that_is_wrong_is_told_at_once():
 
 
 def test_a_name_that_a_template_does_not_know_is_refused():
-    """A native template renders a mistyped name without an error: it is told here."""
+    """A mistyped name in a native template renders without an error, and is refused here."""
     task = rendered(native=True, value=5, table="t", limit="{{ valeu }}")
     with pytest.raises(ConfigurationError, match="limit is undefined in its template"):
         RunParameters.of(task)
@@ -119,7 +132,7 @@ def test_a_name_that_a_template_does_not_know_is_refused():
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("many", [1, 3])
 def test_rows_for_ids_are_refused_and_not_quoted(native, many):
-    """Who hands over whole rows reads what they are, and nobody else reads what is in them."""
+    """The error for whole rows names their type, and no content of a row."""
     rows = [{"result_id": "r1", "candidate": "canary5e1f"}] * many
     task = rendered(native=native, value=rows, table="t", result_ids="{{ value }}")
     with pytest.raises(ConfigurationError, match="one of them is a dict") as raised:
@@ -127,8 +140,8 @@ def test_rows_for_ids_are_refused_and_not_quoted(native, many):
     assert "canary5e1f" not in str(raised.value)
 
 
-def test_what_is_no_list_is_refused_whatever_it_is():
-    """A frame or bytes are no ids, and their content stays out of the message."""
+def test_objects_other_than_lists_are_refused():
+    """A DataFrame or bytes are no ids, and the message quotes none of their content."""
     frame = pd.DataFrame({"result_id": ["canary5e1f"]})
     for value, kind in [(frame, "DataFrame"), (b"canary5e1f", "bytes")]:
         task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", result_ids=value)
@@ -140,14 +153,12 @@ def test_what_is_no_list_is_refused_whatever_it_is():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"max_in_flight": 0}, "max_in_flight is 0"),
-        ({"max_in_flight": "5"}, "max_in_flight is '5'"),
         ({"store_request": "no"}, "store_request is 'no'"),
         ({"masked_fields": {"label": 1}}, "masked_fields is a dict"),
     ],
 )
-def test_what_is_no_template_is_checked_too(given, why):
-    """A parameter of the constructor that would be obeyed wrongly is refused as well."""
+def test_other_parameters_are_checked_too(given, why):
+    """A value for a parameter without templates is refused as well."""
     task = KomboResultLinkOperator(task_id="deliver", mapping={}, table="t", **given)
     with pytest.raises(ConfigurationError, match=why):
         RunParameters.of(task)
@@ -163,14 +174,14 @@ def test_one_masked_field_is_not_its_letters():
     "given", [{}, {"sql": "SELECT 1", "table": "t"}, {"sql": "", "table": "None"}]
 )
 def test_rows_have_one_source(given):
-    """A task without a source of rows, or with two, says so."""
+    """A task without a source of rows, or with two, is refused."""
     task = KomboResultLinkOperator(task_id="deliver", mapping={}, **given)
     with pytest.raises(ConfigurationError, match="deliver needs one of sql, table and rows_task"):
         RunParameters.of(task)
 
 
 def test_the_deciding_operator_reads_the_same():
-    """Ids, a day, a flag and texts are read alike; a number for a text is that text."""
+    """Ids, a day, a flag and texts are read alike; a number is read as a text."""
     task = KomboResolveUnknownOperator(
         task_id="resolve",
         result_ids="r1",
@@ -178,16 +189,16 @@ def test_the_deciding_operator_reads_the_same():
         assessment_date="2026-11-03",
         error_code="None",
         run_id=UUID(int=5),
-        verdict=" not created ",
+        decision=" not created ",
         reason=2026,
-        preview="False",
+        dry_run="False",
     )
     assert ResolveParameters.of(task) == ResolveParameters(
         result_ids=("r1",),
         integration_ids=("a",),
         assessment_date=date(2026, 11, 3),
         run_id=str(UUID(int=5)),
-        verdict=Decision.NOT_CREATED,
+        decision=Decision.NOT_CREATED,
         reason="2026",
     )
 
@@ -195,15 +206,15 @@ def test_the_deciding_operator_reads_the_same():
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"verdict": "Created"}, r"verdict is 'Created' .*did you mean 'created'\?"),
-        ({"verdict": "yes"}, "one of created, not created: 'yes' is none"),
+        ({"decision": "Created"}, r"decision is 'Created' .*did you mean 'created'\?"),
+        ({"decision": "yes"}, "one of created, not created: 'yes' is none"),
         ({"reason": ["x"]}, "reason is a list, and has to be a text"),
-        ({"preview": "x"}, "preview is 'x' .* true or false"),
+        ({"dry_run": "x"}, "dry_run is 'x' .* true or false"),
         ({"result_ids": [""]}, "nothing but blanks"),
     ],
 )
 def test_the_deciding_operator_refuses_the_same(given, why):
-    """What cannot be read is told by name there too."""
+    """The deciding operator's error names each parameter and its value too."""
     task = KomboResolveUnknownOperator(task_id="resolve", **given)
     with pytest.raises(ConfigurationError, match=f"resolve cannot run: .*{why}"):
         ResolveParameters.of(task)

@@ -1,4 +1,4 @@
-"""The operator in a dag of the user's own, in real Airflow."""
+"""Operators in dags of the user's own, in real Airflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_kombo.ledger.tables import Tables
 DAG = """
 from datetime import datetime
 from airflow.sdk import DAG, task
-from airflow_kombo.operator import KomboResultLinkOperator
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
 
 MAPPING = {"label": "{{ assessment_name }}", "url": {"column": "result_url"}}
 
@@ -53,7 +53,7 @@ with DAG("own", schedule=None, start_date=datetime(2026, 1, 1)):
 """
 
 
-def test_a_dag_of_ones_own(tmp_path, standin):
+def test_a_dag_of_the_users_own(tmp_path, standin):
     """Rows may come from a table or a task, into tables of other names, with a masked history."""
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     fill(engine, make_source_table(engine), [row(f"r{number}") for number in range(20)])
@@ -82,7 +82,7 @@ def test_a_dag_of_ones_own(tmp_path, standin):
 RETRIED = """
 from datetime import datetime, timedelta
 from airflow.sdk import DAG, Param
-from airflow_kombo.operator import KomboResultLinkOperator
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
 
 ROWS = {
     "table": "assessment_results",
@@ -109,7 +109,7 @@ with DAG(
         limit="{{ params.two }}",
         max_rows="{{ params.none }}",
         approve_rows="{{ params.approve }}",
-        preview="{{ params.approve }}",
+        dry_run="{{ params.approve }}",
         redeliver="{{ [] }}",
         not_before="{{ params.none }}",
         status_table="asked_links",
@@ -118,8 +118,8 @@ with DAG(
 """
 
 
-def test_only_what_may_pass_is_tried_again(tmp_path, standin):
-    """In a dag without a policy, Airflow retries a failing ledger, and nothing for a person."""
+def test_only_errors_that_may_pass_are_tried_again(tmp_path, standin):
+    """Airflow retries a task after an error of the ledger, and no task for a person."""
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     rows = [row(f"r{number}") for number in range(1, 4)]
     fill(engine, make_source_table(engine), [*rows, row("bad", integration_id="ats:bad")])
@@ -140,14 +140,14 @@ def test_only_what_may_pass_is_tried_again(tmp_path, standin):
     done = airflow(
         tmp_path / "home", "dags", "test", "retried", "2026-11-03", check=False, **options
     )
-    told = done.stdout + done.stderr
-    tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", told))
+    output = done.stdout + done.stderr
+    tries = Counter(re.findall(r"running task <TaskInstance: retried\.(\w+)", output))
     assert tries == {"mistyped": 1, "unmatched": 1, "refused": 1, "unwritable": 2, "asked": 1}
-    assert "approve_rows is \"['r1', 'r2']\" (str), and has to be true or false" in told
-    assert "1 of 1 result_ids match no row that this run reads" in told
-    assert "1 of 1 rows are failed, and at most 0 may be" in told
-    assert "The warehouse could not start a run" in told
-    assert "AirflowFailException" in told
+    assert "approve_rows is \"['r1', 'r2']\" (str), and has to be true or false" in output
+    assert "1 of 1 result_ids match no row that this run reads" in output
+    assert "1 of 1 rows are failed, and at most 0 may be" in output
+    assert "The warehouse could not start a run" in output
+    assert "AirflowFailException" in output
     assert sorted(by_result(engine, Tables.named("asked_links"))) == ["r1", "r2"]
     assert statuses(engine, Tables.named()) == {"failed": 1}
     engine.dispose()

@@ -212,7 +212,7 @@ def test_a_first_run_of_a_large_table_needs_approval_in_airflow(tmp_path, standi
     log = run(dry_run=True)
     assert f"A run would stop before the first of them: {would_stop}" in log
     assert all_of(engine, Tables.named().runs) == []
-    stops = "at most 5 may be without approval: max_rows says so"
+    stops = "at most 5 may be without approval: this is max_rows"
     assert stops in run(max_rows=5)
     (stopped,) = all_of(engine, Tables.named().runs)
     assert stops in stopped.error

@@ -24,6 +24,7 @@ VOCABULARY = {"exceptions", "statuses", "delivery_key", "suggestions"}
 # The wings of the house: each may import the ones that it names, and the vocabulary.
 WINGS = {
     "operators": {
+        "airflow_compat",
         "delivery",
         "hooks",
         "planning",
@@ -36,11 +37,12 @@ WINGS = {
     "delivery": {"hooks", "planning", "rows", "observability", "ledger", "kombo_api", "database"},
     "planning": {"rows", "observability", "ledger", "kombo_api", "database"},
     "rows": {"ledger", "kombo_api", "database"},
-    "observability": {"ledger", "kombo_api", "database"},
+    "observability": {"airflow_compat", "ledger", "kombo_api", "database"},
     "ledger": {"kombo_api", "database"},
-    "hooks": {"kombo_api"},
-    "web": {"ledger", "kombo_api", "database"},
-    "timetables": set(),
+    "hooks": {"airflow_compat", "kombo_api"},
+    "web": {"airflow_compat", "ledger", "kombo_api", "database"},
+    "timetables": {"airflow_compat"},
+    "airflow_compat": set(),
     "kombo_api": set(),
     "database": set(),
 }
@@ -137,6 +139,27 @@ def test_imports_go_one_way(module):
     wing = wing_of(module)
     allowed = WINGS.get(wing, set()) | VOCABULARY | {wing, ""}
     assert {wing_of(other) for other in IMPORTS[module]} <= allowed
+
+
+def airflows_modules(path):
+    """Return the names of Airflow's modules that a module imports, anywhere in it."""
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ImportFrom)]
+    named = {f"{node.module}.{alias.name}" for node in nodes for alias in node.names}
+    return {name for name in named if name.startswith("airflow.")}
+
+
+def test_what_is_private_to_airflow_is_in_one_module():
+    """Only `airflow_compat` imports modules of Airflow's that are not public."""
+    private = re.compile(
+        r"airflow[.](.*[.]_|_|api_fastapi|serialization|sdk[.](definitions|execution_time|bases|observability))"
+    )
+    found = {
+        (module_name(path), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in airflows_modules(path)
+        if private.match(name)
+    }
+    assert {module for module, _ in found} == {"airflow_compat"}
 
 
 def test_every_module_has_a_place():

@@ -78,7 +78,7 @@ def test_a_task_links_to_its_rows(site):
         headers=header,
         trust_env=False,
     ).json()["extra_links"]
-    address = links["Kombo result links"]
+    address = links["Kombo rows"]
     assert address.startswith(f"{site}/kombo/rows?")
     rows = httpx.get(address, headers=header, trust_env=False)
     assert rows.text.count('<th scope="row"') == 50

@@ -53,7 +53,7 @@ class IntegrationSender:
         )
         ends = RecordingEnds(self._settle, self._leave, self._fail, self._go_on)
         self._recording = Recording(context.writer, context.held_outcomes, ends)
-        cap = settings.max_in_flight
+        cap = settings.cap_of(integration_id)
         self._throttle = Throttle(cap, context.senders, settings.cool_down)
         self._calls = Calls(
             context,

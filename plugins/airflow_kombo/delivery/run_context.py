@@ -14,6 +14,7 @@ from airflow_kombo.delivery.threads import Threads
 from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.client import KomboClient
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight, cap_of
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.runs import Run, Runs
@@ -28,7 +29,8 @@ from airflow_kombo.rows.source import Selection, Source
 class Settings:
     """Settings of a run; times in seconds.
 
-    :param max_in_flight: Most calls of one integration in flight, below Kombo's limit.
+    :param max_in_flight: Most calls of one integration in flight, below Kombo's limit: one number,
+        or a number by tool.
     :param max_tries: Tries of a row in one run, while responses prove that nothing was created.
     :param first_retry: Longest wait before the second try; doubles with each further try.
     :param longest_retry: Longest wait before any try.
@@ -42,7 +44,7 @@ class Settings:
         person stops to 5 s.
     """
 
-    max_in_flight: int | None = None
+    max_in_flight: MaxInFlight = None
     max_tries: int = 4
     first_retry: float = 2.0
     longest_retry: float = 60.0
@@ -51,6 +53,10 @@ class Settings:
     cool_down: float = COOL_DOWN_SECONDS
     heartbeat: float = HEARTBEAT_SECONDS
     drain: float = 45.0
+
+    def cap_of(self, integration_id: str) -> int | None:
+        """Return the most calls of an integration at once, or None where no cap is set."""
+        return cap_of(self.max_in_flight, integration_id)
 
 
 @dataclass(frozen=True)

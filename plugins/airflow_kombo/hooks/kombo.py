@@ -13,6 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from airflow_kombo.airflow_compat import has_config
 from airflow_kombo.exceptions import (
     ConfigurationError,
     KomboError,
@@ -52,7 +53,7 @@ class KomboHook(HttpAsyncHook):
         :raises NoConnectionError: if there is no such connection.
         :raises ConfigurationError: if it has no host with a scheme, or no password.
         """
-        if self._config is None:
+        if not has_config(self):
             try:
                 connection = await self.aget_connection(self.http_conn_id)
             except AirflowNotFoundException:

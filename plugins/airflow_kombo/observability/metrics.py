@@ -11,8 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from airflow.sdk.observability import stats
-
+from airflow_kombo.airflow_compat import stats
 from airflow_kombo.exceptions import TransportError
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.writes import Write

@@ -1,1 +1,1 @@
-"""Airflow's operators, and what only they need."""
+"""Airflow's operators, and modules for the operators alone."""

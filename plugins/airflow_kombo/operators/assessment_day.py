@@ -1,4 +1,4 @@
-"""Which day a run is about, by what Airflow says of the run."""
+"""The day of a run, from the parameter or from Airflow's dag run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def day_of(context: Context, assessment_date: date | None = None) -> date:
-    """Give the day that is named, else the run's partition, else the date of its logical date.
+    """Return the named day, else the run's partition, else the date of the logical date.
 
-    :raises ConfigurationError: if the run has none of them, or it is no day.
+    :raises ConfigurationError: if the run has none of them, or its partition key is no day.
     """
     dag_run = context["dag_run"]
     if assessment_date:
@@ -25,12 +25,12 @@ def day_of(context: Context, assessment_date: date | None = None) -> date:
         return _day_in(dag_run.partition_key)
     if dag_run.logical_date is None:
         raise ConfigurationError(
-            "This run has neither a partition key nor a logical date: give the parameter"
+            "This run has neither a partition key nor a logical date: set the parameter"
             " assessment_date."
         )
     moment: datetime = dag_run.logical_date
     typed: datetime = timezone.make_naive(moment)  # type: ignore[no-untyped-call]
-    if typed.time() == time.min:  # a date without a time, as the command line reads it
+    if typed.time() == time.min:  # the command line reads a date without a time as midnight
         return typed.date()
     return moment.astimezone(context["dag"].timezone).date()
 
@@ -40,5 +40,5 @@ def _day_in(partition_key: str) -> date:
         return date.fromisoformat(partition_key.strip())
     except ValueError:
         raise ConfigurationError(
-            "A day must look like 2026-11-03: correct the run's partition key."
+            "The run's partition key is no day: correct it to one such as 2026-11-03."
         ) from None

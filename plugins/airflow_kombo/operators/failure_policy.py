@@ -1,4 +1,4 @@
-"""When a task is red, by how many of its rows ended how, and when it is not tried again."""
+"""Failure of a task, by shares and numbers of rows without a delivery."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FAIL_ON: Final[Mapping[str, float]] = MappingProxyType({Status.FAILED.value: 0.0
 """The default: at most one row in twenty may be refused."""
 
 _FOR_A_PERSON: Final = (ConfigurationError, TooManyRefusedError)
-"""What another try would meet again: a person has to change, or to decide, something first."""
+"""Errors that another try would meet again, until a person has changed or decided something."""
 
 
 @contextmanager
 def not_tried_again() -> Iterator[None]:
-    """Raise what a person has to mend as the exception after which Airflow does not retry.
+    """Raise errors for a person as the exception after which Airflow does not retry.
 
-    Its message is the error's own, and the error is its cause. Other errors pass as they are.
+    The message is the error's own, and the error is the cause. Other errors pass unchanged.
 
     :raises AirflowFailException: for a `ConfigurationError` or a `TooManyRefusedError`.
     """
@@ -36,10 +36,10 @@ def not_tried_again() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Policy:
-    """The most rows that may end with each status: a float is a share, an int is a number.
+    """Limits of rows by status: a float is a share, an int is a number of rows.
 
-    :param limits: By status; one that is not named may be of any number.
-    :raises ConfigurationError: for a status that there is not, or a limit that makes no sense.
+    :param limits: The most rows of each status; a status without a limit may have any number.
+    :raises ConfigurationError: for an unknown status, or a limit that is no share and no number.
     """
 
     limits: Mapping[str, float]
@@ -49,7 +49,7 @@ class Policy:
             if status not in NOT_DELIVERED:
                 known = ", ".join(sorted(NOT_DELIVERED))
                 raise ConfigurationError(
-                    f"fail_on names '{status}', and no row ends so undelivered; those are {known}."
+                    f"fail_on names '{status}', but has to name some of {known}."
                 )
             most = 1 if isinstance(limit, float) else float("inf")
             if (
@@ -58,22 +58,23 @@ class Policy:
                 or not 0 <= limit <= most
             ):
                 raise ConfigurationError(
-                    f"fail_on says {limit!r} for {status}: give a share from 0.0 to 1.0, such as"
+                    f"fail_on has {limit!r} for {status}: set a share from 0.0 to 1.0, such as"
                     " 0.05, or a number of rows, such as 100."
                 )
 
     def exceeded(self, counts: Mapping[str, int], tried: int) -> list[str]:
-        """Say of each limit that a run is above how far; none if the task may be green.
+        """Describe each exceeded limit of a run; an empty list is no failure.
 
-        :param tried: Rows that shares are of.
+        :param counts: Rows by status.
+        :param tried: Rows that the shares refer to.
         """
         return [
-            f"{rows} of {tried} rows are {status}, and at most {_told(limit)} may be"
+            f"{rows} of {tried} rows are {status}, and at most {_written(limit)} may be"
             for status, limit in self.limits.items()
             if (rows := counts.get(status, 0))
             > (limit * tried if isinstance(limit, float) else limit)
         ]
 
 
-def _told(limit: float) -> str:
+def _written(limit: float) -> str:
     return f"{limit * 100:g}%" if isinstance(limit, float) else f"{limit:,}"

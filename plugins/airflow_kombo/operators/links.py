@@ -1,4 +1,4 @@
-"""The link from a task in Airflow's UI to its rows on our page."""
+"""The link from a task in Airflow's UI to the task's rows on our page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class RowsLink(BaseOperatorLink):
-    """The rows that a task wrote last."""
+    """Link to the rows of a task's last run."""
 
-    name = "Kombo result links"
+    name = "Kombo rows"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        """Give the page's address for a task, below `base_url` as the worker knows it."""
-        from airflow.configuration import conf  # noqa: PLC0415 - heavy, and only a worker needs it
+        """Return the page's address for a task, below the worker's setting `api.base_url`."""
+        from airflow.sdk import conf  # noqa: PLC0415 - heavy, and only a worker needs it
 
         task = {
             "dag_id": ti_key.dag_id,

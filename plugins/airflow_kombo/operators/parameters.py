@@ -1,11 +1,13 @@
-"""The operators' parameters as templates and people give them: read, checked, of one type each.
+"""The operators' parameters, read from the values of templates and of people.
 
-A template gives text, or with `render_template_as_native_obj` whatever its text looks like: `False`
-or `"False"`, a list or `"['a', 'b']"`. What has one meaning only is converted; all else is refused.
+A template gives text, or with `render_template_as_native_obj` the object that the text describes:
+`False` or `"False"`, a list or `"['a', 'b']"`. A value with one meaning is converted; any other
+value is refused.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from ast import literal_eval
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import UUID
 
 from jinja2 import Undefined
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
 
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight
 from airflow_kombo.rows.row_keys import id_of
 from airflow_kombo.statuses import CHANGED, Decision, Status
 from airflow_kombo.suggestions import did_you_mean
@@ -32,20 +43,24 @@ else:
     from typing_extensions import Self
 
 _NOTHING: Final = frozenset({"", "None", "null"})
-"""What a template makes of a value that is not there: the parameter's default holds then."""
+"""Texts that a template makes of a missing value: the parameter's default holds then."""
 _PUNCTUATION: Final = frozenset("[](){},'\"")
-"""What makes a text more than one plain id."""
+"""Characters of a text that is more than one plain id."""
 _NUMBERS: Final = (int, float, Decimal)
 _LONGEST_SHOWN: Final = 60
-"""Characters of a text that a message quotes; a longer one may be a list of rows."""
+"""Characters of a text that a message quotes; a longer text may be a list of rows."""
 _ROWS: Final = frozenset("({")
-"""What the text of a row has."""
+"""Characters of the text of a row, which no message quotes."""
+_TOOL: Final = re.compile(r"[^\s:A-Z]+")
+"""The tool of an integration, as its id begins; `default` is of the same form."""
 _REDELIVERED: Final = (*(one.value for one in Status if one is not Status.SENDING), CHANGED)
 _DECISIONS: Final = tuple(one.value for one in Decision)
+_ATTRIBUTES: Final[Mapping[str, str]] = {"dry_run": "is_dry_run"}
+"""The operators' attributes with another name than their parameter."""
 
 
 class _UnreadableError(ValueError):
-    """A value is not what its parameter takes; the message, where there is one, is a hint."""
+    """The error of a value of the wrong kind; the message is a hint, or empty."""
 
 
 def _is_nothing(value: object) -> bool:
@@ -69,7 +84,7 @@ def _day(value: object) -> object:
     try:
         return date.fromisoformat(value.strip())
     except ValueError:
-        raise _UnreadableError from None  # its words are not ours
+        raise _UnreadableError from None  # Python's message is no help to a user
 
 
 def _text(value: object) -> str:
@@ -80,7 +95,7 @@ def _text(value: object) -> str:
 
 def _list(value: object) -> list[object]:
     if isinstance(value, str):
-        value = _read(value)
+        value = _object_in(value) if _PUNCTUATION.intersection(value) else value
     if isinstance(value, (str, UUID, *_NUMBERS)) and not isinstance(value, bool):
         return [value]
     if isinstance(value, (bytes, Mapping)) or not isinstance(value, (Sequence, AbstractSet)):
@@ -88,10 +103,8 @@ def _list(value: object) -> list[object]:
     return list(value)
 
 
-def _read(text: str) -> object:
-    """Read the text of a list, as a template writes one; any plain text is one entry."""
-    if not _PUNCTUATION.intersection(text):
-        return text
+def _object_in(text: str) -> object:
+    """Read the text of a list or a dictionary, as templates write them."""
     try:
         return literal_eval(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -104,7 +117,7 @@ def _ids(value: object) -> tuple[str, ...]:
     for one, text in zip(entries, ids, strict=True):
         if isinstance(one, bool) or not text.isprintable():
             raise _UnreadableError(f": one of them is {_shown(one)}")
-    if entries and not any(ids):  # it is not the same as no list, which would mean all
+    if entries and not any(ids):  # no id is not the same as no list, which would mean all
         raise _UnreadableError(": it has nothing but blanks")
     return tuple(dict.fromkeys(filter(None, ids)))
 
@@ -131,6 +144,24 @@ def _one_of(known: Sequence[str], word: str) -> str:
     return word
 
 
+def _cap(value: object) -> int | Mapping[str, int]:
+    """Read one number of calls, or a number by tool."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = _object_in(value)
+    if not isinstance(value, Mapping):
+        return _calls(value)
+    caps: dict[str, int] = {}
+    for tool, calls in value.items():
+        if not isinstance(tool, str) or not _TOOL.fullmatch(tool):
+            raise _UnreadableError(f": {_shown(tool)} is no tool, as ids have it before the colon")
+        try:
+            caps[tool] = _calls(calls)
+        except ValueError:
+            shown = f"{tool[:_LONGEST_SHOWN]} has {_shown(calls)}"
+            raise _UnreadableError(f": {shown}") from None
+    return caps
+
+
 def _takes(what: str, default: object = None) -> Any:
     return Field(default, description=what)
 
@@ -144,16 +175,20 @@ _Ids = Annotated[tuple[str, ...], BeforeValidator(_ids)]
 _Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 _Statuses = Annotated[tuple[str, ...], BeforeValidator(_statuses)]
 _Decision = Annotated[Decision, BeforeValidator(_decision)]
+_Cap = Annotated[MaxInFlight, BeforeValidator(_cap)]
+
+_calls: Final = TypeAdapter[int](_AtLeastOne).validate_python
 
 _A_FLAG: Final = "true or false"
 _A_DAY: Final = "a day such as 2026-11-03"
 _A_COUNT: Final = "a whole number, at least 1"
 _A_TEXT: Final = "a text"
 _IDS: Final = "a list of ids such as ['a', 'b'], or one id"
+_A_CAP: Final = f"{_A_COUNT}, or such numbers by tool, as in {{'workday': 4, 'default': 28}}"
 
 
 class _Parameters(BaseModel):
-    """Parameters of an operator, each of the same name as its attribute."""
+    """Parameters of an operator, under the names of the constructor."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -161,10 +196,10 @@ class _Parameters(BaseModel):
     def of(cls, operator: Any) -> Self:
         """Read an operator's attributes.
 
-        :raises ConfigurationError: naming each parameter that cannot be read, what it got and what
-            it takes.
+        :raises ConfigurationError: naming each parameter that cannot be read, its value and the
+            values that it takes.
         """
-        given = {name: getattr(operator, name) for name in cls.model_fields}
+        given = {name: getattr(operator, _ATTRIBUTES.get(name, name)) for name in cls.model_fields}
         try:
             return cls.model_validate(
                 {name: value for name, value in given.items() if not _is_nothing(value)}
@@ -182,7 +217,7 @@ class _Parameters(BaseModel):
 
 
 class RunParameters(_Parameters):
-    """What a delivering task is asked for; see `KomboResultLinkOperator`."""
+    """Parameters of a delivering task; see `KomboWriteOperator`."""
 
     sql: _Text | None = _takes(_A_TEXT)
     table: _Text | None = _takes(_A_TEXT)
@@ -198,46 +233,47 @@ class RunParameters(_Parameters):
     max_rows: _AtLeastOne | None = _takes(_A_COUNT)
     approve_rows: _Flag = _takes(_A_FLAG, default=False)
     not_before: _Day | None = _takes(_A_DAY)
-    preview: _Flag = _takes(_A_FLAG, default=False)
-    max_in_flight: Annotated[int, Strict(), Field(ge=1)] | None = _takes(_A_COUNT)
+    dry_run: _Flag = _takes(_A_FLAG, default=False)
+    max_in_flight: _Cap = _takes(_A_CAP)
     store_request: _Flag = _takes(_A_FLAG, default=True)
     masked_fields: _Words = _takes("a list of names such as ['label']", default=())
 
     @classmethod
     def of(cls, operator: Any) -> Self:
-        """Read an operator's attributes, as for any of its parameters.
+        """Read an operator's attributes.
 
-        :raises ConfigurationError: also if there is not one source of rows.
+        :raises ConfigurationError: as for any operator, and if there is not one source of rows.
         """
-        asked = super().of(operator)
-        if [asked.sql, asked.table, asked.rows_task_id].count(None) != 2:  # noqa: PLR2004 - of three
+        parameters = super().of(operator)
+        sources = [parameters.sql, parameters.table, parameters.rows_task_id]
+        if len(sources) - sources.count(None) != 1:
             raise ConfigurationError(
                 f"The task {operator.task_id} needs one of sql, table and rows_task_id."
             )
-        return asked
+        return parameters
 
     def is_whole(self, day: date) -> bool:
-        """Return whether nothing of the run's day is left out on purpose."""
+        """Return True if a run with these parameters covers the whole day."""
         if self.not_before and self.not_before > day:
             return False
-        return not (self.preview or self.integration_ids or self.result_ids or self.limit)
+        return not (self.dry_run or self.integration_ids or self.result_ids or self.limit)
 
 
 class ResolveParameters(_Parameters):
-    """What a deciding task is asked for; see `KomboResolveUnknownOperator`."""
+    """Parameters of a deciding task; see `KomboResolveUnknownOperator`."""
 
     result_ids: _Ids = _takes(_IDS, default=())
     integration_ids: _Ids = _takes(_IDS, default=())
     assessment_date: _Day | None = _takes(_A_DAY)
     error_code: _Text | None = _takes(_A_TEXT)
     run_id: _Text | None = _takes(_A_TEXT)
-    verdict: _Decision | None = _takes(f"one of {', '.join(_DECISIONS)}")
+    decision: _Decision | None = _takes(f"one of {', '.join(_DECISIONS)}")
     reason: _Text | None = _takes(_A_TEXT)
-    preview: _Flag = _takes(_A_FLAG, default=False)
+    dry_run: _Flag = _takes(_A_FLAG, default=False)
 
 
 def _shown(value: object) -> str:
-    """Write a value and its kind for a message, where it cannot be a row of somebody's."""
+    """Write a value and the type for a message, or for a possible row the type alone."""
     kind = type(value).__name__
     if isinstance(value, Undefined):
         return "undefined in its template"

@@ -1,4 +1,4 @@
-"""Build what a run's parameters ask for: the selection of rows, and their source."""
+"""The selection and the source of a run's rows."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOKING_BACK: Final = frozenset({"scheduled", "asset_triggered"})
-"""Airflow's types of the runs that nobody asked for by hand, who would have named days."""
+"""Airflow's types of runs that no person started: a person would have named the days."""
 _BY_HAND: Final = "manual"
 
 
-def selection_of(asked: RunParameters, context: Context) -> Selection:
-    """Build the selection that a run's parameters ask for."""
+def selection_of(parameters: RunParameters, context: Context) -> Selection:
+    """Build the selection of rows from a run's parameters."""
     return Selection(
-        integration_ids=frozenset(asked.integration_ids),
-        result_ids=frozenset(asked.result_ids),
-        redeliver=frozenset(asked.redeliver),
-        limit=asked.limit,
-        not_before=asked.not_before,
-        also_done=asked.preview,
+        integration_ids=frozenset(parameters.integration_ids),
+        result_ids=frozenset(parameters.result_ids),
+        redeliver=frozenset(parameters.redeliver),
+        limit=parameters.limit,
+        not_before=parameters.not_before,
+        also_done=parameters.dry_run,
         by_hand=context["dag_run"].run_type == _BY_HAND,
     )
 
 
 def source_of(
-    asked: RunParameters,
+    parameters: RunParameters,
     context: Context,
     day: date,
     *,
@@ -46,18 +46,19 @@ def source_of(
     default_integration: str | None,
     write: Write,
 ) -> Source:
-    """Build the source that a run's parameters name, for its day and those it looks back to.
+    """Build the source of a run's rows, for the day and the days of the look back.
 
     :raises ConfigurationError: if the rows cannot be read from it.
     """
-    if asked.rows_task_id is not None:
-        rows = context["ti"].xcom_pull(task_ids=asked.rows_task_id)
+    if parameters.rows_task_id is not None:
+        rows = context["ti"].xcom_pull(task_ids=parameters.rows_task_id)
         return TaskSource(rows, selection, default_integration, write)
-    days = asked.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+    days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+    sql = parameters.sql
     source = QuerySource(
         ledger.engine,
         ledger.tables,
-        asked.sql if asked.sql is not None else rows_of_day(ledger.engine, str(asked.table)),
+        sql if sql is not None else rows_of_day(ledger.engine, str(parameters.table)),
         parameters_of(day, days),
         selection=selection,
         default_integration=default_integration,
@@ -66,5 +67,5 @@ def source_of(
     if days and FIRST_DAY in source.uses:
         log.info("Also the rows of the %d days before that were never delivered", days)
     elif days:
-        log.info("No other day: the query does not use :%s, so it cannot look", FIRST_DAY)
+        log.info("Only the run's own day: the query does not use :%s", FIRST_DAY)
     return source

@@ -19,6 +19,7 @@ from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.delivery_key import LinkKey, Target
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.runs import Run
@@ -172,7 +173,7 @@ class _Summary:
             log.info("Examples of %s: %s", action, ", ".join(examples))
 
 
-def dry_run(run: Run, planner: Planner, max_in_flight: int | None = None) -> DryRunReport:
+def dry_run(run: Run, planner: Planner, max_in_flight: MaxInFlight = None) -> DryRunReport:
     """Write the action for each row into the preview table, and log a summary.
 
     The rows replace those of the task's earlier dry runs of the same day. Nothing is sent to

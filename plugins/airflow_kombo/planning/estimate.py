@@ -17,6 +17,7 @@ from sqlalchemy import Engine, Select, and_, func, select
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.database.transactions import transaction
+from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight, cap_of
 from airflow_kombo.kombo_api.limits import HEADROOM
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
@@ -72,7 +73,7 @@ class PastRuns:
         self._tables = tables
 
     def rates(
-        self, integration_ids: Collection[str], day: date | None, max_in_flight: int | None = None
+        self, integration_ids: Collection[str], day: date | None, max_in_flight: MaxInFlight = None
     ) -> dict[str, SendingRate]:
         """Return the known rates, by integration.
 
@@ -80,12 +81,12 @@ class PastRuns:
         :param max_in_flight: The task's own limit of calls of one integration at once.
         :raises LedgerError: if the warehouse cannot be read.
         """
-        calls_at_once = min(_CALLS_AT_ONCE - HEADROOM, max_in_flight or _CALLS_AT_ONCE)
         rates: dict[str, SendingRate] = {}
         for since in (day - timedelta(days=_RECENT_DAYS) if day else None, None):
             missing = sorted(set(integration_ids) - rates.keys())
             sent = self._sent(missing, since) if missing else {}
-            rates |= {name: _rate(runs, calls_at_once) for name, runs in sent.items()}
+            for name, runs in sent.items():
+                rates[name] = _rate(runs, _calls_at_once(cap_of(max_in_flight, name)))
         return rates
 
     def _sent(self, integration_ids: list[str], since: date | None) -> dict[str, list[_Sent]]:
@@ -117,6 +118,10 @@ class PastRuns:
         # The history has no column for the day. The status table has one, with an index.
         of_row = and_(*(links.c[name] == attempts[name] for name in KEY))
         return query.join(links, of_row).where(links.c.assessment_date >= since)
+
+
+def _calls_at_once(cap: int | None) -> int:
+    return min(_CALLS_AT_ONCE - HEADROOM, cap or _CALLS_AT_ONCE)
 
 
 def _rate(runs: Sequence[_Sent], calls_at_once: int) -> SendingRate:

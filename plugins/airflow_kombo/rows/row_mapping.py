@@ -35,6 +35,7 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Self
 
+from airflow_kombo.kombo_api.in_flight_cap import tool_of
 from airflow_kombo.kombo_api.request import InvalidRow
 from airflow_kombo.suggestions import did_you_mean
 
@@ -150,7 +151,7 @@ class RowMapping(DeclaredBody):
         day = assessment_date_of(row)
         if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
             raise RowError("invalid_field", "assessment_date", str(value))
-        tool = key.integration_id.partition(":")[0]
+        tool = tool_of(key.integration_id)
         content = self._tools.get(tool, self).content_of(row)
         try:
             body = content.body()

@@ -10,9 +10,10 @@ from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.exceptions import AirflowTimetableInvalid
-from airflow.serialization.encoders import encode_timezone
 from airflow.timetables.base import DagRunInfo
 from airflow.timetables.trigger import CronPartitionTimetable
+
+from airflow_kombo.airflow_compat import encoded_timezone_of, timezone_of
 
 if TYPE_CHECKING:
     from airflow.timetables.base import TimeRestriction
@@ -42,7 +43,7 @@ class NightlyTimetable(CronPartitionTimetable):
     @property
     def summary(self) -> str:
         """The hour and the time zone, for the list of dags."""
-        return f"{self.hour:02}:00 {encode_timezone(self._timezone)}"
+        return f"{self.hour:02}:00 {encoded_timezone_of(self)}"
 
     def validate(self) -> None:
         """Check the hour.
@@ -54,7 +55,7 @@ class NightlyTimetable(CronPartitionTimetable):
 
     def serialize(self) -> dict[str, Any]:
         """Return the arguments of `deserialize`."""
-        return {"hour": self.hour, "timezone": encode_timezone(self._timezone)}
+        return {"hour": self.hour, "timezone": encoded_timezone_of(self)}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> NightlyTimetable:
@@ -68,7 +69,7 @@ class NightlyTimetable(CronPartitionTimetable):
         info = super().next_dagrun_info_v2(
             last_dagrun_info=last_dagrun_info, restriction=restriction
         )
-        return info and self._run_for(info.run_after.in_timezone(self._timezone).date() - _DAY)
+        return info and self._run_for(info.run_after.in_timezone(timezone_of(self)).date() - _DAY)
 
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime, latest: datetime
@@ -88,7 +89,7 @@ class NightlyTimetable(CronPartitionTimetable):
         """
         if bound.time() == time.min:
             return bound.replace(tzinfo=None)
-        return bound.astimezone(self._timezone).replace(tzinfo=None)
+        return bound.astimezone(timezone_of(self)).replace(tzinfo=None)
 
     def _run_for(self, day: date) -> DagRunInfo:
         return DagRunInfo(

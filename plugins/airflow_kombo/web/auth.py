@@ -17,14 +17,12 @@ def permission() -> Callable[..., Any]:
     Where Airflow's permissions cannot be imported, every request is denied.
     """
     try:
-        from airflow.api_fastapi.auth.managers.models.resource_details import (  # noqa: PLC0415
-            AccessView,
-        )
-        from airflow.api_fastapi.core_api.security import requires_access_view  # noqa: PLC0415
+        from airflow_kombo.airflow_compat import plugins_permission  # noqa: PLC0415
+
+        return plugins_permission()
     except ImportError:
         log.exception("The page is closed: this Airflow has no permission check that it knows")
         return _denied
-    return requires_access_view(AccessView.PLUGINS)
 
 
 def _denied() -> None:
