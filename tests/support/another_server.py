@@ -26,7 +26,7 @@ def foreign(status, body=b"<html>Nothing of Kombo's</html>", **headers):
 
 
 @dataclass
-class RowFilter:
+class ReceivedRequests:
     """What the server was asked: methods and paths, in the order in which they came."""
 
     url: str
@@ -69,7 +69,7 @@ def another_server(get, post):
 
     with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        asked = RowFilter(f"http://127.0.0.1:{server.server_port}/v1")
+        asked = ReceivedRequests(f"http://127.0.0.1:{server.server_port}/v1")
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -14,9 +14,10 @@ from tools.bench import process, stage
 from tools.bench.compare import SCENARIOS as COMPARED
 from tools.bench.compare import compared
 from tools.bench.machine import facts
+from tools.bench.measurement import Bench, Scale
 from tools.bench.process import FOLDER, ROOT
 from tools.bench.report import Report
-from tools.bench.scenarios import SCENARIOS, Bench, Scale
+from tools.bench.scenarios import SCENARIOS, measure
 from tools.bench.stage import BenchError
 
 _PAGE = ROOT / "docs" / "performance.md"
@@ -89,7 +90,7 @@ def measured(scenarios: list[str], scale: Scale) -> Report:
     with stage.running() as stage_:
         told = {**facts(stage_.warehouse), "command": _command()}
         bench = Bench(stage_, scale)
-        findings = [finding for name in scenarios for finding in bench.measure(name)]
+        findings = [finding for name in scenarios for finding in measure(bench, name)]
     return Report(told, findings, bench.runs)
 
 

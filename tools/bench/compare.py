@@ -16,8 +16,8 @@ from rich.table import Table
 
 from tools.bench import sides, stage
 from tools.bench.machine import facts
+from tools.bench.orders import Behaviour, Orders
 from tools.bench.report import Report
-from tools.bench.server import Behaviour, Orders
 from tools.bench.sides import COMMIT, TREE, Deliverer, Side
 from tools.bench.stage import Run, Stage
 from tools.bench.warehouse import DAY, EMPTY_DAY

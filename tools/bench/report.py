@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
-from tools.bench.scenarios import Finding
 from tools.bench.stage import Run
+from tools.bench.targets import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console

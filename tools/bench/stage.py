@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from tools.bench import process, server, warehouse
+from tools.bench.counts import Counts
+from tools.bench.orders import Orders
 from tools.bench.process import FOLDER, LOG, Took
-from tools.bench.server import Counts, Orders, Server
+from tools.bench.server import Server
 from tools.bench.warehouse import DATABASE, DAY, Warehouse
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing_extensions import override  # in typing from Python 3.12 on
 
 from tools.kombo_standin.api import authentication_error, log_url
 from tools.kombo_standin.connection import Connection
-from tools.kombo_standin.outcomes import KomboResponse, RowOutcome
+from tools.kombo_standin.outcomes import KomboError, Outcome
 from tools.kombo_standin.state import Received, State
 from tools.kombo_standin.wire import Link, OrderResult, TargetType, parse_body, parse_order_result
 
@@ -57,7 +57,7 @@ class _Action:
         self._state.received.append(Received(scope["raw_path"], headers, body))
         self._state.posts += 1
 
-    def _refusal(self, request: Request, integration_id: str) -> KomboResponse | None:
+    def _refusal(self, request: Request, integration_id: str) -> KomboError | None:
         """Refuse what Kombo refuses before it looks at the body."""
         unknown = authentication_error(request, self._state.key)
         if unknown:
@@ -66,12 +66,12 @@ class _Action:
             return _input_invalid("The header X-Integration-Id is missing.")
         return self._state.gate.refusal(integration_id)
 
-    async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> RowOutcome:
+    async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> Outcome:
         """Write, unless a rule knows better; take the time that an ATS takes."""
         # The path as it was sent: an escaped slash belongs to the id.
         place = self.raw_path.fullmatch(raw_path.decode("ascii"))
         if not place:
-            return KomboResponse(status=404, message="There is no such endpoint.")
+            return KomboError(status=404, message="There is no such endpoint.")
         try:
             made = self._read(integration_id, place, body)
         except ValueError as error:
@@ -87,7 +87,7 @@ class _Action:
         raise NotImplementedError
 
     async def _end(
-        self, outcome: RowOutcome, integration_id: str, request: Request, send: Send
+        self, outcome: Outcome, integration_id: str, request: Request, send: Send
     ) -> None:
         """Count the outcome, then let it happen: who has an answer finds it counted."""
         self._state.answers[outcome.name] += 1
@@ -124,6 +124,6 @@ class OrderResults(_Action):
         )
 
 
-def _input_invalid(message: str) -> KomboResponse:
+def _input_invalid(message: str) -> KomboError:
     title = "The input is invalid."
-    return KomboResponse(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)
+    return KomboError(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tools.kombo_standin.outcomes import KomboResponse
+from tools.kombo_standin.outcomes import KomboError
 from tools.kombo_standin.state import State
 
 _ENVIRONMENT_ID = "StandinEnvironment123456"  # 24 characters, as Kombo's are
@@ -26,14 +26,14 @@ def log_url(request: Request) -> str:
     return f"http://{request.headers.get('host')}/logs/{secrets.token_hex(12)}"
 
 
-def authentication_error(request: Request, key: str) -> KomboResponse | None:
+def authentication_error(request: Request, key: str) -> KomboError | None:
     """Refuse a request whose bearer token is not the accepted key."""
     if request.headers.get("authorization") == f"Bearer {key}":
         return None
     title = "The API key is invalid."
     message = "Send a valid API key as bearer token."
     code = "PLATFORM.AUTHENTICATION_INVALID"
-    return KomboResponse(status=401, code=code, title=title, message=message)
+    return KomboError(status=401, code=code, title=title, message=message)
 
 
 class Api:

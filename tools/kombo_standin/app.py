@@ -8,7 +8,7 @@ from starlette.routing import Route
 from tools.kombo_standin.actions import OrderResults, ResultLinks
 from tools.kombo_standin.api import Api, log_url
 from tools.kombo_standin.control import Control
-from tools.kombo_standin.outcomes import LANDING_PATH, KomboResponse
+from tools.kombo_standin.outcomes import LANDING_PATH, KomboError
 from tools.kombo_standin.state import State
 
 
@@ -30,4 +30,4 @@ def create_app(state: State) -> FastAPI:
 
 async def _answer_like_kombo(request: Request, error: HTTPException) -> Response:
     """Give an unknown path or method Kombo's error format, without a code."""
-    return KomboResponse(status=error.status_code, message=error.detail).app({}, log_url(request))
+    return KomboError(status=error.status_code, message=error.detail).app({}, log_url(request))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tools.kombo_standin.outcomes import KomboResponse
+from tools.kombo_standin.outcomes import KomboError
 from tools.kombo_standin.scenario import Limits
 
 
@@ -38,7 +38,7 @@ class Gate:
         self.limits = limits
         self._windows.clear()
 
-    def refusal(self, integration_id: str) -> KomboResponse | None:
+    def refusal(self, integration_id: str) -> KomboError | None:
         """Count one request against the rate limit, and refuse it if either limit is reached."""
         window = self._window(integration_id)
         window.used += 1
@@ -88,6 +88,6 @@ def _whole_seconds_left(window: _Window) -> int:
     return math.ceil(window.ends - time.monotonic())
 
 
-def _too_many(code: str, headers: dict[str, str]) -> KomboResponse:
+def _too_many(code: str, headers: dict[str, str]) -> KomboError:
     message = "Too many requests. Nothing was sent to the ATS."
-    return KomboResponse(status=429, code=code, message=message, headers=headers)
+    return KomboError(status=429, code=code, message=message, headers=headers)

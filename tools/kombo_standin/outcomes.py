@@ -19,7 +19,7 @@ LANDING_PATH = "/redirected"
 Status = Annotated[int, Field(ge=200, le=599)]
 
 
-class RowOutcome(BaseModel):
+class Outcome(BaseModel):
     """What all outcomes have in common."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,7 +42,7 @@ class RowOutcome(BaseModel):
         raise NotImplementedError
 
 
-class Success(RowOutcome):
+class Success(Outcome):
     """The link was made; Kombo may have warnings about it."""
 
     kind: Literal["success"] = "success"
@@ -60,7 +60,7 @@ class Success(RowOutcome):
         return Response(success_body(self.warnings), 200, headers, JSON)
 
 
-class KomboResponse(RowOutcome):
+class KomboError(Outcome):
     """An error in Kombo's own format; a status and code that go together are the caller's care.
 
     Args:
@@ -93,7 +93,7 @@ class KomboResponse(RowOutcome):
         return Response(body, self.status, {**headers, **self.headers}, JSON)
 
 
-class Raw(RowOutcome):
+class Raw(Outcome):
     """Any bytes: a load balancer's HTML, an empty 200, malformed JSON.
 
     It carries no limit headers but its own ``headers``: what a load balancer sends never saw
@@ -118,7 +118,7 @@ class Raw(RowOutcome):
         return Response(self.body, self.status, self.headers, self.content_type)
 
 
-class Redirect(RowOutcome):
+class Redirect(Outcome):
     """A 302 to a page of this server that looks like success: a client that follows is fooled."""
 
     kind: Literal["redirect"] = "redirect"
@@ -135,7 +135,7 @@ class Redirect(RowOutcome):
         return Response(status_code=302, headers={"location": LANDING_PATH})
 
 
-class Silence(RowOutcome):
+class Silence(Outcome):
     """No answer: the connection is reset (RST) or closed (FIN), or the request hangs.
 
     A hanging request fills one of its integration's slots until the client gives up or the server
@@ -150,7 +150,7 @@ class Silence(RowOutcome):
         return {"reset": reset, "close": close, "hang": hang}[self.kind]
 
 
-class Truncate(RowOutcome):
+class Truncate(Outcome):
     """The headers of a success and half of its body; then the connection closes."""
 
     kind: Literal["truncate"] = "truncate"
@@ -172,6 +172,6 @@ class Truncate(RowOutcome):
 
 
 AnyOutcome = Annotated[
-    Success | KomboResponse | Raw | Redirect | Silence | Truncate,
+    Success | KomboError | Raw | Redirect | Silence | Truncate,
     Field(discriminator="kind"),
 ]

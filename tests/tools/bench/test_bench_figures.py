@@ -2,10 +2,12 @@
 
 import pytest
 
+from tools.bench.counts import Counts, IntegrationCounts
+from tools.bench.orders import Behaviour
 from tools.bench.report import BEGIN, END, Report
-from tools.bench.scenarios import Finding, at_least, at_most, ideal
-from tools.bench.server import Behaviour, Counts, LedgerRow
+from tools.bench.scenarios import ideal
 from tools.bench.stage import Run
+from tools.bench.targets import Finding, at_least, at_most
 
 FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
 
@@ -19,14 +21,15 @@ def run():
 def test_the_ideal_keeps_every_slot_at_work():
     """An integration's ideal is its rows by its slots by the mean latency."""
     steady = Behaviour(latency=(0.1, 0.3), limit=30)
-    assert ideal(steady, LedgerRow(links=3_000, work=600.0)) == pytest.approx(20.0)
-    assert ideal(steady, LedgerRow(links=2_800, work=560.0), headroom=2) == pytest.approx(20.0)
+    day, shorter = (IntegrationCounts(links=n, work=n / 5) for n in (3_000, 2_800))
+    assert ideal(steady, day) == pytest.approx(20.0)
+    assert ideal(steady, shorter, headroom=2) == pytest.approx(20.0)
 
 
 def test_the_ideal_of_a_limit_that_falls_has_two_parts():
     """Rows before the fall go through all slots, those after it through what is left."""
     falling = Behaviour(latency=(0.1, 0.3), limit=30, falls_to=8, falls_after=1_500)
-    seen = LedgerRow(links=3_000, work=600.0)
+    seen = IntegrationCounts(links=3_000, work=600.0)
     assert ideal(falling, seen) == pytest.approx(10.0 + 37.5)
     assert ideal(falling, seen, headroom=2) == pytest.approx(300 / 28 + 300 / 6)
 
@@ -36,8 +39,8 @@ def test_the_ideal_of_a_limit_that_falls_has_two_parts():
 )
 def test_a_target_is_met_up_to_its_figure(value, least, most):
     """A figure that is the target itself meets it."""
-    assert at_least("Rows/s", value, 0.5, 1, told="").met is least
-    assert at_most("Rows/s", value, 0.5, 1, told="").met is most
+    assert at_least("Rows/s", value, 0.5, 1, note="").met is least
+    assert at_most("Rows/s", value, 0.5, 1, note="").met is most
 
 
 def test_the_results_replace_those_before_them(tmp_path):

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tools.bench import server
-from tools.bench.server import Behaviour, Orders
+from tools.bench.orders import Behaviour, Orders
 from tools.kombo_standin import client
 
 LIMITS = {
@@ -193,7 +193,7 @@ def test_latency_passes_before_the_answer(running, post):
     post(Orders(default=Behaviour(latency=(0.01, 0.02))), (ONE, 1), (ONE, 2))
     seen = running.counts().by_integration[ONE]
     assert seen.answered > seen.last > seen.first
-    assert (seen.links, seen.answers) == (2, 2)
+    assert (seen.links, seen.responses) == (2, 2)
     assert 0.02 <= seen.work <= 0.04
 
 
