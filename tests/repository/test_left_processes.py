@@ -1,4 +1,4 @@
-"""A test session leaves no process behind."""
+"""Test sessions leave no process behind."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def test_it():
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_process_that_outlives_the_tests_fails_the_session(tmp_path, monkeypatch, workers):
-    """A process of its own group is found, named and killed, with and without xdist."""
+    """A process in a session of its own is found, named and killed, with and without xdist."""
     (tmp_path / "test_it.py").write_text(LEAVES_A_PROCESS)
     monkeypatch.delenv(MARK)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))

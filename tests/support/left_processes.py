@@ -1,4 +1,4 @@
-"""A pytest plugin: processes that outlive a test session are killed, and fail the session.
+"""Plugin for pytest: processes that outlive a test session are killed, and fail the session.
 
 The session's first process marks its environment. All processes below it inherit the mark, also
 daemons and the workers of pytest-xdist. The first process looks for the mark at the end.
@@ -19,7 +19,7 @@ SESSION = os.environ.setdefault(MARK, f"{os.getpid()}-{os.urandom(8).hex()}")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session):
-    """Fail the session if a process of it still runs when everything was torn down."""
+    """Fail the session if one of its processes still runs after the teardown."""
     result = yield
     if IS_FIRST and (left := kill_left_processes()):
         lines = ["", "Processes that outlived the tests, and were killed:", *left]
@@ -29,7 +29,7 @@ def pytest_sessionfinish(session):
 
 
 def kill_left_processes():
-    """Kill the processes of this session that do not end, and return a line about each."""
+    """Kill the session's processes that do not end, and return a line about each."""
     _, left = psutil.wait_procs(_processes(), timeout=GRACE)
     lines = [_line(process) for process in left]
     for process in left:

@@ -1,7 +1,7 @@
-"""A pytest plugin: the marker `quick`, for tests that start no process and no server.
+"""Plugin for pytest: the marker `quick`, for tests that start no process and no server.
 
-The marker is derived from the source. A test is not quick if it uses, also by way of a fixture or
-of a helper in `support` or `tools`, a module that starts processes, listens, or is Airflow's own.
+The marker is derived from the source. A test is not quick if it uses, also through a fixture or
+a helper in `support` or `tools`, a module that starts processes, listens, or is Airflow's own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items):
 
 
 def slow_names(path):
-    """Return the names at the top of a file that are slow, or lead to a slow name."""
+    """Return a file's top-level names that are slow, or lead to a slow name."""
     if path not in _FOUND:
         _FOUND[path] = set()  # for modules that import each other
         _FOUND[path] = _find_slow_names(ast.parse(path.read_text(encoding="utf-8")))
@@ -75,7 +75,7 @@ def _slow_imports(node):
 
 
 def _is_slow(module, name=None):
-    """Return whether a module, or a name in it, is slow; a module of ours is read for that."""
+    """Return whether a module, or a name in a module of ours, is slow."""
     root = module.partition(".")[0]
     if root not in PLACES:
         return root in SLOW_MODULES

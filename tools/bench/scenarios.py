@@ -201,7 +201,7 @@ def measure(bench: Bench, scenario: str) -> list[Finding]:
 
 
 def ideal(behaviour: Behaviour, counts: IntegrationCounts, *, headroom: int = 0) -> float:
-    """Return the seconds of an integration with all slots, except the headroom, always in use."""
+    """Return the least seconds of an integration, with all slots but the headroom in use."""
     rows, slots, latency = counts.links, behaviour.limit - headroom, counts.work / counts.links
     if behaviour.falls_to is None:
         return rows * latency / slots

@@ -1,4 +1,4 @@
-"""Run the stand-in: ``python -m tools.kombo_standin --help``."""
+"""Command of the stand-in: ``python -m tools.kombo_standin --help``."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ from tools.kombo_standin.state import State
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Read the command line, and serve."""
     parser = argparse.ArgumentParser("kombo_standin", description="A stand-in for Kombo's API.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", default=0, type=int, help="0 takes a free one (%(default)s)")

@@ -1,4 +1,4 @@
-"""The whole application: Kombo's endpoints, and the stand-in's own."""
+"""Application of the stand-in: Kombo's endpoints and the control endpoints."""
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -13,7 +13,7 @@ from tools.kombo_standin.state import State
 
 
 def create_app(state: State) -> FastAPI:
-    """Build the application around a state."""
+    """Build the application for a state."""
     api = Api(state)
     actions = [
         Route(action.path, action, methods=[action.method])
@@ -29,5 +29,5 @@ def create_app(state: State) -> FastAPI:
 
 
 async def _answer_like_kombo(request: Request, error: HTTPException) -> Response:
-    """Give an unknown path or method Kombo's error format, without a code."""
+    """Respond to an unknown path or method in Kombo's error format, without a code."""
     return KomboError(status=error.status_code, message=error.detail).app({}, log_url(request))
