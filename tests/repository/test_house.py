@@ -353,6 +353,14 @@ def test_no_test_imports_a_test(path):
     assert not parts & {other.stem for other in TESTS if other.parent.name != "support"}
 
 
+def test_ci_runs_all_tests():
+    """Each test target of the Makefile is in .ci/run, and the workflow runs this file."""
+    targets = set(re.findall(r"^(test[a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    called = set(re.findall(r"^make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
+    assert {"test", "test-bench"} <= targets <= called
+    assert "run: .ci/run\n" in (ROOT / ".github" / "workflows" / "ci.yaml").read_text()
+
+
 def test_the_readme_is_short():
     """The README has at most 150 lines: everything else is in docs/."""
     lengths = [len(path.read_text().splitlines()) for path in ROOT.glob("README.md")]

@@ -39,6 +39,11 @@ def test_every_day_has_its_rows_and_each_result_its_id():
     assert len({row["result_id"] for row in everything}) == len(everything)
 
 
+def test_the_readme_has_the_number_of_rows():
+    """The README has the number of rows that `make demo` delivers."""
+    assert f"a day of {ROWS_A_DAY} realistic results" in (ROOT / "README.md").read_text()
+
+
 def test_six_integrations_and_the_new_one_only_on_the_last_day():
     """The blocked integration has no rows on the day of `make demo`."""
     found = {(row["integration_id"], row["assessment_date"]) for row in rows()}
