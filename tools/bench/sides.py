@@ -33,7 +33,7 @@ _BEFORE_DELIVER: Final = """
 import json, os, sys
 from dataclasses import asdict
 from datetime import date
-from tools.bench import process
+from bench import process
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 process.prepare()

@@ -19,7 +19,7 @@ PARTS = ("include", "plugins", "tools")
 DELIVERY = Path("plugins", "airflow_kombo", "delivery", "run.py")
 SLOWER = """
 
-_deliver = Delivery.deliver
+_deliver = DeliveryRun.deliver
 
 
 async def _deliver_slowly(self):
@@ -31,7 +31,7 @@ async def _deliver_slowly(self):
     return await _deliver(self)
 
 
-Delivery.deliver = _deliver_slowly
+DeliveryRun.deliver = _deliver_slowly
 """
 
 
@@ -149,20 +149,20 @@ def test_a_folder_without_git_cannot_compare(project):
 
 
 @pytest.mark.parametrize(
-    ("files", "starts"),
+    ("files", "part"),
     [
         (["tools/bench/deliver.py"], "-m tools.bench.deliver"),
         (["bench/process.py", "bench/deliver.py"], "-m bench.deliver"),
-        (["bench/process.py"], "-c"),
+        (["bench/process.py"], "from bench import process"),
     ],
 )
-def test_a_bench_is_found_where_older_commits_had_it(tmp_path, files, starts):
+def test_a_bench_is_found_where_older_commits_had_it(tmp_path, files, part):
     """The bench is found in older commits, also in their other folder."""
     for file in files:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     command = sides.command_of(Side("commit", tmp_path, "commit"))
-    assert " ".join(command).startswith(starts)
+    assert part in " ".join(command)
 
 
 def test_a_commit_without_a_bench_cannot_be_compared(project):
