@@ -7,6 +7,7 @@ daemons and the workers of pytest-xdist. The first process looks for the mark at
 from __future__ import annotations
 
 import os
+import signal
 
 import psutil
 import pytest
@@ -15,6 +16,9 @@ MARK = "AIRFLOW_KOMBO_TEST_SESSION"
 GRACE = float(os.environ.get("AIRFLOW_KOMBO_TEST_GRACE", "15"))  # seconds to end by itself
 IS_FIRST = MARK not in os.environ
 SESSION = os.environ.setdefault(MARK, f"{os.getpid()}-{os.urandom(8).hex()}")
+
+if IS_FIRST:  # a SIGTERM, as of `timeout`, ends the tests as Ctrl-C does: with their teardown
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

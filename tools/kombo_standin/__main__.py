@@ -21,12 +21,14 @@ def main() -> None:
     parser.add_argument("--key", default=DEFAULT_KEY, help="the accepted API key (%(default)s)")
     parser.add_argument("--scenario", type=Path, help="YAML file with limits, latency and rules")
     parser.add_argument("--journal", type=Path, help="file that keeps the links over a restart")
+    parser.add_argument("--parent", type=int, help="id of the parent process: end with it")
     options = parser.parse_args()
     try:
         scenario = Scenario.load(options.scenario) if options.scenario else Scenario()
     except (OSError, yaml.YAMLError, ValidationError) as error:
         parser.error(f"cannot use the scenario: {error}")
-    serve(State(options.key, scenario, Ledger(options.journal)), options.host, options.port)
+    state = State(options.key, scenario, Ledger(options.journal))
+    serve(state, options.host, options.port, options.parent)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Client of the stand-in for tests and the demo, with the standard library only."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -124,7 +125,13 @@ def running(
     :param journal: A file that keeps the links after a restart.
     :raises StandInError: if the stand-in does not start; standard error has the reason.
     """
-    options = {"--port": port, "--key": key, "--scenario": scenario, "--journal": journal}
+    options = {
+        "--port": port,
+        "--key": key,
+        "--scenario": scenario,
+        "--journal": journal,
+        "--parent": os.getpid(),  # also a killed caller leaves no stand-in behind
+    }
     command = [sys.executable, "-m", "tools.kombo_standin"]
     for name, value in options.items():
         if value is not None:

@@ -1,6 +1,7 @@
 """Server process: uvicorn, started and stopped for tests and the demo."""
 
 import contextlib
+import os
 import signal
 import socket
 
@@ -19,11 +20,19 @@ class Server(uvicorn.Server):
 
     :param config: uvicorn's settings.
     :param state: The state of the stand-in; waiting requests are woken when the server stops.
+    :param parent: The process id of the parent, with which the server ends; None: no such process.
     """
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, parent: int | None = None) -> None:
         super().__init__(config)
         self._state = state
+        self._parent = parent
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop, as uvicorn asks ten times a second."""
+        is_orphan = self._parent not in {None, os.getppid()}
+        return await super().on_tick(counter) or is_orphan
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -42,8 +51,8 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def serve(state: State, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; port 0 means any free one."""
+def serve(state: State, host: str, port: int, parent: int | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or the parent's end; port 0 means any free one."""
     config = uvicorn.Config(
         create_app(state),
         host=host,
@@ -58,4 +67,4 @@ def serve(state: State, host: str, port: int) -> None:
     # After the stop, uvicorn raises the signal again. Neither signal is an error here.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, state).run()
+        Server(config, state, parent).run()
