@@ -21,30 +21,47 @@ help: ## List the targets
 	@touch $@
 
 .PHONY: demo
-demo: .venv/runtime ## Deliver one day of believable results to a stand-in for Kombo, and show every row's fate
+demo: .venv/runtime ## Deliver one day of believable results to a stand-in for Kombo, and show every row's status
 	@$(BIN)/python -m tools.demo $(DAY)
 
 .PHONY: up
 up: .venv/runtime ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
 	@$(BIN)/python -m tools.demo up $(if $(PORT),--port $(PORT))
 
-.PHONY: test
-test: .venv/dev ## Lint, types and tests
+# Slow tests with real parts have a target of their own, of at most 4 minutes, that `.ci/run` calls.
+BENCH_TESTS := tests/tools/bench/test_bench_compare.py
+SLOW_TESTS := $(BENCH_TESTS)
+# One file stays on one worker: its tests share servers.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+
+.PHONY: lint
+lint: .venv/dev ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadfile
+
+.PHONY: check
+check: lint ## Lint, types and the tests that start no process and no server: at most 60 s
+	$(PYTEST) -m quick --quiet
+
+.PHONY: test
+test: lint ## Lint, types and all tests but the slow ones below: at most 12 minutes
+	$(PYTEST) $(SLOW_TESTS:%=--ignore=%)
+
+.PHONY: test-bench
+test-bench: .venv/dev ## The tests that compare two commits with the bench: at most 4 minutes
+	$(BIN)/python -m pytest $(BENCH_TESTS)
 
 .PHONY: bench
-bench: .venv/dev ## Measure speed, pace and memory, or compare two commits: COMPARE=main (docs/performance.md)
+bench: .venv/dev ## Measure speed, rate and memory, or compare two commits: COMPARE=main (docs/performance.md)
 	@$(BIN)/python -m tools.bench $(if $(SIZE),--$(SIZE)) $(if $(COMPARE),--compare="$(COMPARE)") $(if $(ROUNDS),--rounds=$(ROUNDS)) $(ONLY)
 
 .PHONY: screenshots
-screenshots: .venv/dev ## Take the pictures in docs/img anew (needs chromium)
+screenshots: .venv/dev ## Take the pictures in docs/img again (needs chromium)
 	@AIRFLOW_HOME=$$(mktemp -d) PYTHONPATH=.:plugins:tests $(BIN)/python tests/support/screenshots.py
 
 .PHONY: format
-format: .venv/dev ## Let ruff format the code and mend what it can
+format: .venv/dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -52,7 +69,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emi
 	--custom-compile-command "make lock"
 
 .PHONY: lock
-lock: .venv/dev ## Pin anew what the .in files name, for Python 3.10 to 3.13
+lock: .venv/dev ## Pin the packages of the .in files again, for Python 3.10 to 3.13
 	$(LOCK) requirements.in --output-file requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt

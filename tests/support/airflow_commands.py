@@ -1,4 +1,4 @@
-"""Run Airflow's commands over this checkout, as people do."""
+"""Airflow's commands over this checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Airflow API server, below a prefix as behind a proxy, over the demo's day."""
+"""Airflow API server below a URL prefix, as behind a proxy, over the demo's day."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE = 120
 
 
 def _put_markup(warehouse):
-    """Have one of the demo's rows hold markup wherever a warehouse can have it."""
+    """Put markup into all text columns of one of the demo's rows."""
     engine = create_engine(f"sqlite:///{warehouse}")
     with engine.begin() as connection:
         connection.execute(
@@ -40,7 +40,7 @@ def _put_markup(warehouse):
 
 @contextmanager
 def serving(home, days=(DAY,), *, with_markup=True):
-    """Deliver days with `airflow dags test`, serve them, and give the server's address."""
+    """Deliver days with `airflow dags test`, serve them, and yield the server's address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""A whole Airflow with dags, their warehouses and the stand-in, and what a test asks of them."""
+"""Complete Airflow with dags, warehouses and the stand-in, and the calls of tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENDED = {"success", "failed"}
 
 
 class Stage:
-    """Airflow with the dags, and what they read from and write to."""
+    """Airflow with dags, warehouses and the stand-in."""
 
     def __init__(self, airflow, standin, engines, tables):
         self.airflow = airflow
@@ -43,12 +43,12 @@ class Stage:
         retry=retry_if_exception_type(httpx.HTTPError),
     )
     def unpause(self, dag):
-        """Switch a dag's schedule on, as soon as it was found."""
+        """Unpause a dag as soon as Airflow has found the dag."""
         self.call("PATCH", f"dags/{dag}", is_paused=False)
 
     @contextmanager
     def paused(self, dag):
-        """Keep the scheduler from running what somebody else runs: it would take the task first."""
+        """Pause a dag while a test runs its task, so that the scheduler does not take the task."""
         self.call("PATCH", f"dags/{dag}", is_paused=True)
         try:
             yield
@@ -56,7 +56,7 @@ class Stage:
             self.unpause(dag)
 
     def runs(self, dag, run_type):
-        """Give a dag's runs of a type."""
+        """Return a dag's runs of a type."""
         found = self.call("GET", f"dags/{dag}/dagRuns?run_type={run_type}&limit=100")
         return found["dag_runs"]
 
@@ -64,20 +64,20 @@ class Stage:
         wait=wait_fixed(0.5), stop=stop_after_delay(240), retry=retry_if_exception_type(ValueError)
     )
     def ended(self, dag, run_type, number=1):
-        """Give a dag's runs of a type when so many of them have ended, and none goes on."""
+        """Wait until enough runs of a type have ended and none is active; return them."""
         runs = self.runs(dag, run_type)
         if len(runs) < number or {run["state"] for run in runs} - ENDED:
             raise ValueError([(run["dag_run_id"], run["state"]) for run in runs])
         return runs
 
     def trigger(self, dag, **body):
-        """Trigger a run, as the form does, and give it when it has ended."""
+        """Trigger a run, as the form does, and return the ended run."""
         made = self.call("POST", f"dags/{dag}/dagRuns", **{"logical_date": None} | body)
         runs = self.ended(dag, "manual")
         return next(run for run in runs if run["dag_run_id"] == made["dag_run_id"])
 
     def backfill(self, dag, first, last):
-        """Run the command for a backfill, and give all the dag's backfilled days when they are."""
+        """Run the command for a backfill, and return all backfilled days when they have ended."""
         days = ["--from-date", str(first), "--to-date", str(last)]
         self.airflow.run("backfill", "create", "--dag-id", dag, *days)
         return sorted(run["partition_key"] for run in self.ended(dag, "backfill"))
@@ -86,23 +86,23 @@ class Stage:
         wait=wait_fixed(0.5), stop=stop_after_delay(120), retry=retry_if_exception_type(ValueError)
     )
     def free_for_a_backfill(self, dag):
-        """Return when Airflow has closed a dag's backfills: it takes one at a time."""
+        """Wait until Airflow has closed a dag's backfills: only one at a time is allowed."""
         backfills = self.call("GET", f"backfills?dag_id={dag}")["backfills"]
         if running := [one["id"] for one in backfills if one["completed_at"] is None]:
             raise ValueError(running)
 
     def delivered(self, dag):
-        """Give the days whose links the stand-in has, with how often each."""
+        """Return the days of the links in the stand-in, with the number of writes."""
         links = [link for link in self.standin.links() if link["integration_id"] == f"ats:{dag}"]
         return {date.fromisoformat(link["target_id"]): link["count"] for link in links}
 
     def delivers(self, dag):
-        """Watch which days' links are made."""
+        """Watch the days of the links that a block makes."""
         return Watch(self, dag)
 
 
 class Watch:
-    """The days whose links a block has had made; each once."""
+    """Days of the links that a block made, each once."""
 
     def __init__(self, stage, dag):
         self.stage, self.dag, self.days = stage, dag, None

@@ -1,4 +1,4 @@
-"""A server that answers in Kombo's stead: whatever a test has it say, on a real socket."""
+"""Server on a real socket with any response, in the place of Kombo."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CREATED = (200, LIMITS, b'{"status":"success","data":{},"warnings":[]}')
 
 
 def kombo_error(status, code):
-    """Build an error of Kombo's."""
+    """Build an error in Kombo's format."""
     body = {"status": "error", "error": {"code": code, "title": None, "message": "Text."}}
     return (status, LIMITS, json.dumps(body).encode())
 
 
 def foreign(status, body=b"<html>Nothing of Kombo's</html>", **headers):
-    """Build an answer that is not Kombo's."""
+    """Build a response of another server than Kombo."""
     return (status, {"Content-Type": "text/html", **headers}, body)
 
 
 @dataclass
-class RowFilter:
-    """What the server was asked: methods and paths, in the order in which they came."""
+class ReceivedRequests:
+    """Methods and paths of the received requests, in their order."""
 
     url: str
     requests: list = field(default_factory=list)
@@ -39,7 +39,7 @@ class RowFilter:
 
 @contextmanager
 def another_server(get, post):
-    """Run a server; `get` and `post` make an answer of a request's number and path, or are one."""
+    """Run a server; `get` and `post` are a response, or build one from number and path."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -69,7 +69,7 @@ def another_server(get, post):
 
     with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        asked = RowFilter(f"http://127.0.0.1:{server.server_port}/v1")
+        asked = ReceivedRequests(f"http://127.0.0.1:{server.server_port}/v1")
         thread = Thread(target=server.serve_forever)
         thread.start()
         try:

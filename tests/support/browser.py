@@ -1,4 +1,4 @@
-"""A browser at the page: Debian's chromium, driven by Playwright."""
+"""Browser for the page: Debian's chromium, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def logged_in(browser, site):
-    """Give what a browser keeps after somebody has logged in through Airflow's form."""
+    """Log in through Airflow's form, and return the browser's storage."""
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{site}/")
@@ -22,6 +22,6 @@ def logged_in(browser, site):
 
 
 def follow(link):
-    """Click what leads to another page, and wait until that is there."""
+    """Click a link to another page, and wait for the page."""
     with link.page.expect_navigation():
         link.click()

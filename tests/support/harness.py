@@ -1,4 +1,4 @@
-"""What several test modules build: rows, deliveries, and a whole run without Airflow around it."""
+"""Rows, requests, and whole runs without Airflow, for several test modules."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ KEY = "ks_dev_standin"
 
 
 def connect(monkeypatch, url, *, password=KEY, **extra):
-    """Define the connection to Kombo, as a deployment does in its environment."""
+    """Define the connection to Kombo in the environment, as a deployment does."""
     connection = {"conn_type": "http", "host": url, "password": password, "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_KOMBO_DEFAULT", json.dumps(connection))
 
 
 def make_source_table(engine):
-    """Make the table of assessment results as the contract has it."""
+    """Make the table of assessment results with the contract's columns."""
     table = Table(
         "assessment_results",
         MetaData(),
@@ -74,7 +74,7 @@ def make_source_table(engine):
 
 
 def row(result_id, **changes):
-    """Give a good row of assessment results, with some columns changed."""
+    """Return a valid row of assessment results, with some columns changed."""
     return {
         "result_id": result_id,
         "assessment_date": DAY,
@@ -98,7 +98,7 @@ def fill(engine, table, rows):
 
 
 def delivery(result_id="r1", *, integration_id="workday:one", target_id="c1", **changes):
-    """Give a row that has become a request."""
+    """Return the request of a row."""
     key = LinkKey(integration_id, changes.pop("target_type", "candidate"), target_id, result_id)
     url = changes.pop("url", f"https://results.example/{result_id}")
     return RowRequest(key, DAY, url, changes.pop("body", b'{"label": "Coding"}'))
@@ -118,7 +118,7 @@ def make_run(
     run=None,
     **selected,
 ):
-    """Give a run over a day, wired as the operator wires it; to be awaited in a loop."""
+    """Return a coroutine function for a run over a day, built as the operator builds one."""
     hook = KomboHook()
     selection = Selection(**selected)
 
@@ -149,7 +149,7 @@ def make_run(
 
 
 def run_day(engine, tables, **options):
-    """Deliver the day, and give the report."""
+    """Deliver the day, and return the report."""
 
     async def deliver():
         run = await make_run(engine, tables, **options)()
@@ -159,27 +159,27 @@ def run_day(engine, tables, **options):
 
 
 def all_of(engine, table):
-    """Give a table's rows."""
+    """Return a table's rows."""
     with engine.connect() as connection:
         return connection.execute(select(table)).all()
 
 
 def but_for_its_time(row):
-    """Give a row's values without the time of the last change."""
+    """Return a row's values without the time of the last change."""
     return {**row._mapping, "updated_at": None}
 
 
 def by_result(engine, tables):
-    """Give the status table by result id."""
+    """Return the rows of the status table by result id."""
     return {row.result_id: row for row in all_of(engine, tables.links)}
 
 
 def statuses(engine, tables):
-    """Count the status table by status."""
+    """Count the rows of the status table by status."""
     return Counter(row.status for row in all_of(engine, tables.links))
 
 
 async def until_received(standin):
-    """Return when the stand-in has received a request."""
+    """Wait until the stand-in has received a request."""
     while not (await asyncio.to_thread(standin.stats))["received"]:  # noqa: ASYNC110 - its word
         await asyncio.sleep(0)

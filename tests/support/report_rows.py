@@ -1,4 +1,4 @@
-"""A ledger to look at: rows with every fate, over several days, as real runs would leave them."""
+"""Ledger for the page's tests: rows of all statuses, over several days, as real runs leave them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNKNOWN = RowOutcome(
 
 
 def fill_ledger(engine, tables):
-    """Deliver six rows of two integrations in one run, each with another fate, and one again."""
+    """Deliver six rows of two integrations with different outcomes in one run."""
     runs, ledger = Runs(engine, tables), Ledger(engine, tables)
     runs.start(RUN)
     body = f'{{"label": "{SCRIPT}"}}'.encode()
@@ -49,13 +49,13 @@ def fill_ledger(engine, tables):
 
 
 def record(ledger, row, outcome, run_id="run-1"):
-    """Send a row, so to speak, and write what became of it."""
+    """Claim a row, and record the outcome."""
     (claim,) = ledger.claim(run_id, [row], ["failed", "unknown"]).won
     ledger.record([AttemptOutcome(claim, outcome, 12)])
 
 
 def add_rows(engine, tables, *rows):
-    """Write rows of the status table by hand: (result id, days before DAY or None, status)."""
+    """Insert rows into the status table: (result id, days before DAY or None, status)."""
     moment = RowOutcome(Status.SUCCESS).values | {"updated_at": _NOON, "attempts": 1, "run_id": "x"}
     with engine.begin() as connection:
         connection.execute(

@@ -1,4 +1,4 @@
-"""Takes the pictures in docs/img anew: `make screenshots`. It needs chromium."""
+"""Command of `make screenshots`: the pictures in docs/img; needs chromium."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIZE = {"width": 1280, "height": 800}
 
 
 def main() -> None:
-    """Deliver the demo's days, and take each view in both themes."""
+    """Deliver the demo's days, and take a picture of each view in both themes."""
     with (
         tempfile.TemporaryDirectory() as home,
         serving(Path(home), DAYS, with_markup=False) as url,
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def take(page, url, theme):
-    """Take the views' pictures in one theme."""
+    """Take the pictures of all views in one theme."""
     page.goto(f"{url}/plugin/kombo")
     page.frame_locator("iframe").get_by_role("heading", level=1).wait_for()
     page.wait_for_load_state("networkidle")

@@ -1,7 +1,7 @@
-"""Measures deliveries on real parts: how fast, how even, how small. See docs/performance.md."""
+"""Benchmarks of deliveries on real parts: speed, evenness and memory; see docs/performance.md."""
 
 import sys
 from pathlib import Path
 
-# Airflow puts this folder on the path where it runs; here nothing has done so yet.
+# Airflow adds this folder to the path of its own processes. The bench is no such process.
 sys.path.append(str(Path(__file__).resolve().parents[2] / "plugins"))

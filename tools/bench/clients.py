@@ -1,7 +1,7 @@
-"""Who posts: our delivery, a bare loop and the official client, and what it takes each of them.
+"""Clients of the bench: our delivery, a bare loop and Kombo's official client.
 
-Each run is a process of its own (see `stage`). It finds the warehouse and Kombo where a deployment
-names them: in Airflow's connections, from the environment.
+Each run is a process of its own (see `stage`). A run finds the warehouse and Kombo as a deployment
+does: in Airflow's connections, from the environment.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 IN_FLIGHT: Final = 32
-"""What the bare loop and the official client keep on the wire."""
+"""Calls in flight of the bare loop and of the official client."""
 _LOOKBACK_DAYS: Final = 7
-"""What the shipped dag looks back in its scheduled runs."""
+"""The shipped dag's `lookback_days` of scheduled runs."""
 _QUERY: Final = (ROOT / "include" / "sql" / "assessment_results.sql").read_text("utf-8")
 _MAPPING: Final = ROOT / "include" / "result_link_mapping.yaml"
 _DRAIN_SECONDS: Final = 0.5
 
 
 def ours(day: date, _rows: int | None) -> Took:
-    """Deliver the day as the operator does; a SIGTERM ends it early."""
+    """Deliver the day as the operator does, until SIGTERM."""
     return measured(lambda: _deliver(day))
 
 
@@ -72,7 +72,7 @@ def _deliver(day: date) -> Mapping[str, int]:
         )
         delivery = DeliveryRun(parts)
         signal.signal(signal.SIGTERM, lambda *_: delivery.stop("The bench has seen enough."))
-        with suppress(RunStoppedError):  # how the run ends in which an integration hangs
+        with suppress(RunStoppedError):  # the run with a hanging integration ends this way
             await delivery.deliver()
         return delivery.report.numbers
 
@@ -80,17 +80,17 @@ def _deliver(day: date) -> Mapping[str, int]:
 
 
 def bare(day: date, rows: int | None) -> Took:
-    """Post the same bodies as fast as aiohttp can: no ledger, no limits, no look at the answers."""
+    """Post the same bodies as fast as aiohttp can, without ledger, limits and verdicts."""
     return _posted(day, rows, _post_bare)
 
 
 def official(day: date, rows: int | None) -> Took:
-    """Post the same links through Kombo's own client, as many at once as the bare loop."""
+    """Post the same links through Kombo's official client, with the bare loop's concurrency."""
     return _posted(day, rows, _post_official)
 
 
 def one_by_one(day: date, rows: int | None) -> Took:
-    """Post the same links through Kombo's own client, as its documentation does it."""
+    """Post the same links through Kombo's official client, one after the other."""
     return _posted(day, rows, _post_one_by_one)
 
 
@@ -104,11 +104,11 @@ def _posted(
     rows: int | None,
     post: Callable[[str, str, list[Request]], Coroutine[Any, Any, None]],
 ) -> Took:
-    """Make the requests beforehand, and post one, so that nothing but posting is measured."""
+    """Build all requests and post the first one, then measure the posting of the others."""
     requests = list(islice(_requests(day), rows))
     kombo = BaseHook.get_connection("kombo_default")
     url, key = str(kombo.host), str(kombo.password)
-    asyncio.run(post(url, key, requests[:1]))  # the official client imports much at its first
+    asyncio.run(post(url, key, requests[:1]))  # it imports much at first
 
     def run() -> Mapping[str, int]:
         asyncio.run(post(url, key, requests[1:]))
@@ -152,7 +152,7 @@ async def _post_one_by_one(url: str, key: str, requests: list[Request]) -> None:
 
 
 class _official_clients(AsyncExitStack):  # noqa: N801 - used as a function
-    """One client for each integration, as its documentation has it."""
+    """Official clients, one for each integration, as Kombo's documentation has them."""
 
     def __init__(self, url: str, key: str, requests: list[Request]) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class _official_clients(AsyncExitStack):  # noqa: N801 - used as a function
 
 
 def _official_calls(requests: list[Request]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give each request's method, integration and arguments."""
+    """Yield the method, the integration and the arguments of each request."""
     for request in requests:
         key = request.key
         target = {f"{key.target_type}_id": key.target_id}
@@ -179,7 +179,7 @@ def _official_calls(requests: list[Request]) -> Iterator[tuple[str, str, dict[st
 
 
 def _requests(day: date) -> Iterator[Request]:
-    """Map the day's rows by the shipped mapping, a row of each integration after the other."""
+    """Map the day's rows with the shipped mapping, and yield the requests by turns."""
     engine, mapping = engine_of("warehouse_default"), ResultLinkMapping.load(_MAPPING)
     source = _source(engine, day, None, Selection(redeliver=frozenset({Status.SUCCESS})))
     senders = []

@@ -1,4 +1,4 @@
-"""The command: measure, show the figures, keep them, and write them into the docs."""
+"""Command of the bench: measure, print and save the figures, and write them into the docs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from tools.bench import process, stage
 from tools.bench.compare import SCENARIOS as COMPARED
 from tools.bench.compare import compared
 from tools.bench.machine import facts
+from tools.bench.measurement import Bench, Scale
 from tools.bench.process import FOLDER, ROOT
 from tools.bench.report import Report
-from tools.bench.scenarios import SCENARIOS, Bench, Scale
+from tools.bench.scenarios import SCENARIOS, measure
 from tools.bench.stage import BenchError
 
 _PAGE = ROOT / "docs" / "performance.md"
 _ROUNDS: Final = 12
 _LEAST_ROUNDS: Final = 2
-"""One alone has no spread."""
+"""A single round has no spread."""
 
 
 def main() -> None:
-    """Measure the scenarios that are asked for, or compare in them."""
+    """Measure the named scenarios, or compare two commits in them."""
     options = _options()
-    # Whoever ends us, what we started is stopped on the way out.
+    # Whatever signal ends the bench: started processes are stopped first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("tools.bench").setLevel(logging.INFO)
@@ -84,13 +85,13 @@ def _compare(options: Namespace) -> None:
 
 
 def measured(scenarios: list[str], scale: Scale) -> Report:
-    """Run scenarios, and give what they found."""
+    """Run scenarios, and return the report."""
     process.prepare()
     with stage.running() as stage_:
-        told = {**facts(stage_.warehouse), "command": _command()}
+        known = {**facts(stage_.warehouse), "command": _command()}
         bench = Bench(stage_, scale)
-        findings = [finding for name in scenarios for finding in bench.measure(name)]
-    return Report(told, findings, bench.runs)
+        findings = [finding for name in scenarios for finding in measure(bench, name)]
+    return Report(known, findings, bench.runs)
 
 
 def _command() -> str:

@@ -1,4 +1,4 @@
-"""Compare the CPU time per row of two commits: the same days, the same server, in turns."""
+"""Comparison of two commits by CPU time per row: same days, same server, alternating runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rich.table import Table
 
 from tools.bench import sides, stage
 from tools.bench.machine import facts
+from tools.bench.orders import Behaviour, Orders
 from tools.bench.report import Report
-from tools.bench.server import Behaviour, Orders
 from tools.bench.sides import COMMIT, TREE, Deliverer, Side
 from tools.bench.stage import Run, Stage
 from tools.bench.warehouse import DAY, EMPTY_DAY
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _TOLERANCE: Final = 0.03
 _CONFIDENCE: Final = 0.95
 ENOUGH: Final = 6
-"""Rounds from which on there is an interval of that confidence."""
+"""The least number of rounds for a 95 % confidence interval."""
 _SOURCE: Final = "source"
 _AT_ONCE: Final = Orders()
 _COLUMNS: Final = ("scenario", "rows", "CPU ms/row", "ratio", "verdict", "DB CPU", "time")
@@ -43,11 +43,12 @@ _EXPLAINED: Final = (
 
 @dataclass(frozen=True)
 class Scenario:
-    """A day that both sides deliver.
+    """A day for both sides.
 
-    :param rows: Of a real comparison.
-    :param small: Rows where it only has to run.
-    :param delivered: Whether the day was delivered before, so that nothing is to be sent.
+    :param rows: Rows of a real comparison.
+    :param small: Rows of a comparison that only checks the bench.
+    :param integrations: The number of integrations.
+    :param delivered: Deliver the day before, so that no row is left to send.
     """
 
     rows: int
@@ -66,9 +67,9 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 @dataclass(frozen=True)
 class Round:
-    """One run of each side, one right after the other.
+    """One run of each side, directly after each other.
 
-    :param first: The side that began.
+    :param first: The side of the first run.
     """
 
     first: str
@@ -78,10 +79,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The working tree's figure by the commit's: the median of all rounds.
+    """Median of the rounds' ratios: the working tree's figure divided by the commit's.
 
-    :param spread: Half of the median's confidence interval, as a share; of too few rounds for one,
-        half of their range.
+    :param spread: Half of the median's confidence interval, as a share. With too few rounds for an
+        interval: half of the range.
     """
 
     value: float
@@ -96,7 +97,7 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """Return whether the working tree is slower, faster, or neither as far as is known."""
+        """Return "slower", "faster", or the reason for neither."""
         if self.rounds < ENOUGH:
             return "too few rounds"
         if abs(self.value - 1) > max(_TOLERANCE, self.spread):
@@ -108,10 +109,11 @@ class Ratio:
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """Return the median's 95 % confidence interval, which assumes no distribution.
+    """Return the median's 95 % confidence interval, without an assumption on the distribution.
 
-    As many of the least and of the greatest are left out as that confidence allows: none of up to
-    8 rounds. Of fewer than `ENOUGH` rounds even the whole range has less confidence.
+    The interval leaves out as many of the smallest and of the greatest ratios as the confidence
+    allows: none of up to 8 rounds. With fewer than `ENOUGH` rounds, even the whole range has less
+    confidence.
     """
     ordered, out, rounds = sorted(ratios), 0, len(ratios)
     while 2 * sum(comb(rounds, few) for few in range(out + 2)) <= (1 - _CONFIDENCE) * 2**rounds:
@@ -121,7 +123,7 @@ def interval(ratios: Sequence[float]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the rounds of one scenario found."""
+    """Rounds of one scenario."""
 
     name: str
     rows: int
@@ -129,11 +131,11 @@ class Compared:
 
     @property
     def cpu(self) -> Ratio:
-        """Return the ratio that counts: of the delivery's own CPU time."""
+        """Return the deciding ratio: CPU time of the delivery's process."""
         return Ratio.of([one.tree.cpu / one.commit.cpu for one in self.rounds])
 
     def cells(self) -> tuple[str, ...]:
-        """Return the row of the table."""
+        """Return the scenario's row of the table."""
         before, after = (
             1000 * median(getattr(one, side).cpu for one in self.rounds) / self.rows
             for side in (COMMIT, TREE)
@@ -149,20 +151,20 @@ class Compared:
 
     def _median(self, figure: str) -> str:
         pairs = [(getattr(one.tree, figure), getattr(one.commit, figure)) for one in self.rounds]
-        if not all(before for _, before in pairs):  # less than a tick of the clock
+        if not all(before for _, before in pairs):  # a time below the clock's resolution
             return "-"
         return f"{median(after / before for after, before in pairs):.3f}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What all scenarios found, and on which machine."""
+    """Results of all scenarios, with the facts of the machine."""
 
     facts: Mapping[str, str]
     compared: Sequence[Compared]
 
     def show(self, console: Console) -> None:
-        """Print the table, and what has to be known to read it."""
+        """Print the table and the notes for the reader."""
         table = Table(*_COLUMNS, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for one in self.compared:
             table.add_row(*one.cells())
@@ -171,7 +173,7 @@ class Comparison:
             console.print(line, highlight=False, soft_wrap=True)
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON, with each run."""
+        """Write all results as JSON, with each run."""
         kept = {
             "facts": self._facts(),
             "scenarios": {
@@ -200,7 +202,7 @@ class Comparison:
 
 
 class Turns:
-    """Both sides on one stage, which deliver in turns."""
+    """Alternating runs of both sides on one stage."""
 
     def __init__(self, stage_: Stage, deliverers: Sequence[Deliverer]) -> None:
         self._stage = stage_
@@ -209,7 +211,7 @@ class Turns:
     def compare(self, name: str, rows: int, rounds: int) -> Compared:
         """Run a scenario: one uncounted run of each side, then the rounds.
 
-        :raises BenchError: if a run did not do what was to be measured.
+        :raises BenchError: if a run did something else than the scenario asks for.
         """
         scenario = SCENARIOS[name]
         self._stage.warehouse.make(_SOURCE, rows, scenario.integrations)
@@ -226,7 +228,7 @@ class Turns:
         return Compared(name, rows, done)
 
     def _prepare(self, deliverer: Deliverer, scenario: Scenario, rows: int) -> None:
-        """Make the database that each run of a side begins with, with the side's own tables."""
+        """Build the side's database, the start of each of the side's runs."""
         warehouse, database = self._stage.warehouse, deliverer.side.name
         warehouse.copy(_SOURCE, database)
         self._stage.observe(database, Orders(), 0, lambda: deliverer.deliver(EMPTY_DAY))
@@ -253,9 +255,12 @@ def compared(
 ) -> Comparison:
     """Compare the working tree with a commit.
 
-    :param names: Scenarios.
-    :raises BenchError: if there is nothing to compare with, or a run did not do what was to be
-        measured.
+    :param commit: Any name of the commit for git.
+    :param names: Names of scenarios.
+    :param rounds: The number of rounds.
+    :param small: Use too few rows for a meaningful figure.
+    :param command: The command line, for the report.
+    :raises BenchError: if the commit is unknown, or a run failed.
     """
     with sides.both(commit) as (before, after), stage.running() as stage_:
         log.info("Comparing the %s with the %s", after.words, before.words)

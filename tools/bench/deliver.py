@@ -1,9 +1,10 @@
 """Deliver days with the code of this checkout, for the bench of another checkout.
 
-`make bench COMPARE=...` starts this module of a commit that may be much older than its own, so the
-protocol stays as it is. `python -m tools.bench.deliver` finds Airflow's connections in its
-environment. It reads days (`2026-11-03`) from standard input, one a line. It delivers each in a
-process of its own, and answers each with one line of JSON on standard output: the fields of `Took`.
+`make bench COMPARE=...` starts this module of a commit that may be much older than the bench's
+own commit. So the protocol never changes. `python -m tools.bench.deliver` finds Airflow's
+connections in the environment, and reads days (`2026-11-03`) from standard input, one a line. Each
+day is delivered in a process of its own. The result is one line of JSON on standard output: the
+fields of `Took`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from tools.bench import process
 
 
 def main() -> None:
-    """Deliver each day that standard input names."""
+    """Deliver each day of standard input."""
     with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as answers:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what an import prints is no answer
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # an import may print, too
         process.prepare()
         for line in sys.stdin:
             day = date.fromisoformat(line.strip())

@@ -1,4 +1,4 @@
-"""On what a figure was measured: without it no figure means anything."""
+"""Facts of the machine and the versions, without which no figure can be judged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CPUS: Final = Path("/proc/cpuinfo")
 
 
 def facts(warehouse: Warehouse) -> dict[str, str]:
-    """Give what a reader has to know of machine and versions, by name."""
+    """Return the facts for the reader of a figure, by name."""
     durable = ", ".join(
         f"{name} {warehouse.setting(name)}" for name in ("fsync", "synchronous_commit")
     )
@@ -40,5 +40,5 @@ def _cpu() -> str:
 
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return told.stdout.strip() or "not in a git checkout"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    return done.stdout.strip() or "not in a git checkout"

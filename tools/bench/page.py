@@ -1,4 +1,4 @@
-"""The page over a ledger of many rows: how long the server takes to answer."""
+"""Response times of the page over a ledger of many rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DAYS: Final = 90
 
 
 def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
-    """Give the median and the 9th of 10 of the milliseconds of each kind of look."""
+    """Return the median and the 90th percentile for each kind of request, in milliseconds."""
     tables = Tables.named()
     with warehouse.engine.begin() as connection:
         tables.links.metadata.drop_all(connection)
@@ -51,7 +51,7 @@ def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
     with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     ledger = Ledger(lambda: warehouse.engine, tables)
-    with patch.object(report, "permission", lambda: lambda: None):  # Airflow's, not the page's
+    with patch.object(report, "permission", lambda: lambda: None):  # not measured
         app = report.make_app(ledger)
     return {what: asyncio.run(_times(app, path)) for what, path in _paths(ledger).items()}
 
@@ -92,7 +92,7 @@ async def _times(app: FastAPI, path: str) -> tuple[float, float]:
 
 
 def _filled(tables: Tables, rows: int) -> Insert:
-    """Fill the status table: three months, 2 % in trouble, 1 % with one of 20 warnings."""
+    """Build rows of three months: 2 % not delivered, 1 % with one of 20 warnings."""
     number = func.generate_series(0, rows - 1).column_valued("number")
 
     def digest(of: str, length: int) -> Any:

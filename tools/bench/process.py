@@ -1,7 +1,7 @@
-"""A client's process, and what a run took in it: peak memory and CPU time are a process's.
+"""Process of one client's run, in which peak memory and CPU time are measured.
 
-It is forked from one that has imported Airflow, which would take seconds each time; nothing else is
-shared between runs.
+The process is forked from a server process with Airflow imported, because the import takes seconds.
+Runs share nothing else.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / ".bench"
-"""Everything that a run of the bench leaves is in here; PostgreSQL's files while it lasts."""
+"""The folder of all files of the bench. PostgreSQL's files are here while the bench runs."""
 LOG: Final = FOLDER / "clients.log"
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PEAK_UNIT: Final = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts `ru_maxrss`."""
+"""The number of bytes in one unit of `ru_maxrss`."""
 
 
 @dataclass(frozen=True)
 class Took:
-    """What a run took.
+    """Time and memory of one run.
 
-    :param seconds: Of the run itself, without what the process did to get there: importing Airflow,
-        and with other clients than ours making the requests.
-    :param cpu: CPU seconds of the run itself, in user and system mode.
-    :param cpu_before: CPU seconds of what the process did to get there.
-    :param peak_mb: The most memory that the process ever held, in MB.
-    :param counts: Our run's account: `planned`, `success` and so on.
+    :param seconds: Time of the run, without the preparation: the import of Airflow, and for other
+        clients than ours the building of requests.
+    :param cpu: CPU seconds of the run, in user and system mode.
+    :param cpu_before: CPU seconds of the preparation.
+    :param peak_mb: The highest memory of the process, in MB.
+    :param counts: The counts of our run: `planned`, `success` and so on.
     """
 
     seconds: float
@@ -51,7 +51,7 @@ class Took:
 
 
 def measured(run: Callable[[], Mapping[str, int]]) -> Took:
-    """Run something, and give what it took."""
+    """Run a function, and return the time and the memory."""
     began, before = monotonic(), _cpu()
     counts = run()
     seconds, cpu = monotonic() - began, _cpu() - before
@@ -65,18 +65,16 @@ def _cpu() -> float:
 
 
 def prepare() -> None:
-    """Have Airflow imported, once, with a home of its own; to be called before any `client`."""
+    """Import Airflow once, with a home of its own, before the first `client`."""
     FOLDER.mkdir(exist_ok=True)
     LOG.write_bytes(b"")
     os.environ |= {
         "AIRFLOW_HOME": str(FOLDER / "airflow"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "PYTHONPATH": str(ROOT),  # where the processes' parent finds what it imports beforehand
+        "PYTHONPATH": str(ROOT),  # for the imports of the server process
     }
     _PROCESSES.set_forkserver_preload(["tools.bench.clients"])
-    nobody = _PROCESSES.Process(
-        target=int, daemon=True
-    )  # who waits for it finds everything imported
+    nobody = _PROCESSES.Process(target=int, daemon=True)  # after this process, all imports are done
     nobody.start()
     nobody.join()
 
@@ -85,10 +83,10 @@ def prepare() -> None:
 def client(
     name: str, day: date, rows: int | None, connections: Mapping[str, str]
 ) -> Iterator[tuple[ForkServerProcess, Connection]]:
-    """Start a client, and give its process and the pipe that its `Took` comes through."""
+    """Start a client; yield the process, and the pipe with the coming `Took`."""
     ours, theirs = _PROCESSES.Pipe(duplex=False)
-    told = (theirs, name, day, rows, connections)
-    process = _PROCESSES.Process(target=_run, args=told, daemon=True)
+    arguments = (theirs, name, day, rows, connections)
+    process = _PROCESSES.Process(target=_run, args=arguments, daemon=True)
     process.start()
     theirs.close()
     try:
@@ -102,7 +100,7 @@ def client(
 def _run(
     pipe: Connection, name: str, day: date, rows: int | None, connections: Mapping[str, str]
 ) -> None:
-    """Be the process of one run; what it logs goes to a file."""
+    """Run the client in the new process, with all output in the log file."""
     with LOG.open("ab") as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())

@@ -1,4 +1,4 @@
-"""The figures, for a person on a terminal, for a program, and for docs/performance.md."""
+"""Report of the figures: on the terminal, as JSON, and in docs/performance.md."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 
-from tools.bench.scenarios import Finding
 from tools.bench.stage import Run
+from tools.bench.targets import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,10 +24,11 @@ _COLUMNS: Final = ("what", "measured", "target", "met", "rows")
 
 @dataclass(frozen=True)
 class Report:
-    """What one run of the bench found.
+    """Results of one run of the bench.
 
     :param facts: The machine, the versions and the command, by name.
-    :param runs: All runs that it made, by scenario.
+    :param findings: The figures with their targets.
+    :param runs: All runs, by scenario.
     """
 
     facts: Mapping[str, str]
@@ -36,13 +37,13 @@ class Report:
 
     @property
     def busy(self) -> str:
-        """Say how much of the machine was not ours."""
+        """Return a sentence about the machine's use by other programs."""
         shares = [run.busy for run in self._all_runs]
         return f"{median(shares):.0%} of the machine in the median run, at most {max(shares):.0%}"
 
     @property
     def stood_still(self) -> str:
-        """Say how long the machine did nothing at all."""
+        """Return the longest time in which the machine did nothing, in seconds."""
         return f"{max(run.stood_still for run in self._all_runs):.1f} s at most"
 
     @property
@@ -59,7 +60,7 @@ class Report:
             console.print(f"{name}: {value}", highlight=False)
 
     def save(self, path: Path) -> None:
-        """Write everything as JSON, with each run and what the server counted in it."""
+        """Write all results as JSON, with each run and the server's counts."""
         kept = {
             "facts": self._all_facts(),
             "findings": [asdict(finding) for finding in self.findings],
@@ -68,9 +69,9 @@ class Report:
         path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
     def write_into(self, page: Path) -> None:
-        """Replace what stands between the two markers of a page.
+        """Replace the text between the two markers of a page.
 
-        :raises ValueError: if it has not both of them, once.
+        :raises ValueError: if the page has not both markers exactly once.
         """
         before, begin, rest = page.read_text("utf-8").partition(BEGIN)
         old, end, after = rest.partition(END)
@@ -85,7 +86,7 @@ class Report:
         return "\n".join(["", *table, "", *facts, ""])
 
     def _all_facts(self) -> dict[str, str]:
-        if not self._all_runs:  # no scenario that delivers
+        if not self._all_runs:  # no scenario with a delivery was run
             return dict(self.facts)
         return {**self.facts, "other programs used": self.busy, "stood still": self.stood_still}
 

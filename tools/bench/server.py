@@ -1,8 +1,8 @@
-"""A server that answers like Kombo, much faster than a client asks, and counts what it sees.
+"""A fast server with Kombo's responses, for measurements; the server counts all requests.
 
-The stand-in (`kombo_standin`) can do everything, one request after the other. This one does only
-what is measured, and shares the stand-in's limits, headers and bodies, so that both are Kombo's.
-It runs in a process of its own, is told how to behave over a pipe, and ends with who started it.
+The stand-in (`kombo_standin`) supports everything, but is slow. This server supports only the
+measured calls. Both share limits, headers and bodies, so both respond as Kombo does. The server
+runs in a process of its own, receives orders through a pipe, and ends with the bench.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from multiprocessing.connection import Connection
 from time import monotonic
@@ -22,24 +22,23 @@ from typing import Final
 
 import httptools
 
+from tools.bench.counts import Counts, IntegrationCounts
+from tools.bench.orders import Orders
 from tools.kombo_standin.gate import Gate
-from tools.kombo_standin.outcomes import KomboResponse
-from tools.kombo_standin.scenario import Limits
+from tools.kombo_standin.outcomes import KomboError
 from tools.kombo_standin.wire import error_body, parse_body, success_body
 
 _BACKLOG: Final = 1024
 _PATIENCE: Final = 30.0  # seconds until a new process listens, on a slow and busy machine
-_NO_RATE: Final = 1_000_000_000
-"""Requests per window that no client can send: it always has to be told a number."""
 _DELIVERED: Final = success_body([])
-_INVALID: Final = KomboResponse(
+_INVALID: Final = KomboError(
     status=400, code="PLATFORM.INPUT_INVALID", message="The body is invalid."
 )
-_NO_SUCH_PATH: Final = KomboResponse(
+_NO_SUCH_PATH: Final = KomboError(
     status=404, message="There are only POST .../result-links and GET /v1/check-api-key."
 )
 _CHECK: Final = ("GET", "/v1/check-api-key")
-_ENVIRONMENT: Final = "BenchEnvironment12345678"  # 24 characters, as Kombo's are
+_ENVIRONMENT: Final = "BenchEnvironment12345678"  # 24 characters, as Kombo's ids have
 _CHECKED: Final = json.dumps(
     {
         "status": "success",
@@ -48,151 +47,62 @@ _CHECKED: Final = json.dumps(
 ).encode("ascii")
 
 
-@dataclass(frozen=True)
-class Behaviour:
-    """How one integration answers; times in seconds.
-
-    :param latency: Shortest and longest, drawn evenly for each request.
-    :param limit: Calls in flight at most.
-    :param falls_to: The limit after `falls_after` requests were taken.
-    :param hangs: Whether it never answers.
-    """
-
-    latency: tuple[float, float] = (0.0, 0.0)
-    limit: int = 30
-    falls_to: int | None = None
-    falls_after: int = 0
-    hangs: bool = False
-
-
-@dataclass(frozen=True)
-class Orders:
-    """How the server behaves from now on; what it has counted is forgotten.
-
-    :param default: How integrations behave that `by_integration` does not name.
-    :param rate: Requests of all integrations together per `window` (seconds); none stops nobody.
-    :param seed: Where the latencies' dice begin.
-    """
-
-    default: Behaviour = Behaviour()
-    by_integration: Mapping[str, Behaviour] = field(default_factory=dict)
-    rate: int | None = None
-    window: float = 60.0
-    seed: int = 20261103
-
-    def of(self, integration_id: str) -> Behaviour:
-        """Give one integration's behaviour."""
-        return self.by_integration.get(integration_id, self.default)
-
-    @property
-    def limits(self) -> Limits:
-        """The same in the stand-in's words, before any limit falls."""
-        slots = {name: behaviour.limit for name, behaviour in self.by_integration.items()}
-        return Limits(
-            concurrency=self.default.limit,
-            concurrency_by_integration=slots,
-            rate=self.rate or _NO_RATE,
-            window=self.window,
-        )
-
-
-@dataclass
-class LedgerRow:
-    """What came in for one integration; times in seconds after the first request of all."""
-
-    posts: int = 0
-    """Requests, with those that were refused."""
-    refused: int = 0
-    """429s."""
-    invalid: int = 0
-    """Other errors: the client is at fault, or who measures."""
-    links: int = 0
-    """Different links that were taken."""
-    duplicates: int = 0
-    """Links that were taken once more."""
-    answers: int = 0
-    """Links whose answer went out."""
-    work: float = 0.0
-    """Seconds that its links were to take in all."""
-    most_in_flight: int = 0
-    first: float = 0.0
-    last: float = 0.0
-    """When the last request came in."""
-    answered: float = 0.0
-    """When the last answer went out."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """All that came in since the last orders."""
-
-    by_integration: Mapping[str, LedgerRow]
-    taken: Mapping[int, int]
-    """By second: links that were taken, whether or not they are answered yet."""
-
-    def total(self, name: str) -> int:
-        """Add a count up over all integrations."""
-        return sum(getattr(seen, name) for seen in self.by_integration.values())
-
-    @property
-    def answered(self) -> float:
-        """Seconds from the first request to the last answer."""
-        return max((seen.answered for seen in self.by_integration.values()), default=0.0)
-
-
 class Kombo:
-    """What all connections have in common: the orders, the limits and the counts."""
+    """State of all connections: the orders, the limits and the counts."""
 
     def __init__(self, orders: Orders) -> None:
         self.obey(orders)
 
     def obey(self, orders: Orders) -> None:
-        """Forget everything, and behave in another way from now on."""
+        """Reset the counts and the limits, and follow new orders."""
         self.orders = orders
         self.gate = Gate(orders.limits)
         self.dice = random.Random(orders.seed)  # noqa: S311 - to be repeated
-        self._seen: defaultdict[str, LedgerRow] = defaultdict(LedgerRow)
+        self._counted: defaultdict[str, IntegrationCounts] = defaultdict(IntegrationCounts)
         self._links: set[int] = set()
         self._taken: Counter[int] = Counter()
         self._began: float | None = None
 
     def counts(self) -> Counts:
-        """Give what was counted."""
-        for name, seen in self._seen.items():
-            seen.most_in_flight = self.gate.max_in_flight[name]
-        return Counts(dict(self._seen), dict(self._taken))
+        """Return the counts since the last orders."""
+        for name, counted in self._counted.items():
+            counted.most_in_flight = self.gate.max_in_flight[name]
+        return Counts(dict(self._counted), dict(self._taken))
 
-    def refusal(self, integration_id: str, path: str, body: bytes) -> KomboResponse | None:
-        """Count a request, and refuse it or take it."""
-        now, seen = self._now(), self._seen[integration_id]
-        seen.first = seen.first if seen.posts else now
-        seen.posts, seen.last = seen.posts + 1, now
+    def refusal(self, integration_id: str, path: str, body: bytes) -> KomboError | None:
+        """Count a request; return the error of a refused request, None for an accepted one."""
+        now, counted = self._now(), self._counted[integration_id]
+        counted.first = counted.first if counted.posts else now
+        counted.posts, counted.last = counted.posts + 1, now
         if refused := self.gate.refusal(integration_id):
-            seen.refused += 1
+            counted.refused += 1
             return refused
         try:
             url = parse_body(body)["url"]
         except ValueError:
-            seen.invalid += 1
+            counted.invalid += 1
             return _INVALID
         link, before = hash((integration_id, path, url)), len(self._links)
         self._links.add(link)
         is_new = len(self._links) > before
-        seen.links, seen.duplicates = seen.links + is_new, seen.duplicates + (not is_new)
+        counted.links, counted.duplicates = (
+            counted.links + is_new,
+            counted.duplicates + (not is_new),
+        )
         self._taken[int(now)] += 1
-        self._let_fall(integration_id, seen)
+        self._let_fall(integration_id, counted)
         return None
 
     def latency(self, integration_id: str) -> float:
-        """Throw the dice for the seconds that a link takes."""
+        """Draw the latency of a link, in seconds."""
         latency = self.dice.uniform(*self.orders.of(integration_id).latency)
-        self._seen[integration_id].work += latency
+        self._counted[integration_id].work += latency
         return latency
 
     def answered(self, integration_id: str) -> None:
-        """Note that a link's answer is going out."""
-        seen = self._seen[integration_id]
-        seen.answers, seen.answered = seen.answers + 1, self._now()
+        """Count a response to a link."""
+        counted = self._counted[integration_id]
+        counted.responses, counted.answered = counted.responses + 1, self._now()
 
     def _now(self) -> float:
         now = monotonic()
@@ -200,9 +110,9 @@ class Kombo:
             self._began = now
         return now - self._began
 
-    def _let_fall(self, integration_id: str, seen: LedgerRow) -> None:
+    def _let_fall(self, integration_id: str, counted: IntegrationCounts) -> None:
         behaviour = self.orders.of(integration_id)
-        taken = seen.links + seen.duplicates
+        taken = counted.links + counted.duplicates
         if behaviour.falls_to is not None and taken == behaviour.falls_after:
             limits = self.gate.limits
             slots = limits.concurrency_by_integration | {integration_id: behaviour.falls_to}
@@ -210,7 +120,7 @@ class Kombo:
 
 
 class _Http(asyncio.Protocol):
-    """One connection: HTTP/1.1 with keep-alive, a request at a time."""
+    """One HTTP/1.1 connection with keep-alive, for one request at a time."""
 
     def __init__(self, kombo: Kombo) -> None:
         self._kombo = kombo
@@ -221,17 +131,17 @@ class _Http(asyncio.Protocol):
         self._slot: tuple[str, Gate] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Keep the transport for the responses."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP's always is
         self._transport = transport
 
     def connection_lost(self, _exc: Exception | None) -> None:
-        """Free the slot of a request whose client gave up."""
+        """Free the slot of a request after the client has closed the connection."""
         self._transport = None
         self._free()
 
     def data_received(self, data: bytes) -> None:
-        """Parse; the callbacks below follow."""
+        """Parse bytes; the parser calls the methods below."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
@@ -243,20 +153,20 @@ class _Http(asyncio.Protocol):
         self._path, self._integration_id, self._body = url.decode("ascii"), "", b""
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Look for the one header that is needed."""
+        """Read the header with the integration's id."""
         if name.lower() == b"x-integration-id":
             self._integration_id = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
-        """Gather the body."""
+        """Collect the body."""
         self._body += body
 
     def on_message_complete(self) -> None:
-        """Answer, now, later or never."""
+        """Respond at once, later or never."""
         method = self._parser.get_method().decode("ascii")
         if method == "POST" and self._path.endswith("/result-links"):
             self._post()
-        elif (method, self._path) == _CHECK:  # of the key alone: no integration, no limit, no count
+        elif (method, self._path) == _CHECK:  # no limit and no count
             self._write(HTTPStatus.OK, {}, _CHECKED)
         else:
             self._refuse(_NO_SUCH_PATH)
@@ -294,7 +204,7 @@ class _Http(asyncio.Protocol):
         self._free()
         self._write(HTTPStatus.OK, headers, _DELIVERED)
 
-    def _refuse(self, answer: KomboResponse) -> None:
+    def _refuse(self, answer: KomboError) -> None:
         headers = {**self._kombo.gate.headers(self._integration_id), **answer.headers}
         body = error_body(answer.code, answer.title, answer.message, "https://app.kombo.dev/logs")
         self._write(HTTPStatus(answer.status), headers, body)
@@ -312,9 +222,10 @@ class _Http(asyncio.Protocol):
 
 @dataclass(frozen=True)
 class Server:
-    """A running server, seen from the process that started it.
+    """Handle of a running server, for the process that started the server.
 
-    :param url: The base that a Kombo client needs.
+    :param url: The base URL for a Kombo client.
+    :param pid: The process id of the server.
     """
 
     url: str
@@ -322,12 +233,12 @@ class Server:
     _pipe: Connection
 
     def obey(self, orders: Orders) -> None:
-        """Have it forget everything, and behave in another way from now on."""
+        """Reset the server, and let the server follow new orders."""
         self._pipe.send(orders)
         self._pipe.recv()
 
     def counts(self) -> Counts:
-        """Ask what it has counted since its last orders."""
+        """Read the server's counts since the last orders."""
         self._pipe.send(None)
         counts: Counts = self._pipe.recv()
         return counts
@@ -335,9 +246,9 @@ class Server:
 
 @contextmanager
 def running() -> Iterator[Server]:
-    """Run a server in a process of its own, and always stop it.
+    """Run a server in a process of its own, and always stop the process.
 
-    :raises RuntimeError: if it does not start; why is on its standard error, which is ours.
+    :raises RuntimeError: if the server does not start; standard error has the reason.
     """
     processes = multiprocessing.get_context("spawn")
     ours, theirs = processes.Pipe()
@@ -349,13 +260,13 @@ def running() -> Iterator[Server]:
             raise RuntimeError("The server did not start.")
         yield Server(f"http://127.0.0.1:{ours.recv()}/v1", process.pid, ours)
     finally:
-        ours.close()  # it ends when there is nobody to obey any more
+        ours.close()  # the server ends when the pipe is closed
         process.join(_PATIENCE)
         process.kill()
 
 
 def _serve(pipe: Connection) -> None:
-    with suppress(KeyboardInterrupt):  # Ctrl-C is for who started us: the pipe's end is our sign
+    with suppress(KeyboardInterrupt):  # the bench handles Ctrl-C, and closes the pipe
         asyncio.run(_listen(pipe))
 
 
@@ -363,7 +274,7 @@ async def _listen(pipe: Connection) -> None:
     loop, kombo, ended = asyncio.get_running_loop(), Kombo(Orders()), asyncio.Event()
     server = await loop.create_server(lambda: _Http(kombo), "127.0.0.1", 0, backlog=_BACKLOG)
 
-    def heed() -> None:
+    def on_orders() -> None:
         try:
             orders: Orders | None = pipe.recv()
         except EOFError:
@@ -373,7 +284,7 @@ async def _listen(pipe: Connection) -> None:
             kombo.obey(orders)
         pipe.send(kombo.counts())
 
-    loop.add_reader(pipe.fileno(), heed)
+    loop.add_reader(pipe.fileno(), on_orders)
     pipe.send(server.sockets[0].getsockname()[1])
     await ended.wait()
     loop.remove_reader(pipe.fileno())

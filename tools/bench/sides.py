@@ -1,7 +1,7 @@
-"""The two sides of a comparison: a commit in a folder of its own, and the working tree as it is.
+"""Sides of a comparison: a commit in a folder of its own, and the working tree.
 
-Each side delivers with the code, the query and the mapping of its own checkout, in a process of its
-own that `tools/bench/deliver.py` of that checkout runs.
+Each side delivers with the code, the query and the mapping of its own checkout. The process runs
+`tools/bench/deliver.py` of that checkout.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ TREE: Final = "tree"
 COMMIT_LOG: Final = FOLDER / "commit.log"
 _LOGS: Final = {COMMIT: COMMIT_LOG, TREE: LOG}
 _PACKAGES: Final = tuple(dict.fromkeys([__package__ or "bench", "bench"]))
-"""Where a checkout may have the bench: where this one has it, or where older commits have it."""
+"""Packages of the bench: of this checkout, and of older commits."""
 _BEFORE_DELIVER: Final = """
 import json, os, sys
 from dataclasses import asdict
 from datetime import date
-from tools.bench import process
+from bench import process
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 process.prepare()
@@ -41,16 +41,16 @@ for line in sys.stdin:
     with process.client("ours", date.fromisoformat(line.strip()), None, {}) as (_, pipe):
         print(json.dumps(asdict(pipe.recv())), file=answers, flush=True)
 """
-"""What `deliver.py` does, for commits that do not have it, in the words of their bench."""
+"""A replacement for `deliver.py` in commits without this file."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared.
+    """One side of the comparison.
 
-    :param name: `COMMIT` or `TREE`; the side's databases are named after it.
-    :param root: Its checkout.
-    :param words: The side in the words of the report.
+    :param name: `COMMIT` or `TREE`, also the name of the side's databases.
+    :param root: The folder of the checkout.
+    :param words: The side's name in the report.
     """
 
     name: str
@@ -60,20 +60,21 @@ class Side:
 
 @dataclass(frozen=True)
 class Deliverer:
-    """A running process that delivers days with a side's code."""
+    """A running process for deliveries with one side's code."""
 
     side: Side
     _orders: IO[str]
     _answers: IO[str]
 
     def deliver(self, day: date) -> Took:
-        """Deliver a day, and return what it took.
+        """Deliver a day, and return the time and the memory.
 
+        :param day: The day to deliver.
         :raises BenchError: if the side's code fails.
         """
         try:
             print(day.isoformat(), file=self._orders, flush=True)
-        except BrokenPipeError:  # the answer, which is missing then, says so
+        except BrokenPipeError:  # the missing response is reported below
             line = ""
         else:
             line = self._answers.readline()
@@ -88,9 +89,10 @@ class Deliverer:
 
 @contextmanager
 def delivering(side: Side, connections: Mapping[str, str]) -> Iterator[Deliverer]:
-    """Run a side's process, and always stop it with all that it started.
+    """Run a side's process, and always stop all processes of the side.
 
-    :param connections: Airflow's, as environment variables.
+    :param side: The side.
+    :param connections: Airflow's connections, as environment variables.
     :raises BenchError: if the side's checkout has no bench that can deliver.
     """
     command = [sys.executable, *command_of(side)]
@@ -105,7 +107,7 @@ def delivering(side: Side, connections: Mapping[str, str]) -> Iterator[Deliverer
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            start_new_session=True,  # a Ctrl-C is for us; and all that it starts has one group
+            start_new_session=True,  # Ctrl-C reaches the bench only, which ends this group
         ) as running,
     ):
         assert running.stdin  # noqa: S101 - both are pipes
@@ -117,7 +119,7 @@ def delivering(side: Side, connections: Mapping[str, str]) -> Iterator[Deliverer
 
 
 def command_of(side: Side) -> list[str]:
-    """Return what Python is called with to deliver with a side's code.
+    """Return Python's arguments for a delivery with a side's code.
 
     :raises BenchError: if the side's checkout has no bench that can deliver.
     """
@@ -131,9 +133,9 @@ def command_of(side: Side) -> list[str]:
 
 @contextmanager
 def both(commit: str) -> Iterator[tuple[Side, Side]]:
-    """Check a commit out beside the working tree, and always remove it again.
+    """Check a commit out beside the working tree, and always remove the checkout.
 
-    :param commit: Any name that git knows a commit by.
+    :param commit: Any name of the commit for git.
     :raises BenchError: if there is no git checkout or no such commit.
     """
     head = _git("rev-parse", "--short", "HEAD", failing=f"{ROOT} is not a git checkout.")
@@ -169,7 +171,7 @@ def _checked_out(sha: str) -> Iterator[Path]:
 
 def _remove(folder: Path) -> None:
     log = folder / ".bench" / "clients.log"
-    if log.exists():  # why it failed is in here, if it did
+    if log.exists():  # the reason of a failure is in this file
         with COMMIT_LOG.open("ab") as kept:
             kept.write(log.read_bytes())
     removed = ["git", "worktree", "remove", "--force", "--force", str(folder)]
@@ -179,7 +181,7 @@ def _remove(folder: Path) -> None:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let nobody end the process: make and a terminal may both send a signal."""
+    """Ignore signals for a while: make and the terminal may both send one."""
     before = {sign: signal.signal(sign, signal.SIG_IGN) for sign in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -189,17 +191,18 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _git(*arguments: str, failing: str = "") -> str:
-    """Run git in the working tree.
+    """Run git in the working tree, and return the output.
 
-    :raises BenchError: if git refuses; with its own words where `failing` has none.
+    :param failing: The message of the error; empty: git's own message.
+    :raises BenchError: if git fails.
     """
-    told = subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(  # noqa: S603 - our own command
         ["git", *arguments],  # noqa: S607 - the user's git
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    if told.returncode:
-        raise BenchError(failing or f"git {arguments[0]} failed: {told.stderr.strip()}")
-    return told.stdout.strip()
+    if done.returncode:
+        raise BenchError(failing or f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""The parts of a measurement together: warehouse, server, client, and who used the machine."""
+"""Stage of a measurement: warehouse, server, client, and the use of the machine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from tools.bench import process, server, warehouse
+from tools.bench.counts import Counts
+from tools.bench.orders import Orders
 from tools.bench.process import FOLDER, LOG, Took
-from tools.bench.server import Counts, Orders, Server
+from tools.bench.server import Server
 from tools.bench.warehouse import DATABASE, DAY, Warehouse
 
 if TYPE_CHECKING:
@@ -28,20 +30,25 @@ _PATIENCE: Final = 60.0
 
 
 class BenchError(Exception):
-    """A run did not do what was to be measured, so there is no figure."""
+    """A run did something else than planned, so there is no figure."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A client's run, from all sides; CPU in seconds.
+    """Result of a client's run; all times are in seconds.
 
-    :param rows: Links that the server took.
-    :param seconds: Of the run itself, without importing Airflow.
-    :param cpu: The client's for the run itself.
-    :param others: What everything else on the machine used meanwhile.
-    :param machine: What the machine had: its cores' time.
-    :param stood_still: The longest time in seconds in which this process was not let run though it
-        asked to: of a virtual machine that its host suspends, no figure is worth anything.
+    :param client: The client's name.
+    :param rows: Links that the server accepted.
+    :param seconds: Time of the run, without the import of Airflow.
+    :param cpu: CPU time of the client during the run.
+    :param peak_mb: The client's highest memory, in MB.
+    :param server_cpu: CPU time of the bench's server.
+    :param postgres_cpu: CPU time of PostgreSQL.
+    :param others: CPU time of all other programs.
+    :param machine: CPU time of all cores: time by number of cores.
+    :param stood_still: The longest time in which this process was ready and did not run. A high
+        value means that the host suspended the virtual machine: then no figure is valid.
+    :param server: The server's counts.
     """
 
     client: str
@@ -58,29 +65,29 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Rows a second."""
+        """Return the rows per second."""
         return self.rows / self.seconds
 
     @property
     def busy(self) -> float:
-        """The share of the machine that other programs used meanwhile."""
+        """Return the share of the machine that other programs used."""
         return max(0.0, self.others / self.machine)
 
     @property
     def refused(self) -> float:
-        """The share of 429s among the answers."""
+        """Return the share of responses with status 429."""
         return self.server.total("refused") / max(1, self.server.total("posts"))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What runs as long as the bench does."""
+    """Parts that run as long as the bench does."""
 
     warehouse: Warehouse
     server: Server
 
     def fill(self, rows: int, integrations: int) -> None:
-        """Have a day of so many rows, of which none was ever delivered."""
+        """Fill the warehouse with a day of new rows."""
         self.warehouse.fill(rows, integrations)
 
     def run(
@@ -92,22 +99,27 @@ class Stage:
         rows: int | None,
         enough: Callable[[Counts], bool] | None = None,
     ) -> Run:
-        """Let a client post a day.
+        """Post a day with a client.
 
-        :param rows: How many it must post, each once: what posts others is no measurement.
-        :param enough: Ends the run early, by a SIGTERM, when the server has seen what it asks for.
-        :raises BenchError: if the client fails, or what the server saw is not what was to be sent.
+        :param client: The client's name.
+        :param orders: The server's behaviour.
+        :param day: The day to deliver.
+        :param rows: The expected number of posted rows; None: any number.
+        :param enough: End the run by a SIGTERM as soon as this is true of the server's counts.
+        :raises BenchError: if the client fails, or the server counted other requests than expected.
         """
         return self.observe(client, orders, rows, lambda: self._took(client, day, rows, enough))
 
     def observe(
         self, client: str, orders: Orders, rows: int | None, deliver: Callable[[], Took]
     ) -> Run:
-        """Measure from all sides what a client does, however it is started.
+        """Measure a delivery, however the delivery is started.
 
-        :param client: Its name.
-        :param rows: As of `run`.
-        :raises BenchError: as `run`.
+        :param client: The client's name.
+        :param orders: The server's behaviour.
+        :param rows: The expected number of posted rows; None: any number.
+        :param deliver: The delivery.
+        :raises BenchError: as `run` does.
         """
         self.server.obey(orders)
         before, began = self._cpu(), monotonic()
@@ -161,9 +173,9 @@ class Stage:
             sleep(_LOOK_SECONDS)
 
     def connections(self, database: str = DATABASE) -> dict[str, str]:
-        """Return Airflow's connections, as a deployment has them in its environment.
+        """Return Airflow's connections as environment variables.
 
-        :param database: The warehouse's.
+        :param database: The name of the warehouse's database.
         """
         kombo = {"conn_type": "http", "host": self.server.url, "password": _KEY}
         postgres = {"conn_type": "postgres", "host": self.warehouse.host, "login": "postgres"}
@@ -173,7 +185,7 @@ class Stage:
         }
 
     def _cpu(self) -> dict[str, float]:
-        """Give the CPU seconds that were used until now."""
+        """Return the CPU seconds until now, by part."""
         times = psutil.cpu_times()
         idle = times.idle + getattr(times, "iowait", 0.0)
         return {
@@ -185,7 +197,7 @@ class Stage:
 
 @contextmanager
 def _watched() -> Iterator[list[float]]:
-    """Give, at the end, by how many seconds a thread came late that wants to look all the time."""
+    """Yield a list with the longest delay of a thread that always wants to run, in seconds."""
     late, over = [0.0], Event()
 
     def look() -> None:
@@ -204,7 +216,7 @@ def _watched() -> Iterator[list[float]]:
 
 
 def _cpu_of(pid: int) -> float:
-    """Add up a process and its children, those that have ended too."""
+    """Return the CPU seconds of a process and all its children, also of ended ones."""
     first = psutil.Process(pid)
     living = [first, *first.children(recursive=True)]
     ended = first.cpu_times()
@@ -214,14 +226,14 @@ def _cpu_of(pid: int) -> float:
 def _own_cpu(one: psutil.Process) -> float:
     try:
         times = one.cpu_times()
-    except psutil.NoSuchProcess:  # it has ended since, and its parent has its time
+    except psutil.NoSuchProcess:  # the process has ended, and the parent has its time
         return 0.0
     return times.user + times.system
 
 
 @contextmanager
 def running() -> Iterator[Stage]:
-    """Run a PostgreSQL and a server, and always stop them."""
+    """Run a PostgreSQL and a server, and always stop both."""
     FOLDER.mkdir(exist_ok=True)
     with warehouse.running(FOLDER) as warehouse_, server.running() as server_:
         yield Stage(warehouse_, server_)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL with its default durability, and days of assessment results in it."""
+"""Warehouse of the bench: a real PostgreSQL with default durability, and days of results."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ from airflow_kombo.ledger.tables import Tables
 
 DAY: Final = date(2026, 11, 3)
 EMPTY_DAY: Final = date(2026, 12, 3)
-"""A day without a row, as are those before it that a scheduled run looks back to."""
+"""A day without rows, as are the days before within `lookback_days`."""
 DATABASE: Final = "postgres"
-"""The one that every PostgreSQL begins with."""
+"""The database of every new PostgreSQL."""
 _TOOL: Final = "workday:"
 _ID_LENGTH: Final = 24
-"""Of Kombo's ids."""
+"""The length of Kombo's ids."""
 
 _RESULTS: Final = Table(
     "assessment_results",
@@ -73,7 +73,7 @@ _RESULTS: Final = Table(
 
 
 def name_of(integration: int) -> str:
-    """Give an integration's id by its number, from 0."""
+    """Return the id of an integration, by number from 0."""
     return f"{_TOOL}{integration:0{_ID_LENGTH}d}"
 
 
@@ -81,8 +81,9 @@ def name_of(integration: int) -> str:
 class Warehouse:
     """A running PostgreSQL.
 
-    :param host: The directory of its socket.
-    :param pid: Its first process; the others are its children.
+    :param engine: The engine of the database `postgres`.
+    :param host: The folder of the server's socket.
+    :param pid: The server's first process, the parent of the others.
     """
 
     engine: Engine
@@ -90,18 +91,18 @@ class Warehouse:
     pid: int
 
     def fill(self, rows: int, integrations: int) -> None:
-        """Have a day of so many rows, evenly spread, of which none was ever delivered."""
+        """Write a day of new rows, evenly spread over integrations."""
         with self.engine.begin() as connection:
             for tables in (Tables.named().links.metadata, _RESULTS.metadata):
                 tables.drop_all(connection)
             _RESULTS.create(connection)
             connection.execute(_rows(rows, integrations))
         Tables.named().create(self.engine)
-        # A warehouse that was loaded hours ago has been looked through since.
+        # Autovacuum has seen a warehouse that was loaded hours ago.
         self._maintain(self.engine, "VACUUM ANALYZE assessment_results", "CHECKPOINT")
 
     def make(self, database: str, rows: int, integrations: int) -> None:
-        """Make a database that has such a day, and no table of ours."""
+        """Make a database with such a day, and without our tables."""
         self._maintain(self.engine, _drop(database), f"CREATE DATABASE {database}")
         with self._in(database) as engine:
             with engine.begin() as connection:
@@ -110,12 +111,12 @@ class Warehouse:
             self._maintain(engine, "VACUUM ANALYZE")
 
     def copy(self, database: str, to: str) -> None:
-        """Make a database anew that is a copy of another, which nobody uses now."""
+        """Replace a database by a copy of another one, which must have no connection."""
         create = f"CREATE DATABASE {to} TEMPLATE {database}"
         self._maintain(self.engine, _drop(to), create, "CHECKPOINT")
 
     def vacuum(self, database: str) -> None:
-        """Do what autovacuum does in the hours after a day was delivered."""
+        """Do autovacuum's work of the hours after a delivery."""
         with self._in(database) as engine:
             self._maintain(engine, "VACUUM ANALYZE")
 
@@ -125,17 +126,17 @@ class Warehouse:
         try:
             yield engine
         finally:
-            engine.dispose()  # a database that is in use cannot be copied
+            engine.dispose()  # PostgreSQL copies no database with connections
 
     @staticmethod
     def _maintain(engine: Engine, *statements: str) -> None:
-        """Run statements that must not be in a transaction."""
+        """Run statements outside of a transaction."""
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             for statement in statements:
                 connection.execute(text(statement))
 
     def setting(self, name: str) -> str:
-        """Give a setting's value."""
+        """Return the value of a setting."""
         with self.engine.connect() as connection:
             return str(connection.execute(select(func.current_setting(name))).scalar_one())
 
@@ -151,7 +152,7 @@ def _rows(rows: int, integrations: int) -> Insert:
         return func.md5(literal(of) + cast(number, Text))
 
     target = func.substr(digest("target"), 1, _ID_LENGTH)
-    sender = number % integrations  # every second one's rows go to applications
+    sender = number % integrations  # rows of every second integration go to applications
     values: dict[str, ColumnElement[Any]] = {
         "result_id": cast(cast(digest("result"), UUID), String),
         "assessment_date": literal(DAY),
@@ -170,7 +171,7 @@ def _rows(rows: int, integrations: int) -> Insert:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Warehouse]:
-    """Run an empty PostgreSQL below a folder, and always stop and delete it."""
+    """Run an empty PostgreSQL below a folder, and always stop and delete the server."""
     with (
         TemporaryDirectory(dir=folder, prefix="postgres-", ignore_cleanup_errors=True) as place,
         get_server(Path(place), cleanup_mode="stop") as server,

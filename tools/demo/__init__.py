@@ -1,1 +1,1 @@
-"""Try the project on this machine: `make demo` delivers a day, `make up` opens Airflow's UI."""
+"""Demo for this machine: `make demo` delivers a day, `make up` opens Airflow's UI."""

@@ -1,4 +1,4 @@
-"""The commands behind `make demo` and `make up`; what they leave is in .demo and .airflow here."""
+"""Commands of `make demo` and `make up`; their files are in .demo and .airflow."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tools.kombo_standin.client import DEFAULT_KEY, StandIn, StandInError, runni
 
 KOMBO: Final = "AIRFLOW_CONN_KOMBO_DEFAULT"
 WAREHOUSE: Final = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
-"""Set in the environment, they take the place of the stand-in and of the demo's SQLite file."""
+"""Environment variables that replace the stand-in and the demo's SQLite file."""
 
 UP: Final = "up"
-_INTERRUPTED: Final = 130  # what a shell gives for a program that Ctrl-C ended
+_INTERRUPTED: Final = 130  # a shell's exit status of a program that Ctrl-C ended
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 
@@ -35,7 +35,7 @@ say = console.print
 
 
 def main() -> None:
-    """Read the command line, do what it says, and end every process that was started."""
+    """Run the command line's command, and end every started process."""
     parser = argparse.ArgumentParser("python -m tools.demo")
     parser.add_argument(
         "what",
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """End in order, whichever signal it was, and let no second one disturb that."""
+    """Stop in order at the first signal, and ignore all later signals."""
     for name in _ENDING:
         signal.signal(name, signal.SIG_IGN)
     say("\nStopping ...")
@@ -70,7 +70,7 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def deliver(day: date) -> None:
-    """Run the dag for one day, and show what became of the day's rows."""
+    """Run the dag for one day, and print the statuses of the day's rows."""
     with _stage("demo.log") as (airflow, standin):
         _migrate(airflow)
         say(f"Airflow: airflow dags test {DAG} {day} (it takes some 10 s to start)")
@@ -84,7 +84,7 @@ def deliver(day: date) -> None:
 
 
 def up(port: int) -> None:
-    """Run Airflow's UI until it is interrupted."""
+    """Run Airflow's UI until a signal comes."""
     if _is_taken(port):
         sys.exit(f"Port {port} is taken by another program. Try: make up PORT={port + 1}")
     with _stage("up.log", port) as (airflow, standin):
@@ -100,12 +100,12 @@ def up(port: int) -> None:
             say(f"Airflow's log: {airflow.log}. Ctrl-C ends all of it.\n")
             say(f"{airflow.url}   user: admin   password: {airflow.password()}")
             process.wait()
-        raise AirflowError(f"Airflow ended on its own: {airflow.log} says why.")
+        raise AirflowError(f"Airflow ended by itself: see {airflow.log}.")
 
 
 @contextmanager
 def _stage(log: str, port: int = 8080) -> Iterator[tuple[Airflow, StandIn | None]]:
-    """Prepare what the dag talks to, and an Airflow that knows of it."""
+    """Prepare the warehouse, Kombo and an Airflow with connections to both."""
     home, connections = Path.cwd(), dict[str, str]()
     (home / ".demo").mkdir(exist_ok=True)
     with ExitStack() as stack:
@@ -150,7 +150,7 @@ def _migrate(airflow: Airflow) -> None:
 
 
 def _report(airflow: Airflow, day: date) -> None:
-    """Show the ledger, through Airflow's connection to the warehouse."""
+    """Print the report of the ledger, through Airflow's connection to the warehouse."""
     subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "tools.demo.report", str(day)],
         cwd=ROOT,
@@ -176,7 +176,7 @@ def _say_where_to_look(*, is_stand_in: bool) -> None:
     say("  make up                    Airflow's own UI, with the same dag and data")
     say("  README.md                  the rest; include/result_link_mapping.yaml says what is sent")
     say("  your warehouse:" if os.environ.get(WAREHOUSE) else "  sqlite3 .demo/warehouse.db")
-    say("    SELECT * FROM kombo_result_links WHERE status <> 'success';   -- every row's fate")
+    say("    SELECT * FROM kombo_result_links WHERE status <> 'success';   -- every row's status")
     say("    SELECT * FROM kombo_result_link_attempts WHERE attempt > 1;   -- every POST, as sent")
     say("    SELECT * FROM kombo_result_link_runs ORDER BY started_at;     -- every run, its sum")
 

@@ -1,4 +1,4 @@
-"""An Airflow of the demo's own: its environment, its commands, and the end of its processes."""
+"""Airflow of the demo: environment, commands, and the end of all processes."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ import psutil
 ROOT: Final = Path(__file__).resolve().parents[2]
 DAG: Final = "kombo_result_links"
 
-_TOLD: Final = re.compile(
+_REPORTED: Final = re.compile(
     r"^\S+ \[\w+ *\] (?P<line>.+?) +\[[\w.]*airflow_kombo\.(?:operators|delivery)\."
     r"|^airflow_kombo\.exceptions\.(?P<error>\w+: .+)"
 )
-"""What of Airflow's log tells how the delivery as a whole goes, or what ended it."""
+"""Lines of Airflow's log about the delivery as a whole, or about the error that ended the task."""
 _COMPONENTS: Final = frozenset({"api_server", "scheduler", "dag_processor", "triggerer"})
-_PATIENCE: Final = 10  # seconds; Airflow takes a few of them, or forever if its task has retries
+_PATIENCE: Final = 10  # seconds; Airflow needs a few, or never ends if a task has retries
 _START_PATIENCE: Final = 180  # seconds, on a slow and busy machine
 
 
 class AirflowError(Exception):
-    """Airflow did not do what it was asked to; the message names the log."""
+    """Airflow failed; the message names the log."""
 
 
 @dataclass(frozen=True)
 class Airflow:
-    """Airflow with its home in a directory, apart from any other on this machine.
+    """Airflow with a home of its own, apart from any other Airflow on this machine.
 
-    :param home: Where it keeps its database and settings.
-    :param log: The file that gets all its output.
-    :param connections: Airflow connections, by the variable that holds each.
-    :param port: Where its UI and API listen; on this machine only.
+    :param home: The folder of Airflow's database and settings.
+    :param log: The file for all output.
+    :param connections: Airflow's connections, by environment variable.
+    :param port: The port of UI and API, on 127.0.0.1 only.
     """
 
     home: Path
@@ -53,12 +53,12 @@ class Airflow:
 
     @property
     def url(self) -> str:
-        """The address of the UI."""
+        """Return the address of the UI."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its processes run in; another Airflow's settings are left out, connections stay."""
+        """Return the environment of all processes, without another Airflow's settings."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -74,9 +74,9 @@ class Airflow:
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-            # The dag is not paused, so that it can be triggered; its schedule must not send.
+            # The dag is not paused and can be triggered. The schedule must not send.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
-            "AIRFLOW__CORE__PARALLELISM": "2",  # the workers of a UI for one person
+            "AIRFLOW__CORE__PARALLELISM": "2",  # enough for one person's UI
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
@@ -85,7 +85,7 @@ class Airflow:
 
     @property
     def is_migrated(self) -> bool:
-        """Whether its database is there and of this version."""
+        """Return whether the database exists, in this version."""
         return self._migrated.exists()
 
     @property
@@ -93,35 +93,35 @@ class Airflow:
         return self.home / f"migrated-to-{version('apache-airflow-core')}"
 
     def migrate(self) -> None:
-        """Make its database, or bring it to this version.
+        """Make the database, or migrate an older one.
 
-        :raises AirflowError: if that fails.
+        :raises AirflowError: if the migration fails.
         """
         self.run("db", "migrate")
         self._migrated.touch()
 
     def run(self, *command: str, say: Callable[[str], None] | None = None) -> None:
-        """Run a command of Airflow's to its end.
+        """Run one of Airflow's commands to the end.
 
-        :param say: Gets the lines of the log that tell of the delivery, as they come.
-        :raises AirflowError: if it fails.
+        :param say: Called with each line of the log about the delivery, at once.
+        :raises AirflowError: if the command fails.
         """
-        # SIGTERM lets a task record what is on the wire; SIGINT would cut through it.
+        # At SIGTERM a task records calls in flight; SIGINT would interrupt the task.
         session = self._session(*command, stdout=subprocess.PIPE, ending=signal.SIGTERM)
         with session as process, self.log.open("a", encoding="utf-8") as log:
             for line in process.stdout or ():
                 log.write(line)
-                if say and (told := _TOLD.match(line)):
-                    say(told["line"] or told["error"])
+                if say and (found := _REPORTED.match(line)):
+                    say(found["line"] or found["error"])
             if process.wait():
                 raise AirflowError(f"airflow {' '.join(command)} failed: {self.log} says why.")
 
     @contextmanager
     def standalone(self) -> Iterator[subprocess.Popen[str]]:
-        """Run the UI with all that belongs to it."""
+        """Run the UI with all of Airflow's components."""
         with (
             self.log.open("a", encoding="utf-8") as log,
-            # On SIGINT it ends its components; on SIGTERM it would leave them.
+            # At SIGINT Airflow ends all components; at SIGTERM they would stay.
             self._session("standalone", stdout=log, ending=signal.SIGINT) as process,
         ):
             yield process
@@ -129,10 +129,11 @@ class Airflow:
     def wait_until_ready(
         self, standalone: subprocess.Popen[str], say: Callable[[str], None]
     ) -> None:
-        """Wait until all of `standalone` is ready.
+        """Wait until all components of `standalone` are ready.
 
-        :param say: Gets a line for each component when it is.
-        :raises AirflowError: if one does not get ready.
+        :param standalone: The process of `standalone`.
+        :param say: Called with a line for each component that is ready.
+        :raises AirflowError: if a component does not get ready.
         """
         ready: set[str] = set()
         latest = monotonic() + _START_PATIENCE
@@ -146,7 +147,7 @@ class Airflow:
                 say(f"{component} is ready")
 
     def password(self) -> str:
-        """Give the password of the user `admin`, which Airflow made up on its first start."""
+        """Return the password of the user `admin`, which Airflow generated at the first start."""
         file = self.home / "simple_auth_manager_passwords.json.generated"
         passwords: dict[str, str] = json.loads(file.read_text())
         return passwords["admin"]
@@ -154,7 +155,7 @@ class Airflow:
     def _healthy(self) -> set[str]:
         try:
             health = httpx.get(f"{self.url}/api/v2/monitor/health", trust_env=False).json()
-        except (httpx.TransportError, ValueError):  # nobody answers yet, or not in JSON
+        except (httpx.TransportError, ValueError):  # no response yet, or no JSON
             return set()
         healthy = {name for name in health if health[name]["status"] == "healthy"}
         return {"api_server", *healthy} & _COMPONENTS
@@ -163,10 +164,11 @@ class Airflow:
     def _session(
         self, *command: str, stdout: Any, ending: signal.Signals
     ) -> Iterator[subprocess.Popen[str]]:
-        """Run a command in a session of its own, and leave no process of it behind.
+        """Run a command in a session of its own, and leave no process behind.
 
-        Ctrl-C reaches the terminal's foreground processes only, so this one hears of its end from
-        us, and its descendants can be found by their session, whoever their parents are by then.
+        Ctrl-C reaches the terminal's foreground processes only. So this session gets its signal
+        from the demo. All descendants are found by their session, also those without a living
+        parent.
         """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         process = subprocess.Popen(  # noqa: S603 - our own command
@@ -188,12 +190,12 @@ class Airflow:
 
 
 def _end(process: subprocess.Popen[str], ending: signal.Signals) -> None:
-    """Ask a session's first process to end, with all the others; then kill what is left."""
+    """Stop a session's first process with all others; after a while, kill the rest."""
     try:
         if process.poll() is None:
             process.send_signal(ending)
         psutil.wait_procs(_members(process.pid), timeout=_PATIENCE)
-    finally:  # however impatient its user is
+    finally:  # also if the user presses Ctrl-C again
         for left in _members(process.pid):
             left.kill()
         process.wait()
@@ -206,5 +208,5 @@ def _members(session: int) -> list[psutil.Process]:
 def _session_of(pid: int) -> int | None:
     try:
         return os.getsid(pid)
-    except OSError:  # it has ended, or is none of ours
+    except OSError:  # the process has ended, or belongs to another user
         return None

@@ -1,6 +1,6 @@
-"""What the ledger says of one day: `python -m tools.demo.report 2026-11-03`.
+"""Report of the ledger for one day: `python -m tools.demo.report 2026-11-03`.
 
-A process of its own, because it reaches the warehouse through Airflow's connection.
+The report runs in a process of its own, because Airflow's connection names the warehouse.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STYLES = {Status.SUCCESS: "green", Status.UNKNOWN: "yellow", Status.BLOCKED: "y
 
 
 def main() -> None:
-    """Print the report of the day that the command line names."""
+    """Print the report of the command line's day."""
     day, console = date.fromisoformat(sys.argv[1]), Console(highlight=False)
     tables = Tables.named()
     engine = engine_of("warehouse_default")
@@ -102,7 +102,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _posted(connection: Connection, tables: Tables, day: date) -> str:
-    """Say what the day's last run has posted."""
+    """Return a sentence about the requests of the day's last run."""
     runs, attempts = tables.runs, tables.attempts
     last = (
         select(runs.c.run_id)

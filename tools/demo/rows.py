@@ -1,4 +1,4 @@
-"""A warehouse of believable assessment results: the same rows on every machine."""
+"""Realistic assessment results in a warehouse: the same rows on every machine."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ DAYS: Final = (date(2026, 11, 2), date(2026, 11, 3), date(2026, 11, 4))
 ROWS_A_DAY: Final = 660
 
 DEFAULT_INTEGRATION: Final = "workday:HWUTwvyx2wLoSUHphiWVrp28"
-"""Where rows without an integration go: the Kombo connection says so."""
+"""The integration of rows without one, also in the connection to Kombo."""
 NEW_INTEGRATION: Final = "personio:pQ5dTtUj8XwMrB2sZc9KhVnA"
-"""A customer that went live on the last day, and still lacks a permission: see scenario.yaml."""
+"""A new customer of the last day. A permission is still missing: see scenario.yaml."""
 _WEIGHTS: Final = {
     DEFAULT_INTEGRATION: 240,
     "greenhouse:8kQ2mVfXbT5nRzYcJp7sLw3D": 150,
@@ -44,7 +44,7 @@ _WEIGHTS: Final = {
 INTEGRATIONS: Final = (*_WEIGHTS, NEW_INTEGRATION)
 
 BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-"""What Kombo's ids are written with."""
+"""The characters of Kombo's ids."""
 
 
 class _Assessment(NamedTuple):
@@ -72,9 +72,9 @@ ODDITIES: Final[Mapping[int, Row]] = {
     312: {"score": float("inf")},
     450: {"candidate_id": "HR/2026/4711", "application_id": None},
 }
-"""Rows of every day, by number, that differ from the others; only the last of them can be sent."""
+"""Different rows of every day, by number. Only the last one can be sent."""
 SAME_LINK: Final = (400, 401)
-"""Two results of every day, by number, that are one and the same link."""
+"""Two results of every day with the same link, by number."""
 
 RESULTS: Final = Table(
     "assessment_results",
@@ -95,11 +95,11 @@ RESULTS: Final = Table(
 
 
 def fill(warehouse: Path) -> int:
-    """Make the table of results and its rows if it has none yet, and give their number."""
+    """Make the table of results with its rows, if needed, and return the number of rows."""
     engine = create_engine(f"sqlite:///{warehouse}")
     RESULTS.metadata.create_all(engine)
     with engine.begin() as connection:
-        # Rows are looked for, not the table: an interrupted first time leaves an empty one.
+        # Rows decide, not the table: after an interruption the table is there and empty.
         if not connection.scalar(select(func.count()).select_from(RESULTS)):
             connection.execute(insert(RESULTS), list(rows()))
         filled: int = connection.scalars(select(func.count()).select_from(RESULTS)).one()
@@ -108,7 +108,7 @@ def fill(warehouse: Path) -> int:
 
 
 def rows() -> Iterator[Row]:
-    """Give the rows of all days."""
+    """Yield the rows of all days."""
     for day in DAYS:
         yield from _rows_of(day)
 
@@ -128,7 +128,7 @@ def _rows_of(day: date) -> list[Row]:
 
 
 def _row(random: Random, day: date, number: int, weights: Mapping[str, int]) -> Row:
-    """Make up a row; its id and its URL come from its number, so that a scenario can name them."""
+    """Build a row; id and URL contain the number, for use in a scenario."""
     assessment = random.choice(_ASSESSMENTS)
     (integration_id,) = random.choices(list(weights), list(weights.values()))
     result_id = f"ar-{day:%Y%m%d}-{number:04}"
@@ -160,7 +160,7 @@ def _kombo_id(random: Random) -> str:
 
 
 def _score(random: Random, max_score: int) -> float | None:
-    """Give a score in halves; some assessments are not scored yet."""
+    """Return a score in steps of one half, or None for a missing score."""
     return None if _happens(random, 0.06) else round(max_score * random.betavariate(5, 2) * 2) / 2
 
 

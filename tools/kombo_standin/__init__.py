@@ -1,7 +1,6 @@
-"""A stand-in for Kombo: a small server on a real socket that answers like Kombo's API.
+"""Stand-in for Kombo: a small server on a real socket with the responses of Kombo's API.
 
-It makes result links, keeps Kombo's limits, fails on command, and tells afterwards what it did.
-Start it with ``python -m tools.kombo_standin``, or from Python with
-``tools.kombo_standin.client.running``.
-What it imitates is described at https://docs.kombo.dev.
+The stand-in makes result links, enforces Kombo's limits, fails on command, and reports all calls.
+Start: ``python -m tools.kombo_standin``, or ``tools.kombo_standin.client.running`` in Python.
+Kombo's API is described at https://docs.kombo.dev.
 """

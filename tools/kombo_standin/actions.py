@@ -1,4 +1,4 @@
-"""The endpoints that write: the two that make result links, and the one for an order's result."""
+"""Writing endpoints: two for result links, and one for an order's result."""
 
 import re
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ from typing_extensions import override  # in typing from Python 3.12 on
 
 from tools.kombo_standin.api import authentication_error, log_url
 from tools.kombo_standin.connection import Connection
-from tools.kombo_standin.outcomes import KomboResponse, RowOutcome
+from tools.kombo_standin.outcomes import KomboError, Outcome
 from tools.kombo_standin.state import Received, State
 from tools.kombo_standin.wire import Link, OrderResult, TargetType, parse_body, parse_order_result
 
@@ -18,14 +18,12 @@ _TARGET_TYPES: dict[str, TargetType] = {"candidates": "candidate", "applications
 
 
 class _Action:
-    """A write, as one ASGI application.
+    """One write, as an ASGI application.
 
-    An ASGI application and no FastAPI endpoint, because it holds its slot until the answer is out:
-    a request that hangs is in flight.
+    This is no FastAPI endpoint, because a slot must stay taken until the response is sent: a
+    hanging request is in flight.
 
-    Args:
-        state: The stand-in's memory.
-
+    :param state: The state of the stand-in.
     """
 
     path: ClassVar[str]
@@ -41,7 +39,7 @@ class _Action:
         try:
             body = await request.body()
         except ClientDisconnect:
-            return  # a client killed in the middle of its request has asked for nothing
+            return  # the client has ended in the middle of the request
         self._note(scope, body)
         integration_id = request.headers.get("x-integration-id", "")
         refusal = self._refusal(request, integration_id)
@@ -57,8 +55,8 @@ class _Action:
         self._state.received.append(Received(scope["raw_path"], headers, body))
         self._state.posts += 1
 
-    def _refusal(self, request: Request, integration_id: str) -> KomboResponse | None:
-        """Refuse what Kombo refuses before it looks at the body."""
+    def _refusal(self, request: Request, integration_id: str) -> KomboError | None:
+        """Return the error of a request that Kombo refuses before reading the body."""
         unknown = authentication_error(request, self._state.key)
         if unknown:
             return unknown
@@ -66,37 +64,37 @@ class _Action:
             return _input_invalid("The header X-Integration-Id is missing.")
         return self._state.gate.refusal(integration_id)
 
-    async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> RowOutcome:
-        """Write, unless a rule knows better; take the time that an ATS takes."""
-        # The path as it was sent: an escaped slash belongs to the id.
+    async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> Outcome:
+        """Write, or follow a rule; take as long as an ATS would."""
+        # The undecoded path: an escaped slash is part of the id.
         place = self.raw_path.fullmatch(raw_path.decode("ascii"))
         if not place:
-            return KomboResponse(status=404, message="There is no such endpoint.")
+            return KomboError(status=404, message="There is no such endpoint.")
         try:
             made = self._read(integration_id, place, body)
         except ValueError as error:
             return _input_invalid(str(error))
         rule = self._state.rules.fire(made)
-        if rule.creates:  # at once: whoever stops waiting must reckon with it
+        if rule.creates:  # before the wait: a client may stop waiting
             self._state.create(made)
         await self._state.pause(self._state.latency.draw(integration_id) + rule.delay)
         return rule.outcome
 
     def _read(self, integration_id: str, place: re.Match[str], body: bytes) -> Link | OrderResult:
-        """Read what is to be written."""
+        """Read the link or the order's result from the request."""
         raise NotImplementedError
 
     async def _end(
-        self, outcome: RowOutcome, integration_id: str, request: Request, send: Send
+        self, outcome: Outcome, integration_id: str, request: Request, send: Send
     ) -> None:
-        """Count the outcome, then let it happen: who has an answer finds it counted."""
+        """Count the outcome, then end the request: a client with a response finds it counted."""
         self._state.answers[outcome.name] += 1
         app = outcome.app(self._state.gate.headers(integration_id), log_url(request))
         await app(request.scope, request.receive, send)
 
 
 class ResultLinks(_Action):
-    """``POST /v1/ats/{candidates,applications}/{id}/result-links``."""
+    """Endpoint ``POST /v1/ats/{candidates,applications}/{id}/result-links``."""
 
     path = "/v1/ats/{collection}/{target_id:path}/result-links"
     raw_path = re.compile(r"/v1/ats/(candidates|applications)/([^/]+)/result-links")
@@ -109,7 +107,7 @@ class ResultLinks(_Action):
 
 
 class OrderResults(_Action):
-    """``PUT /v1/assessment/orders/{id}/result``."""
+    """Endpoint ``PUT /v1/assessment/orders/{id}/result``."""
 
     path = "/v1/assessment/orders/{order_id:path}/result"
     method = "PUT"
@@ -124,6 +122,6 @@ class OrderResults(_Action):
         )
 
 
-def _input_invalid(message: str) -> KomboResponse:
+def _input_invalid(message: str) -> KomboError:
     title = "The input is invalid."
-    return KomboResponse(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)
+    return KomboError(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)

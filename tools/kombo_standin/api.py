@@ -1,4 +1,4 @@
-"""Kombo's endpoints that only read: a connection test needs them."""
+"""Reading endpoints of Kombo, for connection tests."""
 
 import secrets
 from typing import Any
@@ -7,10 +7,10 @@ from urllib.parse import unquote
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
-from tools.kombo_standin.outcomes import KomboResponse
+from tools.kombo_standin.outcomes import KomboError
 from tools.kombo_standin.state import State
 
-_ENVIRONMENT_ID = "StandinEnvironment123456"  # 24 characters, as Kombo's are
+_ENVIRONMENT_ID = "StandinEnvironment123456"  # 24 characters, as Kombo's ids have
 _ACTIONS = ("ats_add_result_link_to_application", "ats_add_result_link_to_candidate")
 _SUPPORTED = {
     "is_available": True,
@@ -22,43 +22,41 @@ _SUPPORTED = {
 
 
 def log_url(request: Request) -> str:
-    """Make up the address of a call's log."""
+    """Return an invented address of a call's log."""
     return f"http://{request.headers.get('host')}/logs/{secrets.token_hex(12)}"
 
 
-def authentication_error(request: Request, key: str) -> KomboResponse | None:
-    """Refuse a request whose bearer token is not the accepted key."""
+def authentication_error(request: Request, key: str) -> KomboError | None:
+    """Return the error of a request without the accepted key, else None."""
     if request.headers.get("authorization") == f"Bearer {key}":
         return None
     title = "The API key is invalid."
     message = "Send a valid API key as bearer token."
     code = "PLATFORM.AUTHENTICATION_INVALID"
-    return KomboResponse(status=401, code=code, title=title, message=message)
+    return KomboError(status=401, code=code, title=title, message=message)
 
 
 class Api:
-    """The reading endpoints.
+    """Reading endpoints.
 
-    Args:
-        state: The stand-in's memory.
-
+    :param state: The state of the stand-in.
     """
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     async def check_api_key(self, request: Request) -> Response:
-        """Tell the environment that the key belongs to."""
+        """Return the environment of the key."""
         data = {"environment_id": _ENVIRONMENT_ID, "customer_id": _ENVIRONMENT_ID}
         return self._answer(request, data)
 
     async def integration(self, request: Request) -> Response:
-        """Describe an integration; every id belongs to an active one."""
+        """Return an integration; every id belongs to an active one."""
         raw_id: bytes = request.scope["raw_path"].removeprefix(b"/v1/integrations/")
         return self._answer(request, _integration(unquote(raw_id.decode("ascii"))))
 
     async def landing(self) -> Response:
-        """Look like success to a client that follows a redirect, and count it."""
+        """Count a followed redirect, and respond with an apparent success."""
         self._state.redirects_followed += 1
         return JSONResponse({"status": "success", "data": {}, "warnings": []})
 
@@ -70,7 +68,7 @@ class Api:
 
 
 def _integration(integration_id: str) -> dict[str, Any]:
-    """Describe an integration with every member that Kombo's schema requires."""
+    """Build an integration with all members of Kombo's schema."""
     tool_id = integration_id.partition(":")[0]
     icons = f"https://example.com/{tool_id}"
     return {

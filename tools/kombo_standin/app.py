@@ -1,4 +1,4 @@
-"""The whole application: Kombo's endpoints, and the stand-in's own."""
+"""Application of the stand-in: Kombo's endpoints and the control endpoints."""
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -8,12 +8,12 @@ from starlette.routing import Route
 from tools.kombo_standin.actions import OrderResults, ResultLinks
 from tools.kombo_standin.api import Api, log_url
 from tools.kombo_standin.control import Control
-from tools.kombo_standin.outcomes import LANDING_PATH, KomboResponse
+from tools.kombo_standin.outcomes import LANDING_PATH, KomboError
 from tools.kombo_standin.state import State
 
 
 def create_app(state: State) -> FastAPI:
-    """Build the application around a state."""
+    """Build the application for a state."""
     api = Api(state)
     actions = [
         Route(action.path, action, methods=[action.method])
@@ -29,5 +29,5 @@ def create_app(state: State) -> FastAPI:
 
 
 async def _answer_like_kombo(request: Request, error: HTTPException) -> Response:
-    """Give an unknown path or method Kombo's error format, without a code."""
-    return KomboResponse(status=error.status_code, message=error.detail).app({}, log_url(request))
+    """Respond to an unknown path or method in Kombo's error format, without a code."""
+    return KomboError(status=error.status_code, message=error.detail).app({}, log_url(request))

@@ -1,6 +1,7 @@
-"""Talk to a stand-in from a test or a demo, with nothing but the standard library."""
+"""Client of the stand-in for tests and the demo, with the standard library only."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,21 +16,19 @@ from urllib.parse import urlsplit
 DEFAULT_KEY = "ks_dev_standin"
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE = 10  # seconds; a control call does nothing that takes time
+_PATIENCE = 10  # seconds; control calls are fast
 
 
 class StandInError(Exception):
-    """The stand-in did not start, or did not accept what it was told."""
+    """The stand-in did not start, or refused an order."""
 
 
 @dataclass(frozen=True)
 class StandIn:
     """A running stand-in.
 
-    Args:
-        url: The base that a Kombo client needs, for example ``http://127.0.0.1:8080/v1``.
-        pid: Its process, if ``running`` started it: for those who want to kill it.
-
+    :param url: The base URL for a Kombo client, for example ``http://127.0.0.1:8080/v1``.
+    :param pid: The process id, if ``running`` started it, for tests that kill it.
     """
 
     url: str
@@ -44,21 +43,19 @@ class StandIn:
         effect: Literal["none", "created"] | None = None,
         **match: str,
     ) -> None:
-        """Put a rule behind those in force; see ``kombo_standin.scenario.Rule``.
+        """Add a rule behind the existing ones; see ``kombo_standin.scenario.Rule``.
 
-        Args:
-            outcome: How the request ends, for example ``{"kind": "reset"}``.
-            times: How often the rule fires; None is always.
-            delay: Seconds before the outcome.
-            effect: Whether the link is made; None: by a success only.
-            **match: integration_id, target_type, target_id, url, label; what is left out is any.
-
+        :param outcome: The end of the request, for example ``{"kind": "reset"}``.
+        :param times: The number of requests for this rule; None: no limit.
+        :param delay: Seconds before the outcome.
+        :param effect: ``created`` or ``none``; None: only a success makes the link.
+        :param match: integration_id, target_type, target_id, url, label; a missing one matches all.
         """
         rule = {"outcome": outcome, "times": times, "delay": delay, "effect": effect, **match}
         self._call("POST", "/rules", rule)
 
     def clear_rules(self) -> None:
-        """Drop all rules, those of the scenario too."""
+        """Delete all rules, also the scenario's."""
         self._call("DELETE", "/rules")
 
     def set_limits(self, **limits: Any) -> None:
@@ -75,27 +72,27 @@ class StandIn:
         self._call("PUT", "/latency", latency)
 
     def reset(self) -> None:
-        """Forget everything, the journal too, and begin the scenario anew."""
+        """Delete links, counts and journal, and begin the scenario again."""
         self._call("POST", "/reset")
 
     def links(self, offset: int = 0, limit: int | None = None) -> list[dict[str, Any]]:
-        """List different links in the order they were first made; ``count`` tells how often."""
+        """List different links in order of creation; ``count`` is the number of writes."""
         size = "" if limit is None else f"&limit={limit}"
         links: list[dict[str, Any]] = self._call("GET", f"/links?offset={offset}{size}")["links"]
         return links
 
     def order_results(self) -> list[dict[str, Any]]:
-        """List the results of orders in the order they were written, each as often as it was."""
+        """List all written results of orders in the order of writing."""
         results: list[dict[str, Any]] = self._call("GET", "/order-results")
         return results
 
     def stats(self) -> dict[str, Any]:
-        """Count what was asked and answered; see ``kombo_standin.state.State.stats``."""
+        """Return counts of requests and responses; see ``kombo_standin.state.State.stats``."""
         stats: dict[str, Any] = self._call("GET", "/stats")
         return stats
 
     def requests(self, last: int = 1000) -> list[dict[str, Any]]:
-        """Show the last writes as they came in, oldest first; the server keeps 1000."""
+        """Return the last 1000 writes as they were received, oldest first."""
         requests: list[dict[str, Any]] = self._call("GET", f"/requests?last={last}")
         return requests
 
@@ -120,25 +117,27 @@ def running(
     scenario: Path | None = None,
     journal: Path | None = None,
 ) -> Iterator[StandIn]:
-    """Run a stand-in in a process of its own, and always stop it.
+    """Run a stand-in in a process of its own, and always stop the process.
 
-    Args:
-        port: Port on 127.0.0.1; 0 takes a free one.
-        key: The API key that it accepts.
-        scenario: YAML file with limits, latency and rules.
-        journal: File that keeps the links over a restart.
-
-    Raises:
-        StandInError: It did not start; why is on its standard error, which is this process's.
-
+    :param port: The port on 127.0.0.1; 0: any free one.
+    :param key: The accepted API key.
+    :param scenario: A YAML file with limits, latency and rules.
+    :param journal: A file that keeps the links after a restart.
+    :raises StandInError: if the stand-in does not start; standard error has the reason.
     """
-    options = {"--port": port, "--key": key, "--scenario": scenario, "--journal": journal}
+    options = {
+        "--port": port,
+        "--key": key,
+        "--scenario": scenario,
+        "--journal": journal,
+        "--parent": os.getpid(),  # also a killed caller leaves no stand-in behind
+    }
     command = [sys.executable, "-m", "tools.kombo_standin"]
     for name, value in options.items():
         if value is not None:
             command += [name, str(value.resolve() if isinstance(value, Path) else value)]
-    # The package is found from its own root, whatever directory the caller works in.
-    # In a session of its own: Ctrl-C is for the caller, who may still wait for answers.
+    # The package's own folder is on the path, also if the caller works elsewhere.
+    # A session of its own: the caller handles Ctrl-C, and may still wait for responses.
     with subprocess.Popen(  # noqa: S603 - our own command
         command, cwd=_ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -149,7 +148,7 @@ def running(
 
 
 def _address(process: subprocess.Popen[str]) -> str:
-    """Wait for the line that tells where the stand-in listens."""
+    """Wait for the line with the address, and return the address."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
         raise StandInError(f"The stand-in did not start: exit status {process.wait()}.")

@@ -1,4 +1,4 @@
-"""The connection below a request: how to end one without an answer, and what really came in."""
+"""Connection of a request: headers as received, and ends without a response."""
 
 import socket
 import struct
@@ -14,23 +14,23 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, zero seconds (socket
 
 @dataclass
 class Connection:
-    """One request's connection, with the headers as they were spelled."""
+    """One request's connection, with the headers' original spelling."""
 
     transport: Transport
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     @classmethod
     def of(cls, scope: Scope) -> "Connection":
-        """Find the connection that an ASGI scope came over."""
+        """Return the connection of an ASGI scope."""
         found: Connection = scope["extensions"][_EXTENSION]["connection"]
         return found
 
     def close(self) -> None:
-        """End the connection in an orderly way (FIN), after what is already written."""
+        """Close the connection in order (FIN), after all written bytes."""
         self.transport.close()
 
     def reset(self) -> None:
-        """Tear the connection down (RST): the client reads "connection reset by peer"."""
+        """Reset the connection (RST): the client reads "connection reset by peer"."""
         if not self.transport.is_closing():
             sock = self.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
@@ -38,7 +38,7 @@ class Connection:
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which also hands its connection to the application."""
+    """HTTP protocol of uvicorn that also passes the connection to the application."""
 
     def on_message_begin(self) -> None:
         """Attach the connection to the new request's scope."""
@@ -47,24 +47,24 @@ class Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {_EXTENSION: {"connection": self.connection}}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header as it was spelled, before uvicorn puts its name in lower case."""
+        """Keep the header's original spelling, before uvicorn converts the name to lower case."""
         self.connection.headers.append((name, value))
         super().on_header(name, value)
 
 
 async def hang(_scope: Scope, receive: Receive, _send: Send) -> None:
-    """Never answer; end when the connection does."""
+    """Send no response until the client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def close(scope: Scope, receive: Receive, send: Send) -> None:
-    """End the connection with a FIN instead of an answer."""
+    """Close the connection with a FIN instead of a response."""
     Connection.of(scope).close()
     await hang(scope, receive, send)
 
 
 async def reset(scope: Scope, receive: Receive, send: Send) -> None:
-    """End the connection with an RST instead of an answer."""
+    """Reset the connection with an RST instead of a response."""
     Connection.of(scope).reset()
     await hang(scope, receive, send)

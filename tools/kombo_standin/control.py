@@ -1,4 +1,4 @@
-"""The endpoints under ``/_standin``: tell the stand-in what to do, ask it what it did."""
+"""Control endpoints below ``/_standin``: orders for the stand-in, and reports from the stand-in."""
 
 from typing import Any
 
@@ -10,11 +10,9 @@ from tools.kombo_standin.state import REQUESTS_KEPT, State
 
 
 class Control:
-    """The control endpoints; they ask for no key.
+    """Control endpoints; they need no key.
 
-    Args:
-        state: The stand-in's memory.
-
+    :param state: The state of the stand-in.
     """
 
     def __init__(self, state: State) -> None:
@@ -35,41 +33,41 @@ class Control:
         return router
 
     async def add_rule(self, rule: Rule) -> None:
-        """Put a rule behind those in force."""
+        """Add a rule behind the existing ones."""
         self._state.rules.add(rule)
 
     async def clear_rules(self) -> None:
-        """Drop all rules, those of the scenario too."""
+        """Delete all rules, also the scenario's."""
         self._state.rules = RuleBook([])
 
     async def set_limits(self, limits: Limits) -> None:
-        """Replace all limits and begin new windows; what is left out gets its default."""
+        """Replace all limits and begin new windows; missing values become defaults."""
         self._state.gate.restart(limits)
 
     async def set_latency(self, latency: Latency) -> None:
-        """Replace all latencies; what is left out gets its default."""
+        """Replace all latencies; missing values become defaults."""
         self._state.latency = latency
 
     async def reset(self) -> None:
-        """Forget everything, the journal too, and begin the scenario anew."""
+        """Delete links, counts and journal, and begin the scenario again."""
         self._state.reset()
 
     async def links(
         self, offset: NonNegativeInt = 0, limit: NonNegativeInt | None = None
     ) -> dict[str, Any]:
-        """List the links that were made, each with the number of times."""
+        """List the links, each with the number of writes."""
         ledger = self._state.ledger
         return {"total": len(ledger), "links": ledger.page(offset, limit)}
 
     async def order_results(self) -> list[dict[str, Any]]:
-        """List the results of orders in the order they were written, each as often as it was."""
+        """List all written results of orders in the order of writing."""
         return [result._asdict() for result in self._state.order_results]
 
     async def stats(self) -> dict[str, Any]:
-        """Count what was asked and answered."""
+        """Return counts of requests and responses."""
         return self._state.stats()
 
     async def requests(self, last: NonNegativeInt = REQUESTS_KEPT) -> list[dict[str, Any]]:
-        """Show the last writes as they came in, oldest first."""
+        """Return the last writes as they were received, oldest first."""
         kept = list(self._state.received)
         return [received.as_text() for received in kept[max(0, len(kept) - last) :]]

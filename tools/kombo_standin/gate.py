@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tools.kombo_standin.outcomes import KomboResponse
+from tools.kombo_standin.outcomes import KomboError
 from tools.kombo_standin.scenario import Limits
 
 
@@ -20,11 +20,9 @@ class _Window:
 
 
 class Gate:
-    """Counts what passes and refuses what is too much.
+    """Counter of requests that refuses those beyond the limits.
 
-    Args:
-        limits: The limits at first; assign others to ``limits`` at any time.
-
+    :param limits: The first limits; ``limits`` may be replaced at any time.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -34,12 +32,12 @@ class Gate:
         self._windows: dict[str, _Window] = {}
 
     def restart(self, limits: Limits) -> None:
-        """Begin new windows under new limits; what is in flight stays in flight."""
+        """Begin new windows under new limits; requests in flight stay in flight."""
         self.limits = limits
         self._windows.clear()
 
-    def refusal(self, integration_id: str) -> KomboResponse | None:
-        """Count one request against the rate limit, and refuse it if either limit is reached."""
+    def refusal(self, integration_id: str) -> KomboError | None:
+        """Count one request against the rate limit; return an error if a limit is reached."""
         window = self._window(integration_id)
         window.used += 1
         if window.used > self.limits.rate:
@@ -50,7 +48,7 @@ class Gate:
 
     @contextmanager
     def slot(self, integration_id: str) -> Iterator[None]:
-        """Hold one of the integration's slots until the answer is out."""
+        """Hold one of the integration's slots until the response is sent."""
         self.in_flight[integration_id] += 1
         now = self.in_flight[integration_id]
         self.max_in_flight[integration_id] = max(now, self.max_in_flight[integration_id])
@@ -60,7 +58,7 @@ class Gate:
             self.in_flight[integration_id] -= 1
 
     def headers(self, integration_id: str) -> dict[str, str]:
-        """Tell the limits as Kombo does on every action's answer; the reset is in whole seconds."""
+        """Return Kombo's limit headers of an action; the reset is in whole seconds."""
         limits, window = self.limits, self._window(integration_id)
         slots = limits.slots(integration_id)
         return {
@@ -72,7 +70,7 @@ class Gate:
         }
 
     def _window(self, integration_id: str) -> _Window:
-        """Find the window that a request counts in; it opens with its first request."""
+        """Return the current window of a request; the first request opens the window."""
         scope = integration_id if self.limits.rate_scope == "integration" else ""
         window = self._windows.get(scope)
         if window is None or window.ends <= time.monotonic():
@@ -84,10 +82,10 @@ class Gate:
 
 
 def _whole_seconds_left(window: _Window) -> int:
-    """Round up: who waits that long finds a new window."""
+    """Return the rest of the window, rounded up to whole seconds."""
     return math.ceil(window.ends - time.monotonic())
 
 
-def _too_many(code: str, headers: dict[str, str]) -> KomboResponse:
+def _too_many(code: str, headers: dict[str, str]) -> KomboError:
     message = "Too many requests. Nothing was sent to the ATS."
-    return KomboResponse(status=429, code=code, message=message, headers=headers)
+    return KomboError(status=429, code=code, message=message, headers=headers)

@@ -1,4 +1,4 @@
-"""The links that were made: what a test or a demo wants to know in the end."""
+"""Ledger of the stand-in: all links and the number of their writes."""
 
 import json
 from dataclasses import dataclass
@@ -11,20 +11,18 @@ from tools.kombo_standin.wire import Link
 
 @dataclass
 class _Entry:
-    """A link as it was made last, and how often it was made."""
+    """The last version of a link, and the number of writes."""
 
     link: Link
     count: int = 0
 
 
 class Ledger:
-    """Counts links by integration, target and URL: making one twice is what must never happen.
+    """Counts of links by integration, target and URL: a second write must never happen.
 
-    Args:
-        journal: File that outlives the process, one JSON line per link made. What it holds already
-            is counted first. A line is with the operating system before the answer goes out, so
-            that a ``kill -9`` loses none; None keeps the links in memory only.
-
+    :param journal: A file that outlives the process, with one JSON line per written link. The
+        ledger begins with the links in this file. A line is passed to the operating system before
+        the response, so a ``kill -9`` loses none. None: keep the links in memory only.
     """
 
     def __init__(self, journal: Path | None = None) -> None:
@@ -37,24 +35,24 @@ class Ledger:
                 self._count(Link(**json.loads(line)))
 
     def __len__(self) -> int:
-        """How many different links were made."""
+        """Return the number of different links."""
         return len(self._entries)
 
     def create(self, link: Link) -> None:
-        """Make a link."""
+        """Write a link."""
         if self._journal:
             self._journal.write(json.dumps(link._asdict()) + "\n")
         self._count(link)
 
     def clear(self) -> None:
-        """Forget all links, in the journal as well."""
+        """Delete all links, also in the journal."""
         self._entries.clear()
         self.created = 0
         if self._journal:
             self._journal.truncate(0)
 
     def page(self, offset: int, limit: int | None) -> list[dict[str, Any]]:
-        """List different links in the order they were first made, with their counts."""
+        """List different links in the order of their creation, with their counts."""
         stop = None if limit is None else offset + limit
         entries = islice(self._entries.values(), offset, stop)
         return [{**entry.link._asdict(), "count": entry.count} for entry in entries]

@@ -1,6 +1,6 @@
-"""How a request can end: the answers Kombo documents, and all that goes wrong in real networks.
+"""Outcomes of a request: Kombo's documented responses, and failures of real networks.
 
-Every outcome is a pydantic model, told apart by ``kind``, and becomes an ASGI application.
+Each outcome is a pydantic model, selected by ``kind``, and becomes an ASGI application.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ LANDING_PATH = "/redirected"
 Status = Annotated[int, Field(ge=200, le=599)]
 
 
-class RowOutcome(BaseModel):
-    """What all outcomes have in common."""
+class Outcome(BaseModel):
+    """Base of all outcomes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,22 +28,20 @@ class RowOutcome(BaseModel):
 
     @property
     def name(self) -> str:
-        """The name under which the statistics count it: the HTTP status and code, if it has any."""
+        """Return the name for the statistics: HTTP status and code, if there are any."""
         return self.kind
 
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Build the ASGI application that lets a request end this way.
+        """Build the ASGI application that ends a request this way.
 
-        Args:
-            headers: Kombo's limit headers, for those answers that come from Kombo.
-            log_url: Where Kombo would show the log of this call.
-
+        :param headers: Kombo's limit headers, for responses of Kombo.
+        :param log_url: The address of the call's log in Kombo.
         """
         raise NotImplementedError
 
 
-class Success(RowOutcome):
-    """The link was made; Kombo may have warnings about it."""
+class Success(Outcome):
+    """Success: the link is written, perhaps with Kombo's warnings."""
 
     kind: Literal["success"] = "success"
     warnings: list[str] = []
@@ -51,53 +49,51 @@ class Success(RowOutcome):
     @property
     @override
     def name(self) -> str:
-        """Always 200."""
+        """Return 200."""
         return "200"
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Answer 200 with the warnings."""
+        """Build a response with status 200 and the warnings."""
         return Response(success_body(self.warnings), 200, headers, JSON)
 
 
-class KomboResponse(RowOutcome):
-    """An error in Kombo's own format; a status and code that go together are the caller's care.
+class KomboError(Outcome):
+    """Error in Kombo's format; the caller chooses a status and a code that fit.
 
-    Args:
-        status: The HTTP status.
-        code: Kombo's error code, or None: Kombo leaves some errors without one. Any text is
-            taken, because codes that nobody knows yet are a case worth testing.
-        title: Static label of the error.
-        message: What happened, in prose.
-        headers: More headers, such as Retry-After; they replace limit headers spelled the same.
-
+    :param status: The HTTP status.
+    :param code: Kombo's error code, or None: some of Kombo's errors have no code. Any text is
+        allowed, because unknown codes must be tested, too.
+    :param title: The fixed label of the error.
+    :param message: The description of the error.
+    :param headers: More headers, such as Retry-After; they replace limit headers of the same name.
     """
 
     kind: Literal["answer"] = "answer"
     status: Status
     code: str | None = None
     title: str | None = None
-    message: str = "The stand-in was told to fail."
+    message: str = "The stand-in had an order to fail."
     headers: dict[str, str] = {}
 
     @property
     @override
     def name(self) -> str:
-        """For example ``422 REMOTE.INPUT_INVALID``."""
+        """Return status and code, for example ``422 REMOTE.INPUT_INVALID``."""
         return f"{self.status} {self.code}" if self.code else str(self.status)
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> Response:
-        """Answer with the error."""
+        """Build the error's response."""
         body = error_body(self.code, self.title, self.message, log_url)
         return Response(body, self.status, {**headers, **self.headers}, JSON)
 
 
-class Raw(RowOutcome):
+class Raw(Outcome):
     """Any bytes: a load balancer's HTML, an empty 200, malformed JSON.
 
-    It carries no limit headers but its own ``headers``: what a load balancer sends never saw
-    Kombo's limits.
+    The response has no limit headers except those in ``headers``, because a load balancer's
+    response does not come from Kombo.
     """
 
     kind: Literal["raw"] = "raw"
@@ -109,55 +105,54 @@ class Raw(RowOutcome):
     @property
     @override
     def name(self) -> str:
-        """The HTTP status."""
+        """Return the HTTP status."""
         return str(self.status)
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Answer with the bytes."""
+        """Build a response with the bytes."""
         return Response(self.body, self.status, self.headers, self.content_type)
 
 
-class Redirect(RowOutcome):
-    """A 302 to a page of this server that looks like success: a client that follows is fooled."""
+class Redirect(Outcome):
+    """Redirect (302) to a page of this server with an apparent success, as a trap for clients."""
 
     kind: Literal["redirect"] = "redirect"
 
     @property
     @override
     def name(self) -> str:
-        """Always 302."""
+        """Return 302."""
         return "302"
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Answer with the page's address."""
+        """Build a response with the page's address."""
         return Response(status_code=302, headers={"location": LANDING_PATH})
 
 
-class Silence(RowOutcome):
-    """No answer: the connection is reset (RST) or closed (FIN), or the request hangs.
+class Silence(Outcome):
+    """No response: the connection is reset (RST) or closed (FIN), or the request hangs.
 
-    A hanging request fills one of its integration's slots until the client gives up or the server
-    stops.
+    A hanging request holds one of the integration's slots until the client or the server ends.
     """
 
     kind: Literal["reset", "close", "hang"]
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Give the connection its end."""
+        """Build the end of the connection."""
         return {"reset": reset, "close": close, "hang": hang}[self.kind]
 
 
-class Truncate(RowOutcome):
-    """The headers of a success and half of its body; then the connection closes."""
+class Truncate(Outcome):
+    """Headers of a success and half of the body, then the connection closes."""
 
     kind: Literal["truncate"] = "truncate"
 
     @override
     def app(self, headers: Mapping[str, str], log_url: str) -> ASGIApp:
-        """Answer 200, but not to the end."""
+        """Build an incomplete response with status 200."""
         whole = Response(success_body([]), 200, headers, JSON)
 
         async def half(scope: Scope, receive: Receive, send: Send) -> None:
@@ -172,6 +167,6 @@ class Truncate(RowOutcome):
 
 
 AnyOutcome = Annotated[
-    Success | KomboResponse | Raw | Redirect | Silence | Truncate,
+    Success | KomboError | Raw | Redirect | Silence | Truncate,
     Field(discriminator="kind"),
 ]

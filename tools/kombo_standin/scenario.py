@@ -1,4 +1,4 @@
-"""What the stand-in is told: its limits, how long its answers take, and when to fail."""
+"""Scenario of the stand-in: limits, latencies, and rules for failures."""
 
 import math
 import random
@@ -15,23 +15,21 @@ from tools.kombo_standin.wire import Link, OrderResult, TargetType
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Told(BaseModel):
-    """A misspelled key in a scenario is an error, not a rule that never fires."""
+class _Strict(BaseModel):
+    """Base of all models: a misspelled key is an error, not a rule without effect."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(_Told):
+class Limits(_Strict):
     """Kombo's two limits.
 
-    Args:
-        concurrency: Actions in flight per integration; 30 in Kombo's documentation.
-        concurrency_by_integration: Other numbers for single integrations.
-        rate: Requests per window. The default never stops anyone; Kombo's sample headers say 300.
-        window: Length of the fixed window, in seconds.
-        rate_scope: What shares a window; Kombo does not say, so both can be tried.
-        retry_after: Whether a rate limit's 429 carries ``Retry-After``; Kombo documents none.
-
+    :param concurrency: Actions in flight per integration; 30 in Kombo's documentation.
+    :param concurrency_by_integration: Other limits for single integrations.
+    :param rate: Requests per window. The default stops nobody; Kombo's sample headers have 300.
+    :param window: The length of the fixed window, in seconds.
+    :param rate_scope: The scope of a window. Kombo documents none, so both can be tested.
+    :param retry_after: Send ``Retry-After`` with a rate limit's 429; Kombo documents none.
     """
 
     concurrency: PositiveInt = 30
@@ -42,37 +40,36 @@ class Limits(_Told):
     retry_after: bool = False
 
     def slots(self, integration_id: str) -> int:
-        """How many actions of an integration may be in flight."""
+        """Return the integration's limit of actions in flight."""
         return self.concurrency_by_integration.get(integration_id, self.concurrency)
 
 
-class Latency(_Told):
-    """How long an ATS takes: shortest and longest, in seconds, with and without a known tool."""
+class Latency(_Strict):
+    """Duration of an ATS's call: shortest and longest seconds, with and without a known tool."""
 
     default: tuple[Seconds, Seconds] = (0, 0)
     by_integration: dict[str, tuple[Seconds, Seconds]] = {}
 
     def draw(self, integration_id: str) -> float:
-        """Pick one duration in seconds; 0 costs nothing."""
+        """Draw one duration, in seconds; 0 means no wait."""
         shortest, longest = self.by_integration.get(integration_id, self.default)
         return random.uniform(shortest, longest) if longest else 0  # noqa: S311 - no secret
 
 
-class Rule(_Told):
-    """When to do something else than to make the link and say so.
+class Rule(_Strict):
+    """Rule for another outcome than a success.
 
-    Args:
-        integration_id: Fires for this integration only; as with the next four, None is any.
-        target_type: ``candidate``, ``application`` or ``order``.
-        target_id: Kombo's id of the record, percent-decoded.
-        url: The link's exact URL, or that of an order's result.
-        label: The link's exact label; an order's result has none.
-        times: How often it fires before it is used up; None is always.
-        delay: Seconds to wait before the outcome, on top of the integration's latency.
-        effect: ``created``: the link is made, then the outcome follows; ``none``: it is not made.
-            If left out, it is made by a success only.
-        outcome: How the request ends.
-
+    :param integration_id: The rule is for this integration; None, here and in the next four,
+        matches all.
+    :param target_type: ``candidate``, ``application`` or ``order``.
+    :param target_id: Kombo's id of the record, percent-decoded.
+    :param url: The exact URL of the link or of the order's result.
+    :param label: The exact label of the link; an order's result has none.
+    :param times: The number of requests for this rule; None: no limit.
+    :param delay: Seconds before the outcome, in addition to the integration's latency.
+    :param effect: ``created``: write the link before the outcome; ``none``: do not write the link.
+        None: a success writes the link, other outcomes do not.
+    :param outcome: The end of the request.
     """
 
     integration_id: str | None = None
@@ -86,13 +83,13 @@ class Rule(_Told):
     outcome: AnyOutcome = Success()
 
     def matches(self, made: Link | OrderResult) -> bool:
-        """Whether the rule speaks of this link, or of this order's result."""
+        """Return whether the rule is for this link or order's result."""
         wanted = Link._fields
         return all(getattr(self, name) in (None, getattr(made, name, None)) for name in wanted)
 
     @property
     def creates(self) -> bool:
-        """Whether the link is made, whatever the client gets to hear."""
+        """Return whether the link is written, whatever response the client gets."""
         if self.effect is None:
             return isinstance(self.outcome, Success)
         return self.effect == "created"
@@ -102,7 +99,7 @@ ORDINARY = Rule()
 
 
 class RuleBook:
-    """The rules in force; the first one that matches and is not used up wins."""
+    """Rules in their order; the first matching and unused one wins."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules: list[Rule] = []
@@ -111,12 +108,12 @@ class RuleBook:
             self.add(rule)
 
     def add(self, rule: Rule) -> None:
-        """Put a rule behind those in force."""
+        """Add a rule behind the existing ones."""
         self._rules.append(rule)
         self._left.append(math.inf if rule.times is None else rule.times)
 
     def fire(self, made: Link | OrderResult) -> Rule:
-        """Find the rule for what is to be written, and use it up by one; else all goes well."""
+        """Return the rule for a write and count the use, or a rule for success."""
         for index, rule in enumerate(self._rules):
             if self._left[index] and rule.matches(made):
                 self._left[index] -= 1
@@ -124,8 +121,8 @@ class RuleBook:
         return ORDINARY
 
 
-class Scenario(_Told):
-    """A stand-in's whole behaviour, as a YAML file holds it."""
+class Scenario(_Strict):
+    """Behaviour of a stand-in, as a YAML file has it."""
 
     limits: Limits = Limits()
     latency: Latency = Latency()
@@ -133,5 +130,5 @@ class Scenario(_Told):
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":
-        """Read a scenario; an empty file is the default one."""
+        """Read a scenario; an empty file is the default scenario."""
         return cls.model_validate(yaml.safe_load(path.read_text("utf-8")) or {})

@@ -1,6 +1,7 @@
-"""The server process: uvicorn, started and stopped the way a test or a demo needs it."""
+"""Server process: uvicorn, started and stopped for tests and the demo."""
 
 import contextlib
+import os
 import signal
 import socket
 
@@ -11,25 +12,31 @@ from tools.kombo_standin.app import create_app
 from tools.kombo_standin.connection import Protocol
 from tools.kombo_standin.state import State
 
-_KEEP_ALIVE = 75  # seconds, nginx's; uvicorn's 5 would cut pooled connections under a slow client
+_KEEP_ALIVE = 75  # seconds, as nginx; uvicorn's 5 would close pooled connections of a slow client
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens, and stops although requests hang.
+    """Server of uvicorn that prints the address, and stops in spite of hanging requests.
 
-    Args:
-        config: uvicorn's settings.
-        state: The stand-in's memory; its waiting requests are woken when the server stops.
-
+    :param config: uvicorn's settings.
+    :param state: The state of the stand-in; waiting requests are woken when the server stops.
+    :param parent: The process id of the parent, with which the server ends; None: no such process.
     """
 
-    def __init__(self, config: uvicorn.Config, state: State) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, parent: int | None = None) -> None:
         super().__init__(config)
         self._state = state
+        self._parent = parent
+
+    @override
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop, as uvicorn asks ten times a second."""
+        is_orphan = self._parent not in {None, os.getppid()}
+        return await super().on_tick(counter) or is_orphan
 
     @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then print the address: whoever reads the line can connect."""
+        """Listen, then print the address: after this line, clients can connect."""
         await super().startup(sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
         address = f"http://{self.config.host}:{port}/v1"
@@ -37,15 +44,15 @@ class Server(uvicorn.Server):
 
     @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drop what is unanswered at once; waiting for a request that hangs would never end."""
+        """Close all connections at once, because a hanging request would never end."""
         self._state.stopping.set()
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await super().shutdown(sockets)
 
 
-def serve(state: State, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT; port 0 takes a free one."""
+def serve(state: State, host: str, port: int, parent: int | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or the parent's end; port 0 means any free one."""
     config = uvicorn.Config(
         create_app(state),
         host=host,
@@ -57,7 +64,7 @@ def serve(state: State, host: str, port: int) -> None:
         access_log=False,
         timeout_keep_alive=_KEEP_ALIVE,
     )
-    # Once it has stopped, uvicorn raises the signal again. Either signal is a wish, not a failure.
+    # After the stop, uvicorn raises the signal again. Neither signal is an error here.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, state).run()
+        Server(config, state, parent).run()

@@ -1,4 +1,4 @@
-"""All that a running stand-in knows."""
+"""State of a running stand-in."""
 
 import asyncio
 from collections import Counter, deque
@@ -14,14 +14,14 @@ REQUESTS_KEPT = 1000
 
 
 class Received(NamedTuple):
-    """A write as it came in, undecoded."""
+    """An undecoded write, as received."""
 
     raw_path: bytes
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
     def as_text(self) -> dict[str, Any]:
-        """Show it as JSON can hold it."""
+        """Return the write as text for JSON."""
         return {
             "raw_path": self.raw_path.decode("ascii"),
             "headers": [[part.decode("latin-1") for part in header] for header in self.headers],
@@ -30,13 +30,11 @@ class Received(NamedTuple):
 
 
 class State:
-    """The stand-in's rules, limits, links and counts.
+    """Rules, limits, links and counts of the stand-in.
 
-    Args:
-        key: The one API key that is accepted.
-        scenario: How to behave, at the start and after every reset.
-        ledger: The links made so far.
-
+    :param key: The accepted API key.
+    :param scenario: The behaviour at the start and after every reset.
+    :param ledger: The links until now.
     """
 
     def __init__(self, key: str, scenario: Scenario, ledger: Ledger) -> None:
@@ -51,7 +49,7 @@ class State:
         self._begin()
 
     def reset(self) -> None:
-        """Forget what was done and told, and follow the scenario again from its start."""
+        """Delete all orders and counts, and begin the scenario again."""
         self.ledger.clear()
         self.order_results.clear()
         self.received.clear()
@@ -61,20 +59,20 @@ class State:
         self._begin()
 
     def create(self, made: Link | OrderResult) -> None:
-        """Write it; only links are counted by identity, and kept over a restart."""
+        """Write a link or an order's result; only links are counted by identity, and kept."""
         if isinstance(made, Link):
             self.ledger.create(made)
         else:
             self.order_results.append(made)
 
     async def pause(self, seconds: float) -> None:
-        """Wait, but not longer than the server runs."""
+        """Wait, at most until the server stops."""
         if seconds:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), seconds)
 
     def stats(self) -> dict[str, Any]:
-        """Count what was done; ``answers`` by HTTP status and code, or by kind without one."""
+        """Return the counts; ``answers`` is by HTTP status and code, or by kind without one."""
         refused = sum(n for name, n in self.answers.items() if name.startswith("429"))
         return {
             "received": self.posts,

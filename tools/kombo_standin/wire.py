@@ -1,7 +1,8 @@
-"""What travels over the wire: the body Kombo accepts and the JSON Kombo answers.
+"""Wire format: the bodies of Kombo's requests and responses.
 
 Source: Kombo's published OpenAPI document, the two ``POST .../result-links``, the
-``PUT /assessment/orders/{assessment_order_id}/result`` and their ``ErrorResponseATS``; https://docs.kombo.dev.
+``PUT /assessment/orders/{assessment_order_id}/result`` and their ``ErrorResponseATS``;
+https://docs.kombo.dev.
 """
 
 import json
@@ -16,7 +17,7 @@ JSON = "application/json"
 
 
 class Link(NamedTuple):
-    """One result link: on whose record it is made, and what it shows."""
+    """One result link: the target and the shown values."""
 
     integration_id: str
     target_type: TargetType
@@ -26,7 +27,7 @@ class Link(NamedTuple):
 
 
 class OrderResult(NamedTuple):
-    """An order's result: on which order it is written, and the most of what it says."""
+    """One order's result: the order and the most important values."""
 
     integration_id: str
     target_type: TargetType
@@ -36,8 +37,8 @@ class OrderResult(NamedTuple):
     score: float | None
 
 
-# RFC 3986 in short: a scheme, its legal characters and escapes only, at most one fragment. A URL
-# parser would not do: it mends spaces and umlauts in silence where a schema's `uri` refuses them.
+# RFC 3986 in short: a scheme, legal characters and escapes, at most one fragment. A URL parser
+# would accept spaces and umlauts, which a schema's `uri` refuses.
 _CHARACTER = r"(?:[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
 Uri = Annotated[
     str,
@@ -53,14 +54,14 @@ Moment = Annotated[
 
 
 class Attribute(TypedDict):
-    """One line of the details; a number as value is an error, Kombo wants text."""
+    """One line of the details; Kombo refuses a number as value."""
 
     key: str
     value: str
 
 
 class Details(TypedDict):
-    """What a result shows besides its link; both members are required."""
+    """Details of a result besides the link; both members are required."""
 
     custom_field_name_prefix: str
     attributes: list[Attribute]
@@ -104,7 +105,7 @@ class Workable(TypedDict):
 
 
 class RemoteFields(TypedDict):
-    """Fields for single ATSs: the known ones are checked, an unknown one may come along."""
+    """Fields for single ATSs: known ones are checked, unknown ones are accepted."""
 
     icims: NotRequired[Icims]
     oracle: NotRequired[Oracle]
@@ -114,7 +115,7 @@ class RemoteFields(TypedDict):
 
 
 class ResultLinkBody(TypedDict):
-    """The body of both endpoints. Optional members may be left out, but not be null."""
+    """Body of both endpoints; optional members may be missing, but not null."""
 
     __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]  # how pydantic asks for it
 
@@ -159,7 +160,7 @@ class Attachment(TypedDict):
 
 
 class OrderResultBody(TypedDict):
-    """The body of an order's result; what is passed through to single ATSs is not looked at."""
+    """Body of an order's result; fields for single ATSs are not checked."""
 
     __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]  # how pydantic asks for it
 
@@ -180,21 +181,17 @@ Body = TypeVar("Body")
 
 
 def parse_body(body: bytes) -> ResultLinkBody:
-    """Read a result link as strictly as the published schema demands.
+    """Read a result link as strictly as the published schema.
 
-    Raises:
-        ValueError: The body does not fit.
-
+    :raises ValueError: if the body does not fit the schema.
     """
     return _parse(_BODY, body)
 
 
 def parse_order_result(body: bytes) -> OrderResultBody:
-    """Read an order's result as strictly as the published schema demands.
+    """Read an order's result as strictly as the published schema.
 
-    Raises:
-        ValueError: The body does not fit.
-
+    :raises ValueError: if the body does not fit the schema.
     """
     return _parse(_ORDER_RESULT, body)
 
@@ -202,10 +199,8 @@ def parse_order_result(body: bytes) -> OrderResultBody:
 def _parse(schema: TypeAdapter[Body], body: bytes) -> Body:
     """Read a body by a schema.
 
-    Raises:
-        ValueError: The body does not fit; the message names the fields but repeats no content,
-            because what a body holds is personal data.
-
+    :raises ValueError: if the body does not fit the schema. The message names the fields without
+        their content, which is personal data.
     """
     try:
         return schema.validate_json(body, strict=True)
@@ -216,12 +211,12 @@ def _parse(schema: TypeAdapter[Body], body: bytes) -> Body:
 
 
 def success_body(warnings: list[str]) -> bytes:
-    """Build Kombo's answer to what was written."""
+    """Build Kombo's response to a success."""
     texts = [{"message": warning} for warning in warnings]
     return json.dumps({"status": "success", "data": {}, "warnings": texts}).encode()
 
 
 def error_body(code: str | None, title: str | None, message: str, log_url: str) -> bytes:
-    """Build Kombo's error; ``code`` and ``title`` may be null, and both must be present."""
+    """Build Kombo's error; ``code`` and ``title`` are required, and may be null."""
     error: dict[str, Any] = {"code": code, "title": title, "message": message, "log_url": log_url}
     return json.dumps({"status": "error", "error": error}).encode()

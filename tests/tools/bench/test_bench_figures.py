@@ -1,11 +1,13 @@
-"""The bench's figures: what is ideal, what is met, and where they are written."""
+"""Figures of the bench: the ideal, the targets, and the page in docs."""
 
 import pytest
 
+from tools.bench.counts import Counts, IntegrationCounts
+from tools.bench.orders import Behaviour
 from tools.bench.report import BEGIN, END, Report
-from tools.bench.scenarios import Finding, at_least, at_most, ideal
-from tools.bench.server import Behaviour, Counts, LedgerRow
+from tools.bench.scenarios import ideal
 from tools.bench.stage import Run
+from tools.bench.targets import Finding, at_least, at_most
 
 FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
 
@@ -17,16 +19,17 @@ def run():
 
 
 def test_the_ideal_keeps_every_slot_at_work():
-    """An integration's ideal is its rows by its slots by the mean latency."""
+    """An integration's ideal is rows by mean latency, divided by slots."""
     steady = Behaviour(latency=(0.1, 0.3), limit=30)
-    assert ideal(steady, LedgerRow(links=3_000, work=600.0)) == pytest.approx(20.0)
-    assert ideal(steady, LedgerRow(links=2_800, work=560.0), headroom=2) == pytest.approx(20.0)
+    day, shorter = (IntegrationCounts(links=n, work=n / 5) for n in (3_000, 2_800))
+    assert ideal(steady, day) == pytest.approx(20.0)
+    assert ideal(steady, shorter, headroom=2) == pytest.approx(20.0)
 
 
 def test_the_ideal_of_a_limit_that_falls_has_two_parts():
-    """Rows before the fall go through all slots, those after it through what is left."""
+    """Rows before the fall use all slots, the others use the rest."""
     falling = Behaviour(latency=(0.1, 0.3), limit=30, falls_to=8, falls_after=1_500)
-    seen = LedgerRow(links=3_000, work=600.0)
+    seen = IntegrationCounts(links=3_000, work=600.0)
     assert ideal(falling, seen) == pytest.approx(10.0 + 37.5)
     assert ideal(falling, seen, headroom=2) == pytest.approx(300 / 28 + 300 / 6)
 
@@ -35,13 +38,13 @@ def test_the_ideal_of_a_limit_that_falls_has_two_parts():
     ("value", "least", "most"), [(0.49, False, True), (0.5, True, True), (0.51, True, False)]
 )
 def test_a_target_is_met_up_to_its_figure(value, least, most):
-    """A figure that is the target itself meets it."""
-    assert at_least("Rows/s", value, 0.5, 1, told="").met is least
-    assert at_most("Rows/s", value, 0.5, 1, told="").met is most
+    """A figure equal to the target meets the target."""
+    assert at_least("Rows/s", value, 0.5, 1, note="").met is least
+    assert at_most("Rows/s", value, 0.5, 1, note="").met is most
 
 
 def test_the_results_replace_those_before_them(tmp_path):
-    """Between the markers is what was measured last; the prose around it stays."""
+    """The newest results are between the markers; the prose around stays."""
     page = tmp_path / "performance.md"
     page.write_text(f"# Prose\n{BEGIN}\nold\n{END}\nmore prose\n")
     report = Report({"CPU": "fast"}, [FINDING], {"throughput": [run()]})
@@ -59,7 +62,7 @@ def test_the_results_replace_those_before_them(tmp_path):
 
 @pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{BEGIN}{END}"])
 def test_a_page_without_its_markers_is_left_alone(tmp_path, text):
-    """A page whose markers are lost is an error, not a page overwritten."""
+    """A page without markers is an error, and stays as it was."""
     page = tmp_path / "performance.md"
     page.write_text(text)
     with pytest.raises(ValueError, match="once each"):

@@ -1,4 +1,4 @@
-"""The bench's server limits as Kombo does, and counts right: a bench that measures wrongly lies."""
+"""Server of the bench: the limits of Kombo, and correct counts."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from tools.bench import server
-from tools.bench.server import Behaviour, Orders
+from tools.bench.orders import Behaviour, Orders
 from tools.kombo_standin import client
 
 LIMITS = {
@@ -28,7 +28,7 @@ def running():
 
 @pytest.fixture
 def post(running):
-    """Post links to a server under given orders: each is the integration and the link's number."""
+    """Return a function that posts (integration, number) links under given orders."""
 
     def post_all(orders, *links, body=None):
         running.obey(orders)
@@ -52,18 +52,18 @@ async def _post_one(http, url, integration_id, number, body=None):
         return response.status, code, response.headers
 
 
-def told(answers):
+def statuses(answers):
     return [(status, code) for status, code, _ in answers]
 
 
 async def until_seen(running, posts):
-    """Return when the server has seen so many requests."""
+    """Wait until the server has received enough requests."""
     while running.counts().total("posts") < posts:  # noqa: ASYNC110 - its word
         await asyncio.sleep(0)
 
 
 def test_it_counts_by_integration(running, post):
-    """Requests, different links and their repetitions are counted, each integration's apart."""
+    """Requests, different links and repetitions are counted by integration."""
     post(Orders(), (ONE, 1), (ONE, 2), (ONE, 1), (TWO, 1))
     one, two = (running.counts().by_integration[name] for name in (ONE, TWO))
     assert (one.posts, one.links, one.duplicates, one.refused, one.invalid) == (3, 2, 1, 0, 0)
@@ -81,7 +81,7 @@ def test_new_orders_forget(running, post):
 
 
 def test_it_answers_as_the_stand_in_does(running):
-    """A link's answer has the stand-in's status, body and limit headers."""
+    """A link's response has the stand-in's status, body and limit headers."""
     with client.running() as standin:
         standin_answer = asyncio.run(_answer(standin.url, client.DEFAULT_KEY))
     running.obey(Orders(rate=1_000_000))
@@ -101,7 +101,7 @@ async def _answer(url, key):
 
 
 def test_it_answers_a_check_of_the_key_as_the_stand_in_does(running):
-    """A check of the key has the stand-in's status and members, and needs no integration."""
+    """A check of the key has the stand-in's response, and needs no integration."""
     with client.running() as standin:
         standin_status, standin_body, _ = asyncio.run(_check(standin.url))
     running.obey(Orders())
@@ -113,7 +113,7 @@ def test_it_answers_a_check_of_the_key_as_the_stand_in_does(running):
 
 
 def test_a_check_of_the_key_is_neither_counted_nor_limited(running, post):
-    """A check of the key takes nothing of the rate, and is no post of any integration."""
+    """A check of the key uses up no rate, and is not counted."""
     running.obey(Orders(rate=1))
     assert [asyncio.run(_check(running.url))[0] for _ in range(2)] == [200, 200]
     assert running.counts().by_integration == {}
@@ -124,7 +124,7 @@ def test_a_check_of_the_key_is_neither_counted_nor_limited(running, post):
 
 
 def test_it_knows_no_other_reads(running):
-    """A GET of anything else is answered as a path that does not exist."""
+    """A GET of another path is a 404."""
     assert asyncio.run(_check(running.url, "/check-api-keys"))[0] == 404
 
 
@@ -135,17 +135,17 @@ async def _check(url, path="/check-api-key"):
 
 
 def test_the_rate_is_refused_beyond_the_limit(running, post):
-    """Of a window's requests, those beyond the rate are 429s, whichever integration sends them."""
+    """Requests beyond the window's rate are 429s, for all integrations together."""
     answers = post(Orders(rate=2), (ONE, 1), (TWO, 2), (ONE, 3), (TWO, 4))
     too_many = (429, "PLATFORM.RATE_LIMIT_EXCEEDED")
-    assert told(answers) == [(200, None), (200, None), too_many, too_many]
+    assert statuses(answers) == [(200, None), (200, None), too_many, too_many]
     assert answers[1][2]["ratelimit-remaining"] == "0"
     assert running.counts().total("refused") == 2
     assert running.counts().total("links") == 2
 
 
 def test_calls_in_flight_are_limited(running):
-    """A call beyond the integration's limit is a 429, and another integration's is none."""
+    """A call beyond the integration's limit is a 429; other integrations are not affected."""
     hanging = Behaviour(limit=2, hangs=True)
 
     async def overrun():
@@ -158,7 +158,7 @@ def test_calls_in_flight_are_limited(running):
             for call in calls:
                 call.cancel()
             await asyncio.wait(calls)
-        return told([refused, other])
+        return statuses([refused, other])
 
     assert asyncio.run(overrun()) == [(429, "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"), (200, None)]
     seen = running.counts().by_integration[ONE]
@@ -166,7 +166,7 @@ def test_calls_in_flight_are_limited(running):
 
 
 def test_a_slot_is_free_again_when_its_client_gives_up(running):
-    """A client that hangs up holds no slot: otherwise a killed run would limit the next."""
+    """A disconnected client holds no slot: a killed run does not limit the next."""
 
     async def give_up():
         running.obey(Orders(default=Behaviour(limit=1, hangs=True)))
@@ -182,24 +182,24 @@ def test_a_slot_is_free_again_when_its_client_gives_up(running):
 
 
 def test_the_limit_falls_in_the_middle(post):
-    """After so many requests an integration's limit is another, and its answers say so."""
+    """After enough requests an integration's limit changes, also in the headers."""
     falling = Behaviour(limit=30, falls_to=8, falls_after=2)
     answers = post(Orders(by_integration={ONE: falling}), (ONE, 1), (TWO, 1), (ONE, 2), (TWO, 2))
     assert [headers["Concurrency-Limit"] for _, _, headers in answers] == ["30", "30", "8", "30"]
 
 
 def test_latency_passes_before_the_answer(running, post):
-    """An integration with a latency answers, and after its requests came in."""
+    """An integration with a latency responds later."""
     post(Orders(default=Behaviour(latency=(0.01, 0.02))), (ONE, 1), (ONE, 2))
     seen = running.counts().by_integration[ONE]
     assert seen.answered > seen.last > seen.first
-    assert (seen.links, seen.answers) == (2, 2)
+    assert (seen.links, seen.responses) == (2, 2)
     assert 0.02 <= seen.work <= 0.04
 
 
 def test_an_invalid_body_is_no_link(running, post):
-    """What Kombo would refuse is not counted as delivered."""
+    """An invalid body is not counted as a link."""
     answers = post(Orders(), (ONE, 1), body={"label": "Coding"})
-    assert told(answers) == [(400, "PLATFORM.INPUT_INVALID")]
+    assert statuses(answers) == [(400, "PLATFORM.INPUT_INVALID")]
     counts = running.counts()
     assert (counts.total("invalid"), counts.total("links")) == (1, 0)

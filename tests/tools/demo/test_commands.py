@@ -1,4 +1,4 @@
-"""`make demo` and `make up`, as their users run them, in a directory of their own."""
+"""Commands `make demo` and `make up`, run as by users, in a folder of their own."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def stand_in_s_count(output):
 
 
 def left_in(place):
-    """Give the processes whose Airflow is at home here."""
+    """Return the processes of the Airflow in this folder."""
     left = []
     for process in psutil.process_iter():
         try:
@@ -82,7 +82,7 @@ def left_in(place):
 
 
 def test_the_first_run_delivers_and_gives_every_row_its_fate(first, place):
-    """Each row of the day has a status, and none is left to be sent."""
+    """After the first run, each row of the day has a status, and none is left to send."""
     assert first.returncode == 0, first.stdout + first.stderr
     statuses = dict(ledger(place, "SELECT status, count(*) FROM kombo_result_links GROUP BY 1"))
     assert set(statuses) == {"success", "failed", "invalid", "unknown"}
@@ -91,7 +91,7 @@ def test_the_first_run_delivers_and_gives_every_row_its_fate(first, place):
 
 
 def test_the_stand_in_s_own_count_agrees_with_the_ledger(first, place):
-    """It received the POSTs that the ledger has, and made each link that is called a success."""
+    """The stand-in has received the ledger's POSTs, and has made each successful link."""
     received, made = stand_in_s_count(first.stdout)
     ((posts,),) = ledger(place, "SELECT count(*) FROM kombo_result_link_attempts")
     ((successes,),) = ledger(
@@ -103,14 +103,14 @@ def test_the_stand_in_s_own_count_agrees_with_the_ledger(first, place):
 
 
 def test_the_second_run_posts_nothing_and_says_so(second):
-    """The promise of `make demo`: run again, it posts nothing."""
+    """A second run posts nothing, and prints this."""
     assert second.returncode == 0, second.stdout + second.stderr
     assert stand_in_s_count(second.stdout) == [0, 0]
     assert "This run posted nothing" in second.stdout
 
 
 def test_connections_of_one_s_own_take_the_place_of_the_demo_s(second, demo, tmp_path):
-    """Neither rows nor a stand-in are made up then; a blocked integration stops nobody else."""
+    """With the user's connections, no rows and no stand-in are made."""
     warehouse = tmp_path / "own.db"
     fill(warehouse)
     with running(scenario=ROOT / "tools" / "demo" / "scenario.yaml") as kombo:
@@ -130,7 +130,7 @@ def test_connections_of_one_s_own_take_the_place_of_the_demo_s(second, demo, tmp
 
 
 def test_a_run_that_fails_ends_with_an_error_that_names_the_log(second, demo, place):
-    """Without rows to read, the exit status is 1 and the reason is on the screen."""
+    """Without rows to read, the exit status is 1, and the reason is printed."""
     failed = demo(
         AIRFLOW_CONN_WAREHOUSE_DEFAULT=json.dumps(
             {"conn_type": "sqlite", "host": str(place / "empty.db")}
@@ -142,7 +142,7 @@ def test_a_run_that_fails_ends_with_an_error_that_names_the_log(second, demo, pl
 
 
 def test_up_ends_with_the_login_and_leaves_no_process(second, place, environment):
-    """Its last line is the login; Ctrl-C ends all of it, the stand-in too."""
+    """The last line is the login; Ctrl-C ends all processes, also the stand-in."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -154,11 +154,11 @@ def test_up_ends_with_the_login_and_leaves_no_process(second, place, environment
         text=True,
         start_new_session=True,
     ) as up:
-        told = next((line for line in up.stdout if "password:" in line), "")
+        line_ = next((line for line in up.stdout if "password:" in line), "")
         standin = psutil.Process(up.pid).children()
         os.killpg(up.pid, signal.SIGINT)
         rest = up.stdout.read()
-    assert re.search(rf"http://127.0.0.1:{port}   user: admin   password: \w+", told)
+    assert re.search(rf"http://127.0.0.1:{port}   user: admin   password: \w+", line_)
     assert up.returncode == 0
     assert "nothing is left running" in rest
     assert left_in(place) == []

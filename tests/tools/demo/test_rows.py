@@ -1,4 +1,4 @@
-"""The made-up warehouse: what it promises to those who look into it."""
+"""Rows of the demo's warehouse."""
 
 import json
 from collections import Counter
@@ -28,26 +28,31 @@ def day():
 
 
 def test_the_rows_are_the_same_every_time():
-    """Whoever runs the demo sees the same rows."""
+    """Each run of the demo has the same rows."""
     assert list(rows()) == list(rows())
 
 
 def test_every_day_has_its_rows_and_each_result_its_id():
-    """Three days of 660 rows, each result with an id of its own."""
+    """Three days have 660 rows each, and each result has an own id."""
     everything = list(rows())
     assert Counter(row["assessment_date"] for row in everything) == dict.fromkeys(DAYS, ROWS_A_DAY)
     assert len({row["result_id"] for row in everything}) == len(everything)
 
 
+def test_the_readme_has_the_number_of_rows():
+    """The README has the number of rows that `make demo` delivers."""
+    assert f"a day of {ROWS_A_DAY} realistic results" in (ROOT / "README.md").read_text()
+
+
 def test_six_integrations_and_the_new_one_only_on_the_last_day():
-    """The blocked integration has no rows on the day that `make demo` delivers."""
+    """The blocked integration has no rows on the day of `make demo`."""
     found = {(row["integration_id"], row["assessment_date"]) for row in rows()}
     assert {integration for integration, _ in found} == {*INTEGRATIONS, None}
     assert [date for integration, date in found if integration == NEW_INTEGRATION] == [DAYS[-1]]
 
 
 def test_ids_look_like_kombo_s(day):
-    """24 characters of base58, but for the one id that has a slash in it."""
+    """Ids have 24 characters of base58, except the one with a slash."""
     ids = {row[name] for row in day for name in ("candidate_id", "application_id") if row[name]}
     odd = {one for one in ids if len(one) != 24 or set(one) - set(BASE58)}
     assert odd == {ODDITIES[450]["candidate_id"]}
@@ -60,7 +65,7 @@ def test_what_real_data_lacks_is_lacking(day):
 
 
 def test_some_rows_carry_remote_fields_of_their_tool(day):
-    """Remote fields are JSON for the row's own tool, but for the one row that is broken."""
+    """Remote fields are JSON for the row's own tool, except in the broken row."""
     filled = [row for row in day if row["remote_fields"]]
     broken = [row for row in filled if row["remote_fields"] == ODDITIES[250]["remote_fields"]]
     for row in filled:
@@ -71,7 +76,7 @@ def test_some_rows_carry_remote_fields_of_their_tool(day):
 
 
 def test_one_link_is_there_twice(day):
-    """Two results of a day share target and address."""
+    """Two results of a day share target and URL."""
     first, second = (day[number - 1] for number in SAME_LINK)
     assert first["result_id"] != second["result_id"]
     assert first["result_url"] == second["result_url"]
@@ -79,7 +84,7 @@ def test_one_link_is_there_twice(day):
 
 
 def test_the_scenario_speaks_of_rows_that_are_there():
-    """Each rule fires: it names an address, a label or an integration that can be sent."""
+    """Each rule matches a URL, a label or an integration of a valid row."""
     everything = list(rows())
     odd = set(ODDITIES) | set(SAME_LINK)
     for rule in Scenario.load(ROOT / "tools" / "demo" / "scenario.yaml").rules:
@@ -95,7 +100,7 @@ def test_the_scenario_speaks_of_rows_that_are_there():
 
 
 def test_a_warehouse_is_filled_once(tmp_path):
-    """Filling again changes nothing, not even a row that somebody has corrected."""
+    """A second filling changes nothing, not even a corrected row."""
     file = tmp_path / "warehouse.db"
     assert fill(file) == ROWS_A_DAY * len(DAYS)
     engine = create_engine(f"sqlite:///{file}")
@@ -108,7 +113,7 @@ def test_a_warehouse_is_filled_once(tmp_path):
 
 
 def test_an_infinite_score_arrives_in_the_table(tmp_path):
-    """SQLite keeps the infinity, so the mapping gets to see it."""
+    """SQLite keeps an infinite score, so the mapping gets the value."""
     fill(tmp_path / "warehouse.db")
     engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     with engine.connect() as connection:

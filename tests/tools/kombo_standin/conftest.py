@@ -1,4 +1,4 @@
-"""One stand-in for all tests of this folder, fresh for each of them."""
+"""Fixtures: one stand-in for all tests of this folder, reset for each test."""
 
 import socket
 import time
@@ -29,7 +29,7 @@ def standin(process: StandIn) -> StandIn:
 
 @pytest.fixture(scope="session")
 def http(process: StandIn) -> Iterator[httpx.Client]:
-    """Build one client for all: building one takes longer than most tests."""
+    """Return one HTTP client for all tests, because building a client is slow."""
     headers = {"Authorization": f"Bearer {DEFAULT_KEY}", "X-Integration-Id": INTEGRATION}
     with httpx.Client(base_url=process.url, headers=headers) as client:
         yield client
@@ -37,7 +37,7 @@ def http(process: StandIn) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def post(http: httpx.Client, standin: StandIn) -> Callable[..., httpx.Response]:
-    """Post a result link to a fresh stand-in; keywords change the body."""
+    """Return a function that posts a result link; keywords change the body."""
 
     def post(target: str = "applications/app1", **changes: Any) -> httpx.Response:
         integration_id = changes.pop("integration_id", INTEGRATION)
@@ -50,7 +50,7 @@ def post(http: httpx.Client, standin: StandIn) -> Callable[..., httpx.Response]:
 
 @pytest.fixture
 def raw_request(standin: StandIn) -> bytes:
-    """Give the bytes of one valid POST."""
+    """Return the bytes of one valid POST."""
     body = b'{"label":"Coding","url":"https://example.com/results/1"}'
     head = (
         "POST /v1/ats/applications/app1/result-links HTTP/1.1\r\n"
@@ -63,7 +63,7 @@ def raw_request(standin: StandIn) -> bytes:
 
 @pytest.fixture
 def connection(standin: StandIn) -> Iterator[socket.socket]:
-    """Open a raw connection to a fresh stand-in."""
+    """Open a raw connection to a reset stand-in."""
     address = urlsplit(standin.url)
     with socket.create_connection((address.hostname, address.port), timeout=5) as sock:
         yield sock
@@ -71,7 +71,7 @@ def connection(standin: StandIn) -> Iterator[socket.socket]:
 
 @pytest.fixture
 def until() -> Callable[[Callable[[], Any]], Any]:
-    """Ask until the answer is true; ten seconds of falsehood are a failure."""
+    """Call a function until the result is true, for ten seconds at most."""
 
     def until(ask: Callable[[], Any]) -> Any:
         deadline = time.monotonic() + 10

@@ -1,4 +1,4 @@
-"""What the stand-in answers, as Kombo documents it."""
+"""Responses of the stand-in, as Kombo documents them."""
 
 import kombo
 import pytest
@@ -20,7 +20,7 @@ SECRET = "S3CRET"
 
 @pytest.mark.parametrize("target", ["candidates/c1", "applications/a1"])
 def test_a_valid_post_makes_a_link(post, standin, target):
-    """Both endpoints answer 200 with an empty `data` and no warnings, and record the link."""
+    """Both endpoints respond 200 with empty `data` and no warnings, and record the link."""
     answer = post(target)
     assert (answer.status_code, answer.json()) == (
         200,
@@ -40,7 +40,7 @@ def test_a_valid_post_makes_a_link(post, standin, target):
 
 
 def test_posting_twice_is_told_by_the_count(post, standin):
-    """The same link made twice is one entry with count 2."""
+    """The same link, made twice, is one entry with count 2."""
     post()
     post()
     assert [link["count"] for link in standin.links()] == [2]
@@ -48,7 +48,7 @@ def test_posting_twice_is_told_by_the_count(post, standin):
 
 
 def test_a_candidate_and_an_application_may_share_an_id(post, standin):
-    """Links are told apart by the target's type, the integration and the URL too."""
+    """Links differ by the target's type, the integration and the URL."""
     post("candidates/same")
     post("applications/same")
     post("applications/same", url="https://example.com/results/2")
@@ -58,7 +58,7 @@ def test_a_candidate_and_an_application_may_share_an_id(post, standin):
 
 @pytest.mark.parametrize("authorization", ["", "Bearer wrong", DEFAULT_KEY])
 def test_a_wrong_key_is_refused(http, standin, authorization):
-    """Without the accepted bearer token the answer is 401 and no link is made."""
+    """Without the accepted bearer token the response is 401, and no link is made."""
     headers = {"Authorization": authorization}
     answer = http.post("/ats/candidates/c1/result-links", json={}, headers=headers)
     assert answer.status_code == 401
@@ -76,7 +76,7 @@ def test_the_integration_header_is_required(connection, raw_request, standin, he
 
 
 def test_an_error_has_the_documented_shape(post):
-    """An error's object holds code, title, message and a log_url on this server."""
+    """An error's object has code, title, message and a log_url on this server."""
     answer = post(label=None)
     assert answer.json()["status"] == "error"
     error = answer.json()["error"]
@@ -126,7 +126,7 @@ def test_every_answer_tells_the_limits(post, changes):
     ],
 )
 def test_a_body_against_the_schema_is_refused(post, standin, field, changes):
-    """The message of a 400 names the field and never repeats what the body holds."""
+    """The message of a 400 names the field, and never repeats the content."""
     answer = post(**changes)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "PLATFORM.INPUT_INVALID")
     assert answer.json()["error"]["message"].startswith(f"{field}: ")
@@ -159,12 +159,12 @@ def test_a_body_that_is_no_json_object_is_refused(http, standin, body):
     ],
 )
 def test_all_that_the_schema_allows_is_accepted(post, changes):
-    """Empty strings and unknown members pass, at every level."""
+    """Empty strings and unknown members are accepted at every level."""
     assert post(**changes).status_code == 200
 
 
 def test_an_escaped_slash_belongs_to_the_id(post, standin):
-    """An id arrives percent-decoded, as one id."""
+    """An id is percent-decoded, as one id."""
     assert post("applications/a%2Fb%20%C3%BC").status_code == 200
     assert standin.links()[0]["target_id"] == "a/b ü"
 
@@ -178,14 +178,14 @@ def test_another_path_is_no_endpoint(post, standin, target):
 
 
 def test_an_unknown_path_and_method_answer_like_kombo(http):
-    """What is not imitated answers with Kombo's error format and no code."""
+    """An unknown path or method gets Kombo's error format without a code."""
     for answer in (http.get("/ats/nothing"), http.get("/ats/candidates/c1/result-links")):
         assert answer.is_client_error
         assert answer.json()["error"]["code"] is None
 
 
 def test_an_integration_is_described(http):
-    """Tool and label come from the part before the colon; both result-link actions are there."""
+    """Tool and label are the part before the colon; both result-link actions are listed."""
     data = http.get("/integrations/workday%3Aa%2Fb").json()["data"]
     assert (data["id"], data["tool"]["id"], data["tool"]["label"]) == (
         "workday:a/b",
@@ -200,7 +200,7 @@ def test_an_integration_is_described(http):
 
 
 def test_the_official_client_understands_every_answer(standin):
-    """Kombo's own Python client parses success, both reads, and an error with its code."""
+    """Kombo's own Python client parses a success, both reads, and an error with a code."""
     with kombo.Kombo(
         api_key=DEFAULT_KEY, integration_id=INTEGRATION, server_url=standin.url
     ) as client:

@@ -1,4 +1,4 @@
-"""The limits, which the stand-in enforces, and the time that it takes."""
+"""Limits and latencies of the stand-in."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ def outcome(answer: httpx.Response) -> tuple[int, str | None]:
 
 
 async def post_at_once(url: str, number: int) -> Counter[int]:
-    """Post links all at the same time; count the statuses."""
+    """Post links at the same time, and count the statuses."""
     headers = {"Authorization": f"Bearer {DEFAULT_KEY}", "X-Integration-Id": INTEGRATION}
 
     async def post(session: aiohttp.ClientSession, index: int) -> int:
@@ -34,7 +34,7 @@ async def post_at_once(url: str, number: int) -> Counter[int]:
 
 
 def test_no_more_than_the_slots_are_in_flight(standin):
-    """Of ten requests at once and three slots, seven are refused at once."""
+    """Of ten requests at once with three slots, seven are refused at once."""
     standin.set_limits(concurrency=100, concurrency_by_integration={INTEGRATION: 3})
     standin.set_latency(by_integration={INTEGRATION: (0.3, 0.3)})
     assert asyncio.run(post_at_once(standin.url, 10)) == {200: 3, 429: 7}
@@ -46,7 +46,7 @@ def test_no_more_than_the_slots_are_in_flight(standin):
 
 
 def test_a_hanging_request_holds_its_slot(post, standin, connection, raw_request, until):
-    """A slot is one integration's own, and is free again once its client has given up."""
+    """A slot belongs to one integration, and is free again after the client has gone."""
     standin.set_limits(concurrency=1)
     standin.add_rule({"kind": "hang"}, times=1)
     connection.sendall(raw_request)
@@ -61,13 +61,13 @@ def test_a_hanging_request_holds_its_slot(post, standin, connection, raw_request
 
 
 def test_a_request_counts_among_the_slots_it_is_told_of(post):
-    """A lone request reads 30 slots, 29 of them left."""
+    """A single request with 30 slots reads 29 remaining."""
     headers = post().headers
     assert (headers["Concurrency-Limit"], headers["Concurrency-Remaining"]) == ("30", "29")
 
 
 def test_the_rate_limit_counts_down_and_refuses(post, standin):
-    """Three requests per minute are answered, the fourth is refused, whatever its integration."""
+    """With three requests per minute, the fourth is refused, for any integration."""
     standin.set_limits(rate=3, window=60)
     answers = [post(), post(integration_id=OTHER), post(), post()]
     assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
@@ -78,7 +78,7 @@ def test_the_rate_limit_counts_down_and_refuses(post, standin):
 
 
 def test_the_rate_limit_may_be_each_integrations_own(post, standin):
-    """With the other scope, an integration that is refused does not stop the next."""
+    """With the other scope, a refused integration does not stop another one."""
     standin.set_limits(rate=1, rate_scope="integration")
     assert post().status_code == 200
     assert outcome(post()) == RATE_LIMITED
@@ -86,7 +86,7 @@ def test_the_rate_limit_may_be_each_integrations_own(post, standin):
 
 
 def test_retry_after_comes_if_it_is_wanted(post, standin):
-    """Retry-After says the same as ratelimit-reset."""
+    """Retry-After equals ratelimit-reset."""
     standin.set_limits(rate=1, retry_after=True)
     post()
     headers = post().headers
@@ -94,7 +94,7 @@ def test_retry_after_comes_if_it_is_wanted(post, standin):
 
 
 def test_a_new_window_begins(post, standin, until):
-    """What was refused is answered once the window is over."""
+    """A refused request is accepted in the next window."""
     standin.set_limits(rate=1, window=0.2)
     post()
     assert outcome(post()) == RATE_LIMITED
@@ -112,7 +112,7 @@ def test_answers_take_their_integrations_time(post, standin, integration_id):
 
 
 def test_what_is_left_out_gets_its_default(post, standin):
-    """Setting limits replaces all of them."""
+    """New limits replace all old ones."""
     standin.set_limits(rate=1)
     post()
     standin.set_limits(concurrency=5)

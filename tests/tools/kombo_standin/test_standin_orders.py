@@ -1,4 +1,4 @@
-"""What the stand-in answers to an order's result, as Kombo documents it."""
+"""Responses of the stand-in to an order's result, as Kombo documents them."""
 
 from datetime import datetime, timezone
 
@@ -15,7 +15,7 @@ SECRET = "S3CRET"
 
 @pytest.fixture
 def put(http, standin):
-    """Write an order's result on a fresh stand-in; keywords change the body."""
+    """Return a function that writes an order's result; keywords change the body."""
 
     def put(path="assessment/orders/o1/result", **changes) -> httpx.Response:
         headers = {"X-Integration-Id": INTEGRATION}
@@ -25,7 +25,7 @@ def put(http, standin):
 
 
 def test_a_valid_put_writes_the_result(put, standin):
-    """It is answered like a result link, recorded as often as it came, and is no link."""
+    """The response equals a result link's; each write is recorded, and none is a link."""
     answers = [put("assessment/orders/a%2Fb/result", score=90) for _ in range(2)]
     assert [(one.status_code, one.json()["warnings"]) for one in answers] == [(200, [])] * 2
     assert "Concurrency-Limit" in answers[0].headers
@@ -53,7 +53,7 @@ def test_a_valid_put_writes_the_result(put, standin):
     ],
 )
 def test_a_result_against_the_schema_is_refused(put, standin, field, changes):
-    """The message of a 400 names the field and never repeats what the body holds."""
+    """The message of a 400 names the field, and never repeats the content."""
     answer = put(**changes)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "PLATFORM.INPUT_INVALID")
     assert answer.json()["error"]["message"].startswith(field)
@@ -62,7 +62,7 @@ def test_a_result_against_the_schema_is_refused(put, standin, field, changes):
 
 
 def test_rules_speak_of_orders_too(put, standin):
-    """A rule that names orders fires for them, and one that names a label does not."""
+    """A rule for orders matches them, and a rule for a label does not."""
     standin.add_rule({"kind": "answer", "status": 500}, label="Coding")
     standin.add_rule({"kind": "answer", "status": 503}, target_type="order", target_id="o1")
     assert put().status_code == 503
@@ -77,7 +77,7 @@ def test_another_path_is_no_endpoint(put, standin, path):
 
 
 def test_the_official_client_writes_a_result(standin):
-    """What Kombo's own Python client sends is accepted, in full."""
+    """A request of Kombo's own Python client is accepted."""
     with Kombo(DEFAULT_KEY, INTEGRATION, server_url=standin.url) as client:
         client.assessment.update_order_result(
             assessment_order_id="o1",

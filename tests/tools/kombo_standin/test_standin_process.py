@@ -1,17 +1,18 @@
-"""The stand-in as a process: how it starts, stops, remembers and tells."""
+"""Process of the stand-in: start, stop, journal and reports."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import httpx
+import psutil
 import pytest
 
+from tools.demo.airflow import ROOT
 from tools.kombo_standin.__main__ import main
 from tools.kombo_standin.client import StandIn, StandInError, running
 
@@ -20,7 +21,7 @@ KEY = "ks_dev_other"
 
 @pytest.fixture
 def send(http) -> Callable[[StandIn, str], httpx.Response]:
-    """Post one and the same link for a candidate, to the stand-in that a test started itself."""
+    """Post the same link to a stand-in of the test."""
 
     def send(standin: StandIn, target_id: str) -> httpx.Response:
         path = f"{standin.url}/ats/candidates/{target_id}/result-links"
@@ -32,7 +33,7 @@ def send(http) -> Callable[[StandIn, str], httpx.Response]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_although_requests_wait(raw_request, until, number):
-    """With one request hanging and one delayed it is gone within a second, status 0, silently."""
+    """With hanging and delayed requests, a signal ends the process soon."""
     command = [sys.executable, "-m", "tools.kombo_standin"]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:  # noqa: S603 - ours
         line = process.stdout.readline()
@@ -48,16 +49,25 @@ def test_a_signal_stops_it_although_requests_wait(raw_request, until, number):
             first.sendall(raw_request)
             second.sendall(raw_request)
             until(lambda: standin.stats()["created"] == 1)
-            begin = time.perf_counter()
             process.send_signal(number)
-            assert process.wait(5) == 0
-            assert time.perf_counter() - begin < 1
+            assert process.wait(10) == 0  # on a busy machine: the requests would wait for 60 s
         assert (process.stdout.read(), process.stderr.read()) == ("", "")
 
 
+def test_a_killed_caller_leaves_no_stand_in():
+    """After the caller's kill -9, the stand-in ends by itself."""
+    code = "from tools.kombo_standin.client import running\n"
+    code += "with running() as standin: print(standin.pid, flush=True); input()"
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=ROOT, stdin=-1, stdout=-1, text=True) as caller:  # noqa: S603
+        standin = psutil.Process(int(caller.stdout.readline()))
+        caller.kill()
+    assert psutil.wait_procs([standin], timeout=30)[1] == []
+
+
 def test_a_journal_outlives_a_killed_server(send, tmp_path, monkeypatch):
-    """After kill -9 a new server knows the links whose answers went out, and adds to them."""
-    monkeypatch.chdir(tmp_path)  # the package is found from any directory
+    """After kill -9, a new server has the confirmed links, and adds new ones."""
+    monkeypatch.chdir(tmp_path)  # from any folder
     journal = tmp_path / "links.jsonl"
     with running(journal=journal, key=KEY) as standin:
         assert [send(standin, name).status_code for name in ("c1", "c2", "c1")] == [200] * 3
@@ -74,7 +84,7 @@ def test_a_journal_outlives_a_killed_server(send, tmp_path, monkeypatch):
 
 
 def test_a_scenario_file_tells_the_start_and_every_reset(send, tmp_path):
-    """Limits, latency and rules come from YAML, and come back with `reset`."""
+    """Limits, latency and rules come from YAML, also after a `reset`."""
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text("""
         limits: {concurrency: 5, rate: 300}
@@ -96,7 +106,7 @@ def test_a_scenario_file_tells_the_start_and_every_reset(send, tmp_path):
 
 @pytest.mark.parametrize("text", ["limits: {concurency: 5}", "rules: [", "- 1"])
 def test_a_scenario_that_cannot_be_meant_stops_the_start(tmp_path, monkeypatch, capsys, text):
-    """A misspelled scenario ends the process before it listens, and says why."""
+    """A misspelled scenario ends the process before listening, with a reason."""
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text(text)
     monkeypatch.setattr(sys, "argv", ["kombo_standin", "--scenario", str(scenario)])
@@ -106,21 +116,22 @@ def test_a_scenario_that_cannot_be_meant_stops_the_start(tmp_path, monkeypatch, 
 
 
 def test_a_port_that_is_taken_stops_the_start(process, capfd):
-    """The process ends and says that the address is in use."""
+    """With a used port, the process ends with a reason."""
     with pytest.raises(StandInError), running(port=urlsplit(process.url).port):
         pass
     assert "address already in use" in capfd.readouterr().err
 
 
 def test_the_client_is_light():
-    """Importing the client loads neither FastAPI nor pydantic: a dag may import it."""
-    code = "import kombo_standin.client, sys; print({'fastapi', 'pydantic'} & {*sys.modules})"
-    shown = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True)  # noqa: S603 - ours
+    """The client's import loads neither FastAPI nor pydantic: a dag may import the client."""
+    code = "import tools.kombo_standin.client, sys; print({'fastapi', 'pydantic'} & {*sys.modules})"
+    command = [sys.executable, "-c", code]
+    shown = subprocess.run(command, cwd=ROOT, stdout=-1, text=True, check=True)  # noqa: S603 - ours
     assert shown.stdout == "set()\n"
 
 
 def test_requests_are_told_as_they_came_in(standin, connection):
-    """Raw path, headers in their order and spelling, and the body's text."""
+    """Raw path, headers with order and spelling, and the body's text are kept."""
     request = (
         "POST /v1/ats/candidates/a%2fb/result-links HTTP/1.1\r\nHost: h\r\nX-Odd: 1\r\n"
         "x-ODD: 2\r\nConnection: close\r\nContent-Length: 3\r\n\r\n\u00fc!"
@@ -143,7 +154,7 @@ def test_requests_are_told_as_they_came_in(standin, connection):
 
 
 def test_the_last_requests_come_oldest_first(post, standin):
-    """`last` is how many, and 0 is none."""
+    """The parameter `last` is the number of requests, and 0 is none."""
     for number in range(3):
         post(f"candidates/c{number}")
     paths = [request["raw_path"] for request in standin.requests(last=2)]
@@ -152,7 +163,7 @@ def test_the_last_requests_come_oldest_first(post, standin):
 
 
 def test_links_come_in_pages(post, standin):
-    """Offset and limit cut the list of different links, which keeps its order."""
+    """Offset and limit cut the ordered list of different links."""
     for number in range(5):
         post(f"candidates/c{number}")
     assert [link["target_id"] for link in standin.links(offset=1, limit=2)] == ["c1", "c2"]
@@ -163,7 +174,7 @@ def test_links_come_in_pages(post, standin):
 def test_a_client_killed_in_the_middle_of_its_request_leaves_no_trace(
     post, standin, connection, raw_request
 ):
-    """A body that never arrived whole is no request, and the server serves on."""
+    """An incomplete body is no request, and the server goes on."""
     connection.sendall(raw_request[:-1])
     connection.close()
     post()

