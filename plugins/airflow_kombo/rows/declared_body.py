@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Final, Union, get_args, get_origin
@@ -152,7 +152,9 @@ def _checked(body: type[BaseModel], model: type[BaseModel], member: str) -> type
     )
 
 
-def _must_be_members(body: type[DeclaredBody]) -> Any:
+def _must_be_members(body: type[DeclaredBody]) -> Callable[[object], object]:
+    """Build a check of a nested body, with a message in the words of a mapping."""
+
     def check(declared: object) -> object:
         if isinstance(declared, (Mapping, body)):
             return declared
