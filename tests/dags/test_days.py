@@ -1,7 +1,7 @@
 """The day of a run, in real Airflow: scheduler, dag processor, API server and commands.
 
-One Airflow serves the module. Beside the dag as it is shipped it has two whose time zone was set,
-as a user sets it, each with a warehouse of its own. Each test has days of its own.
+One Airflow serves the module. It has the shipped dag, and two copies with another time zone, as a
+user sets it. Each dag has a warehouse of its own, and each test has days of its own.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def test_errors_for_a_person_are_not_tried_again(error):
 
 
 @pytest.mark.parametrize(
-    "error", [LedgerError("down"), RunStoppedError("told to end"), RuntimeError("a bug")]
+    "error", [LedgerError("down"), RunStoppedError("stopped"), RuntimeError("a bug")]
 )
 def test_other_errors_are_tried_again(error):
     """Any other error is raised unchanged, so that Airflow retries the task."""

@@ -124,10 +124,10 @@ def test_a_dry_run_estimates_with_the_caps(engine, rows, standin, context, caplo
     fill(engine, rows, [row(f"n{n}", integration_id=(WORKDAY, LEVER)[n % 2]) for n in range(20)])
     caps = {"workday": 2, "default": 8}
     assert make(caps, dry_run=True).execute(context) == {"send": 20}
-    told = "\n".join(caplog.messages)
-    assert f"{WORKDAY}: at least" in told
-    assert "2 at once; its rate limit was not met" in told
-    assert "8 at once; its rate limit was not met" in told
+    log = "\n".join(caplog.messages)
+    assert f"{WORKDAY}: at least" in log
+    assert "2 at once; its rate limit was not met" in log
+    assert "8 at once; its rate limit was not met" in log
     assert len(all_of(engine, Tables.named().runs)) == 1
     assert standin.stats()["received"] == 120
 

@@ -82,7 +82,7 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
     :raises ConfigurationError: if a person has to change something; nothing was sent.
     :raises TooManyRefusedError: if more rows ended badly than the task's policy allows.
     :raises LedgerError: if the ledger failed.
-    :raises RunStoppedError: if the task was told to end.
+    :raises RunStoppedError: if the task was stopped.
     """
     parameters = RunParameters.of(task)
     mapping = _mapping_of(write, task.mapping)

@@ -8,8 +8,8 @@ from typing import Final
 
 from airflow_kombo.exceptions import RunStoppedError
 
-_REASON: Final = "The task was told to end."
-_TOO_EARLY: Final = "The task was told to end before it had sent anything."
+_REASON: Final = "The task was stopped."
+_TOO_EARLY: Final = "The task was stopped before it had sent anything."
 
 
 class _InterruptedError(KeyboardInterrupt):

@@ -161,7 +161,7 @@ class KomboWriteOperator(BaseOperator):
             does not retry the task. Its cause is a `ConfigurationError`, before anything is sent,
             or a `TooManyRefusedError`, by `fail_on`, after all rows were tried.
         :raises LedgerError: if the ledger failed.
-        :raises RunStoppedError: if the task was told to end.
+        :raises RunStoppedError: if the task was stopped.
         """
         with self._stop.covers():
             from airflow_kombo.operators.run_task import run_task  # noqa: PLC0415 - see above
