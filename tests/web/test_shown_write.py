@@ -25,7 +25,7 @@ REPORT = LinkKey("lever:one", "report", "p-1", "blocked")
 
 @pytest.fixture
 def notes(warehouse):
-    """Serve the page over rows of another write, sent to targets of other types by its own dag."""
+    """Serve the page over another write with its own dag and other types of targets."""
     tables = Tables.named("kombo_order_notes")
     tables.create(warehouse)
     Runs(warehouse, tables).start(replace(RUN, dag_id="order_notes"))
