@@ -17,6 +17,7 @@ from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Runs
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web.shown_write import ShownWrite
+from airflow_kombo_plugin import AirflowKomboPlugin
 
 JOB = LinkKey("lever:one", "job", "j-1", "unknown")
 REPORT = LinkKey("lever:one", "report", "p-1", "blocked")
@@ -24,7 +25,7 @@ REPORT = LinkKey("lever:one", "report", "p-1", "blocked")
 
 @pytest.fixture
 def notes(warehouse):
-    """Serve the page over rows of another write, sent to targets of other types by its own dag."""
+    """Serve the page over another write with its own dag and other types of targets."""
     tables = Tables.named("kombo_order_notes")
     tables.create(warehouse)
     Runs(warehouse, tables).start(replace(RUN, dag_id="order_notes"))
@@ -98,3 +99,14 @@ def test_names_of_a_write(status_table, title, created_object, file_name):
     is_default = write.delivery_dag_id is not None
     assert is_default == (write.decision_dag_id is not None)
     assert is_default == (status_table == "kombo_result_links")
+
+
+def test_airflows_navigation_has_the_writes_own_name(monkeypatch):
+    """The page's entry in Airflow is named after the configured status table."""
+    names = []
+    for status_table in ("kombo_result_links", "ats.kombo_notes"):
+        monkeypatch.setenv("AIRFLOW__KOMBO__STATUS_TABLE", status_table)
+        plugin = AirflowKomboPlugin()
+        names += [plugin.external_views[0]["name"], plugin.fastapi_apps[0]["name"]]
+        assert plugin.external_views is plugin.external_views  # Airflow removes entries in place
+    assert names == ["Kombo result links"] * 2 + ["Kombo notes"] * 2
