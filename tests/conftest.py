@@ -1,4 +1,4 @@
-"""Fixtures with real parts: SQLite, PostgreSQL, the stand-in on a socket, a home for Airflow."""
+"""Fixtures of real parts: SQLite, PostgreSQL, the stand-in on a socket, Airflow's home."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery of assessment results as result links into applicant tracking systems, through Kombo.
+"""Delivery of assessment results as result links to applicant tracking systems.
 
 How a row travels:
 

@@ -1,4 +1,4 @@
-"""Everything private to Airflow or different between its versions, with version and reason.
+"""Private and changing parts of Airflow, each with version and reason.
 
 The versions are those that the tests run: Airflow 3.3.2 with its task SDK 1.3.2, and the providers
 http 6.3, standard 1.21. When another version breaks something, look here first. Two modules rely on
@@ -48,7 +48,7 @@ def add_param(params: object, name: str, param: Param) -> ParamsDict:
 
 @contextmanager
 def adds_to_resumption(**kwargs: Any) -> Iterator[None]:
-    """Add arguments to the call of `execute_complete` after a task of `HITLOperator` has waited.
+    """Add arguments to the call of `execute_complete` after a `HITLOperator` has waited.
 
     Airflow 3.3: `TaskAwaitingInput` parks the task without a triggerer, and is not in `airflow.sdk`
     itself; before 3.3 the operator deferred the task. The standard provider 1.21 takes no arguments

@@ -30,7 +30,7 @@ class Status(StrEnum):
 
 
 class Link(Enum):
-    """What a status proves about the row's link."""
+    """Knowledge of a row's link that comes with a status."""
 
     MADE = auto()
     MAY_EXIST = auto()
@@ -38,7 +38,7 @@ class Link(Enum):
 
 
 class NextRun(Enum):
-    """What the next run does with a row by itself."""
+    """Treatment of a row by the next run, without an order from a person."""
 
     LEAVES_IT = auto()
     SENDS_IT = auto()
@@ -47,18 +47,18 @@ class NextRun(Enum):
 
 
 class Meaning(NamedTuple):
-    """What a status means, and what follows from it."""
+    """Meaning of a status: everything else about the status follows."""
 
     link: Link
-    """What is known of the row's link."""
+    """Knowledge of the row's link."""
     next_run: NextRun
-    """What the next run does with the row by itself."""
+    """Treatment of the row by the next run."""
     needs_person: bool
-    """Whether nothing but a person's action brings the row further."""
+    """True if only a person can bring the row further."""
     is_counted: bool
-    """Whether a run may leave a row in this status, and so counts it."""
+    """True if a run may leave a row in this status, and so counts the row."""
     colour: str
-    """Its colour on the page, as CSS has it."""
+    """Colour on the page, in CSS."""
 
 
 MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
@@ -156,7 +156,7 @@ NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
 
 
 class Action(StrEnum):
-    """What a run would do with a row, as a dry run says it."""
+    """Action of a run for one row, as a dry run shows the action."""
 
     SEND = "send"
     DELIVERED = "delivered"
@@ -177,7 +177,7 @@ class Action(StrEnum):
 
 
 class Decision(StrEnum):
-    """What a person says about a row that is `unknown`."""
+    """Decision of a person about an `unknown` row."""
 
     CREATED = "created"
     NOT_CREATED = "not created"
@@ -187,9 +187,9 @@ DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
 """The error code of rows that name one result and different targets."""
 
 CHANGED: Final = Action.CHANGED.value
-"""What `redeliver` calls the successful rows that would give another request now."""
+"""Word of `redeliver` for delivered rows with another request now."""
 
 DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
     {Decision.CREATED: Status.SUCCESS, Decision.NOT_CREATED: Status.RETRYABLE}
 )
-"""What a decision makes of a row."""
+"""Status of a row after a decision."""

@@ -153,7 +153,7 @@ def test_a_dry_run_lists_and_decides_nothing(home, ledger):
 
 
 def test_nothing_in_doubt_is_no_question(home, ledger):
-    """Where no row is unknown, nobody is asked, and the task ends."""
+    """Without an unknown row, nobody is asked, and the task ends."""
     output = resolve(home, ledger, result_ids=["done"])
     assert "there is nothing to decide" in output
 

@@ -30,7 +30,7 @@ async def turns(number=5):
 
 
 def test_what_comes_during_a_commit_shares_the_next():
-    """One commit runs at a time. All get the group's result, and the place of their items in it."""
+    """One commit runs at a time; callers get the group's result and their items' place."""
 
     async def run():
         commits = Commits()

@@ -63,7 +63,7 @@ def strings_in(value, depth=0):
 @example({**ROW, "x": float("inf"), "y": 1}, mapped({"joined": "{{ x ~ y }}"}))
 @example({**ROW, "remote": nested(300)}, mapped(remote_fields={"column": "remote"}))
 def test_any_row_is_a_clean_request_or_an_invalid_row(row, mapping):
-    """Any row is `invalid` or a request without a `nan`, `None`, `NaT`, `<NA>` or `inf` of ours."""
+    """Any row is `invalid`, or a request without our `nan`, `None`, `NaT`, `<NA>` or `inf`."""
     (one,) = [made for part in mapping.deliveries([row], "workday:0") for made in part]
     assert one.assessment_date is None or isinstance(one.assessment_date.toordinal(), int)
     if not isinstance(one, RowRequest):

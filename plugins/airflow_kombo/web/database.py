@@ -127,6 +127,6 @@ class EngineOfConnection:
 
 
 def read_only(engine: Engine) -> Engine:
-    """Refuse writes where only a connection can do so; elsewhere each transaction refuses them."""
+    """Refuse writes where only a connection can; elsewhere each transaction refuses writes."""
     dialect_of(engine).make_read_only(engine, STATEMENT_SECONDS)
     return engine
