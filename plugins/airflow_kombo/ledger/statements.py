@@ -45,7 +45,7 @@ _BEFORE: Final = "before_"
 _READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", *OUTCOME)
 """Columns of a `LedgerRow`, beside the key and `url_hash`."""
 _VERSION: Final = (*KEY, "status", "attempts")
-"""Columns that tell if a status row was changed since the ledger read it."""
+"""Columns of a status row that change with every write to the row."""
 _WRITTEN: Final = ("assessment_date", "attempts", "request_hash", "url_hash", "run_id")
 _LINK: Final = (*KEY, *OUTCOME, *_WRITTEN)
 
