@@ -1,4 +1,4 @@
-"""Ledger for the page's tests: rows of all statuses, over several days, as real runs leave them."""
+"""Ledger for the page's tests: rows of all statuses, as real runs leave them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control endpoints below ``/_standin``: orders for the stand-in, and reports from the stand-in."""
+"""Control endpoints below ``/_standin``: orders and reports."""
 
 from typing import Any
 
