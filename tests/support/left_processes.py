@@ -1,4 +1,4 @@
-"""Plugin for pytest: processes that outlive a test session fail it, and are killed.
+"""Plugin for pytest: processes that outlive a test session fail the session.
 
 The session's first process marks its environment. All processes below it inherit the mark, also
 daemons and the workers of pytest-xdist. The first process looks for the mark at the end.

@@ -1,4 +1,4 @@
-"""Benchmarks of deliveries on real parts: speed, evenness, memory (docs/performance.md)."""
+"""Benchmarks of deliveries on real parts: speed and memory; see docs/performance.md."""
 
 import sys
 from pathlib import Path

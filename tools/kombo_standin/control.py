@@ -1,4 +1,4 @@
-"""Control endpoints below ``/_standin``: orders for the stand-in, and its reports."""
+"""Control endpoints below ``/_standin``: orders and reports."""
 
 from typing import Any
 
