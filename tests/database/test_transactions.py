@@ -114,7 +114,7 @@ def test_what_was_claimed_is_claimed_after_a_crash(tmp_path):
             requests = [delivery(f"r{n}", target_id=f"c{n}") for n in range(20)]
             ledger = Ledger(engine, tables)
             claimed = [
-                claim.delivery.key.result_id
+                claim.request.key.result_id
                 for one in requests
                 for claim in ledger.claim("run", [one]).won
             ]

@@ -261,7 +261,7 @@ def test_a_claim_that_is_given_back_while_its_row_is_held(
     claims = claimed(ledger)
     hold(somebody, tables, "r3")
     (held,) = ledger.release(claims, RETRYABLE)
-    assert held.delivery.key.result_id == "r3"
+    assert held.request.key.result_id == "r3"
     assert statuses(warehouse, tables) == {"retryable": 5, "sending": 1}
     somebody.rollback()
     runs = Runs(warehouse, tables)
@@ -370,7 +370,7 @@ def test_a_failure_after_a_part_was_claimed_names_all_claims(warehouse, tables, 
         ledger.claim("run", requests)
     assert statuses(warehouse, tables)["sending"] >= 5
     claims = failed.value.claims
-    assert {claim.delivery.key.result_id for claim in claims} >= {f"r{n}" for n in range(5)}
+    assert {claim.request.key.result_id for claim in claims} >= {f"r{n}" for n in range(5)}
     assert ledger.release(claims, RETRYABLE) == []
     assert statuses(warehouse, tables)["sending"] == 0
     assert all_of(warehouse, tables.attempts) == []
@@ -418,7 +418,7 @@ def test_many_held_outcomes_are_left_at_once(tables):
 def test_held_rows_are_found_without_a_long_wait(ours, tables, somebody, ledger):
     """Locked rows and uncommitted inserts are found, and nothing stays written."""
     claims = claimed(ledger, 3)
-    requests = [*(claim.delivery for claim in claims), *(delivery(f"n{n}") for n in range(3))]
+    requests = [*(claim.request for claim in claims), *(delivery(f"n{n}") for n in range(3))]
     hold(somebody, tables, "r1")
     insert_open(somebody, tables, delivery("n0").key)
     insert_open(somebody, tables, delivery("n2").key)

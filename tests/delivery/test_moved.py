@@ -131,7 +131,7 @@ def test_a_stop_before_a_moved_row_is_sent_leaves_it_on_its_old_target(
     move(warehouse, source_table, application_id="application-1")
     standin.add_rule({"kind": "reset"})
     ledger = Ledger(warehouse, tables)
-    good, _ = ResultLinkMapping.load(MAPPING).deliveries(
+    good, _ = ResultLinkMapping.load(MAPPING).requests(
         [row("r1", application_id="application-1")], None
     )
     Runs(warehouse, tables).start(Run("stopped"))

@@ -32,7 +32,7 @@ ROW = {"result_id": "r1", "integration_id": "lever:1", "application_id": "a/1", 
 
 
 def outcome(declared, **columns):
-    requests, invalid = mapping_of(NOTES).parse(declared).deliveries([{**ROW, **columns}], None)
+    requests, invalid = mapping_of(NOTES).parse(declared).requests([{**ROW, **columns}], None)
     (one,) = [*requests, *invalid]
     return one
 

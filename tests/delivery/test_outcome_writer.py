@@ -62,8 +62,8 @@ def test_every_outcome_is_written_once():
         await asyncio.gather(*(later(turns, row) for turns, row in enumerate(ROWS)))
 
     asyncio.run(run())
-    written = [one.claim.delivery.key for batch in ledger.batches for one in batch]
-    assert sorted(written) == sorted(row.claim.delivery.key for row in ROWS)
+    written = [one.claim.request.key for batch in ledger.batches for one in batch]
+    assert sorted(written) == sorted(row.claim.request.key for row in ROWS)
 
 
 def test_a_ledger_that_comes_back_is_written():

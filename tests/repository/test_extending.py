@@ -127,7 +127,7 @@ def test_another_label_per_ats(tmp_path):
         row("r1", integration_id=f"{tool}:1", remote_fields='{"x": {}}')
         for tool in ("other", *yaml.safe_load(declared)["tools"])
     ]
-    deliveries, invalid = mapping.deliveries(rows, None)
+    deliveries, invalid = mapping.requests(rows, None)
     sent = [json.loads(one.body) for one in deliveries]
     assert invalid == []
     assert [one["label"] for one in sent] == ["Coding", "Assessment: Coding", "Coding", "Coding"]

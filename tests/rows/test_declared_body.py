@@ -45,7 +45,7 @@ ROW = {"result_id": "r1", "integration_id": "lever:1", "candidate_id": "c1", "le
 
 
 def outcome(declared, **columns):
-    requests, invalid = mapping_of(TAGS).parse(declared).deliveries([{**ROW, **columns}], None)
+    requests, invalid = mapping_of(TAGS).parse(declared).requests([{**ROW, **columns}], None)
     (one,) = [*requests, *invalid]
     return one
 

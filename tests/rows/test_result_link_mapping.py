@@ -50,7 +50,7 @@ def test_a_row_of_the_query_becomes_what_a_recruiter_sees():
             strict=True,
         )
     )  # fmt: skip
-    (request,), invalid = mapping.deliveries([row], None)
+    (request,), invalid = mapping.requests([row], None)
     assert invalid == []
     assert request.key == LinkKey("workday:1", "application", "a1", "r1")
     assert request.assessment_date == date(2026, 11, 3)

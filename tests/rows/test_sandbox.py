@@ -33,7 +33,7 @@ def mapped(template):
 
 
 def made_of(template):
-    requests, invalid = mapped(template).deliveries([row("r1", **COLUMNS)], None)
+    requests, invalid = mapped(template).requests([row("r1", **COLUMNS)], None)
     return requests, [str(one.error) for one in invalid]
 
 
@@ -186,7 +186,7 @@ def test_what_a_mapping_needs_works(template, text):
     mapping = ResultLinkMapping.parse(
         {"label": "L", "url": {"column": "result_url"}, "attributes": {"A": template}}
     )
-    (request,), invalid = mapping.deliveries([row("r1", **COLUMNS)], None)
+    (request,), invalid = mapping.requests([row("r1", **COLUMNS)], None)
     assert invalid == []
     assert json.loads(request.body)["details"]["attributes"][0]["value"] == text
 
@@ -197,7 +197,7 @@ def test_a_value_that_is_too_deep_costs_its_row_only():
     for _ in range(100_000):
         deep = [deep]
     mapping = mapped("{{ skills|tojson }}")
-    requests, (bad,) = mapping.deliveries(
+    requests, (bad,) = mapping.requests(
         [row("r1", **COLUMNS), row("r2", **COLUMNS | {"skills": deep})], None
     )
     assert [one.key.result_id for one in requests] == ["r1"]

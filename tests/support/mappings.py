@@ -38,7 +38,7 @@ def mapped(attributes=None, **more):
 
 def outcome(mapping, **columns):
     """Return the request of one row, or the invalid row."""
-    requests, invalid = mapping.deliveries([{**ROW, **columns}], None)
+    requests, invalid = mapping.requests([{**ROW, **columns}], None)
     (one,) = [*requests, *invalid]
     return one
 

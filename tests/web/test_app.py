@@ -23,6 +23,7 @@ from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
+from airflow_kombo.operators.write import KomboWriteOperator
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.chart import HEIGHT, chart
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
@@ -331,9 +332,9 @@ def test_a_connection_that_changes(monkeypatch, tmp_path):
 
 def test_the_settings_of_the_page(monkeypatch):
     """The page reads the operator's default tables, or those of the configuration."""
-    defaults = inspect.signature(KomboResultLinkOperator).parameters
-    names = ("warehouse_conn_id", "status_table")
-    assert Settings.of_airflow() == Settings(*(defaults[name].default for name in names))
+    warehouse = inspect.signature(KomboWriteOperator).parameters["warehouse_conn_id"]
+    table = inspect.signature(KomboResultLinkOperator).parameters["status_table"]
+    assert Settings.of_airflow() == Settings(warehouse.default, table.default)
     monkeypatch.setenv("AIRFLOW__KOMBO__WAREHOUSE_CONN_ID", "dwh")
     monkeypatch.setenv("AIRFLOW__KOMBO__STATUS_TABLE", "links.outcomes")
     assert Settings.of_airflow() == Settings("dwh", "links.outcomes")

@@ -224,7 +224,7 @@ def test_a_task_s_page_leads_to_its_rows(opened):
     page.get_by_role("link", name=re.compile("manual")).first.click()
     page.locator("a[href*='/runs/'][href$='/tasks/deliver']").first.click()
     page.get_by_role("link", name="Details").click()
-    follow(page.get_by_role("link", name="Kombo result links"))
+    follow(page.get_by_role("link", name="Kombo rows"))
     assert len(ids_of(page)) == 50
     assert "Only rows that the task deliver of the run manual" in page.inner_text("main")
 

@@ -185,7 +185,7 @@ def _requests(day: date) -> Iterator[Request]:
     senders = []
     for name, rows in source.plan().items():
         pages = source.pages(name, rows)
-        mapped = [request for page in pages for request in mapping.deliveries(page, None)[0]]
+        mapped = [request for page in pages for request in mapping.requests(page, None)[0]]
         senders.append(mapped)
     engine.dispose()
     for together in zip(*senders, strict=True):

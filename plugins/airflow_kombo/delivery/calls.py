@@ -111,7 +111,7 @@ class Calls:
 
         :param number: Number of the request, from the throttle.
         """
-        context, request = self._context, claim.delivery
+        context, request = self._context, claim.request
         began = monotonic()
         result: KomboResponse | TransportError
         try:

@@ -24,12 +24,12 @@ class FinishedCall:
     @property
     def request(self) -> RowRequest:
         """Return the request of the call."""
-        return self.attempt.claim.delivery
+        return self.attempt.claim.request
 
     @property
     def key(self) -> LinkKey:
         """Return the key of the row."""
-        return self.attempt.claim.delivery.key
+        return self.attempt.claim.request.key
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Recording:
         self, held: Sequence[AttemptOutcome], calls: Sequence[FinishedCall]
     ) -> list[FinishedCall]:
         """End the calls with free rows; return the calls with held rows."""
-        keys = {attempt.claim.delivery.key for attempt in held}
+        keys = {attempt.claim.request.key for attempt in held}
         for call in calls:
             if call.key not in keys:
                 self._ends.recorded(call)

@@ -47,7 +47,7 @@ class RequestReader:
         rows = await anext(self._rows, None)
         if rows is None:
             return None
-        requests, wrong = self._mapping.deliveries(rows, self._default_integration)
+        requests, wrong = self._mapping.requests(rows, self._default_integration)
         self._requests.extend(requests)
         return [invalid(row) for row in wrong]
 

@@ -50,7 +50,7 @@ class UnsentRows:
         if not claims:
             return
         context = self._context
-        integration_id = claims[0].delivery.key.integration_id
+        integration_id = claims[0].request.key.integration_id
         log.info("%s: %d claimed rows go back unsent", integration_id, len(claims))
         try:
             held = await context.writer.write_durably(
@@ -60,8 +60,8 @@ class UnsentRows:
             context.stop.set(error)
             self._counts.add(Status.UNKNOWN, len(claims))  # as the next run will settle them
             return
-        keys = {claim.delivery.key for claim in held}
+        keys = {claim.request.key for claim in held}
         self._counts.add(HELD, self._held.leave(NOT_RELEASED, sorted(keys)))
         for claim in claims:  # a row that had a status has this status again
-            if claim.delivery.key not in keys:
+            if claim.request.key not in keys:
                 self._counts.add(reason.status if claim.was_to_be_sent else SKIPPED)

@@ -61,11 +61,6 @@ class Claim:
         return self.request.key
 
     @property
-    def delivery(self) -> RowRequest:
-        """Return the request, by the name that the delivery's modules still use."""
-        return self.request
-
-    @property
     def was_to_be_sent(self) -> bool:
         """Return True if the next run sends the row by itself after a release."""
         return self.before is None or self.before.status in SENT_AGAIN

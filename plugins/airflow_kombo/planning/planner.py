@@ -137,7 +137,7 @@ class Planner:
         return counts, sent
 
     def _plan_rows(self, page: list[Row]) -> list[PlannedRow]:
-        mapped = [self.mapping.deliveries([row], self.default_integration) for row in page]
+        mapped = [self.mapping.requests([row], self.default_integration) for row in page]
         requests = [request for valid, _ in mapped for request in valid]
         invalid_keys = [row.key for _, invalid in mapped for row in invalid]
         claims, known = self.ledger.look_up_claims(

@@ -160,7 +160,7 @@ class RowMapping(DeclaredBody):
         once = self.write.once and str(getattr(content, self.write.once))
         return RowRequest(key, day, once, body, self.write)
 
-    def deliveries(
+    def requests(
         self, rows: Iterable[Row], default_integration: str | None
     ) -> tuple[list[RowRequest], list[InvalidRow]]:
         """Build the requests of rows; every other row is an invalid row with a reason.
