@@ -21,18 +21,31 @@ from airflow_kombo.rows.task_source import TaskSource
 
 CANARY = "Zq7canary"  # stands for personal data
 URL = "url: must be a whole http:// or https:// address without blanks"
-NO_DOTS = "must not be a dot segment, it would change the path"
+NO_DOTS = "must not be a dot segment: it would change the path"
 NOT_PRINTABLE = "must be printable text of at most 255 bytes"
 EMPTY = "is empty: fill it"
 NO_INTEGRATION = "integration_id: is empty: fill the column, or the connection's default"
 NO_TARGET = "candidate_id: is empty, and so is application_id: fill one of them"
 
+# The deployment's own mapping may change freely: these rows have one of their own.
+MAPPING = ResultLinkMapping.parse(
+    {
+        "label": "{{ assessment_name }}",
+        "url": {"column": "result_url"},
+        "attributes": {
+            "Score": {"column": "score", "format": "percent", "of": "max_score"},
+            "Duration": {"column": "duration_seconds", "format": "duration"},
+            "Completed": {"column": "completed_at", "format": "date"},
+        },
+        "remote_fields": {"column": "remote_fields"},
+    }
+)
 INVALID = [
     ({"integration_id": None}, NO_INTEGRATION),
     ({"integration_id": " "}, NO_INTEGRATION),
     (
         {"integration_id": f"größe:{CANARY}"},
-        "integration_id: must be ASCII, it travels in a header",
+        "integration_id: must be ASCII: it is sent in a header",
     ),
     ({"candidate_id": None}, NO_TARGET),
     ({"candidate_id": " \t", "application_id": ""}, NO_TARGET),
@@ -94,9 +107,10 @@ def test_a_hostile_day_never_stops_the_good_rows(warehouse, tables, source_table
     rows = [one for one, _ in (*bad.values(), *good.values())]
     if given == "query":
         fill(warehouse, source_table, rows)
-        report = run_day(warehouse, tables)
+        report = run_day(warehouse, tables, mapping=MAPPING)
     else:
-        report = run_day(warehouse, tables, source=TaskSource(rows, Selection()))
+        source = TaskSource(rows, Selection())
+        report = run_day(warehouse, tables, source=source, mapping=MAPPING)
     links = by_result(warehouse, tables)
     assert {name: links[name].error_message for name in bad} == {
         name: why for name, (_, why) in bad.items()
@@ -158,7 +172,7 @@ def test_a_decimal_is_written_as_a_person_would(warehouse, tables, standin, scor
 def test_a_timestamp_keeps_its_day(warehouse, tables, standin, moment):
     """A time with or without a time zone is shown as the day of its own time zone."""
     source = TaskSource([row("r1", completed_at=moment)], Selection())
-    run_day(warehouse, tables, source=source)
+    run_day(warehouse, tables, source=source, mapping=MAPPING)
     (attempt,) = all_of(warehouse, tables.attempts)
     assert attributes_of(json.loads(attempt.request))["Completed"] == "2026-11-03"
 
