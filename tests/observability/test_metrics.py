@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsL
 from airflow.sdk._shared.observability.metrics.statsd_logger import get_statsd_logger
 from airflow.sdk.observability import stats
 from statsd import StatsClient
-from support.harness import fill, make_run, row
+from support.harness import ROOT, fill, make_run, row
 
 from airflow_kombo.exceptions import ResponseLostError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
@@ -71,7 +72,7 @@ def server():
 def test_a_run_sends_rows_calls_429s_and_blocked_integrations(
     server, warehouse, tables, source_table, standin
 ):
-    """Each integration has metrics of its rows by status, calls, times, 429s and its end."""
+    """Metrics of an integration: rows by status, calls, times, 429s, its end; all documented."""
     rows = [row(f"r{n}", integration_id="workday:one", candidate_id=f"c{n}") for n in range(40)]
     rows += [row(f"s{n}", integration_id="lever:two", candidate_id=f"c{n}") for n in range(30)]
     rows += [row("bad", integration_id="workday:one", candidate_id=None)]
@@ -106,6 +107,14 @@ def test_a_run_sends_rows_calls_429s_and_blocked_integrations(
     }
     assert len(timings[f"post,{one}"]) == 14
     assert all(0 < time < 60_000 for times in timings.values() for time in times)
+    assert undocumented(*counters, *timings) == set()
+
+
+def undocumented(*metrics):
+    """Return the names of metrics without a line in docs/monitoring.md."""
+    names = {re.sub(r"^rows\..*", "rows.<status>", one.partition(",")[0]) for one in metrics}
+    docs = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    return {name for name in names if f"| `kombo.result_links.{name}` |" not in docs}
 
 
 class Note(Request):

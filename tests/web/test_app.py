@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, urlencode
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -100,6 +100,15 @@ def test_rows_and_their_history(client):
     assert "../dags/kombo_result_links/runs/manual__1/tasks/deliver?try_number=1" in page.all(
         "href"
     )
+
+
+def test_the_form_keeps_every_condition(client):
+    """The list's form has a field for each condition of the address."""
+    conditions = set(RowFilter.model_fields) - {"after", "before"}
+    given = dict.fromkeys(conditions, "1") | {"status": "failed", "day": DAY, "sort": "oldest"}
+    page = Document(client.get("/rows?" + urlencode(given)).text)
+    fields = [one for tag, one in page.elements if tag in {"input", "select"}]
+    assert {one["name"] for one in fields} == conditions
 
 
 def test_a_decision_is_in_the_history(client):
