@@ -9,6 +9,7 @@ from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
+from airflow_kombo.statuses import REDELIVERABLE
 from airflow_kombo.timetables.nightly import NightlyTimetable
 
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
@@ -16,7 +17,7 @@ HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in thi
 OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
-TO_REDELIVER = ["failed", "changed", "invalid", "blocked", "retryable", "unknown", "success"]
+TO_REDELIVER = list(reversed(REDELIVERABLE))
 
 DOC = """
 Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or

@@ -46,6 +46,27 @@ class NextRun(Enum):
     """Sends it when the row or the mapping gives another request."""
 
 
+class Action(StrEnum):
+    """Action of a run for one row, as a dry run shows the action."""
+
+    SEND = "send"
+    DELIVERED = "delivered"
+    """Nothing: its link was made, from the same request."""
+    CHANGED = "changed"
+    """Nothing: its link was made, and the row would give another request now."""
+    REFUSED = "refused"
+    """Nothing: it was refused, and would give the same request again."""
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    """Nothing: another row puts the same link on the same target."""
+    MOVED = "moved"
+    """Nothing: its link was made, or may have been, on another target than the row names now."""
+    UNKNOWN = "unknown"
+    """Nothing: a person decides about it."""
+    SENDING = "sending"
+    """Nothing: another run has it."""
+
+
 class Meaning(NamedTuple):
     """Meaning of a status: everything else about the status follows."""
 
@@ -53,6 +74,8 @@ class Meaning(NamedTuple):
     """Knowledge of the row's link."""
     next_run: NextRun
     """Treatment of the row by the next run."""
+    action: Action
+    """Action for the row, in a dry run, while it gives the same request."""
     needs_person: bool
     """True if only a person can bring the row further."""
     is_counted: bool
@@ -66,6 +89,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.SUCCESS: Meaning(
             link=Link.MADE,
             next_run=NextRun.LEAVES_IT,
+            action=Action.DELIVERED,
             needs_person=False,
             is_counted=True,
             colour="#2e8b4f",
@@ -73,6 +97,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.SENDING: Meaning(
             link=Link.MAY_EXIST,
             next_run=NextRun.LEAVES_IT,
+            action=Action.SENDING,
             needs_person=False,
             is_counted=False,
             colour="#4a7fd0",
@@ -80,6 +105,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.RETRYABLE: Meaning(
             link=Link.NOT_MADE,
             next_run=NextRun.SENDS_IT,
+            action=Action.SEND,
             needs_person=False,
             is_counted=True,
             colour="#8f7ad6",
@@ -87,6 +113,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.BLOCKED: Meaning(
             link=Link.NOT_MADE,
             next_run=NextRun.SENDS_IT,
+            action=Action.SEND,
             needs_person=True,
             is_counted=True,
             colour="#d98a1f",
@@ -94,6 +121,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.UNKNOWN: Meaning(
             link=Link.MAY_EXIST,
             next_run=NextRun.LEAVES_IT,
+            action=Action.UNKNOWN,
             needs_person=True,
             is_counted=True,
             colour="#7d8794",
@@ -101,6 +129,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.INVALID: Meaning(
             link=Link.NOT_MADE,
             next_run=NextRun.SENDS_WHEN_CHANGED,
+            action=Action.SEND,  # it had no request, so each request is a new one
             needs_person=True,
             is_counted=True,
             colour="#c25fa3",
@@ -108,6 +137,7 @@ MEANINGS: Final[Mapping[Status, Meaning]] = MappingProxyType(
         Status.FAILED: Meaning(
             link=Link.NOT_MADE,
             next_run=NextRun.SENDS_WHEN_CHANGED,
+            action=Action.REFUSED,
             needs_person=True,
             is_counted=True,
             colour="#cc3b3b",
@@ -155,27 +185,6 @@ NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
 """Counts that a failure policy may name."""
 
 
-class Action(StrEnum):
-    """Action of a run for one row, as a dry run shows the action."""
-
-    SEND = "send"
-    DELIVERED = "delivered"
-    """Nothing: its link was made, from the same request."""
-    CHANGED = "changed"
-    """Nothing: its link was made, and the row would give another request now."""
-    REFUSED = "refused"
-    """Nothing: it was refused, and would give the same request again."""
-    INVALID = "invalid"
-    DUPLICATE = "duplicate"
-    """Nothing: another row puts the same link on the same target."""
-    MOVED = "moved"
-    """Nothing: its link was made, or may have been, on another target than the row names now."""
-    UNKNOWN = "unknown"
-    """Nothing: a person decides about it."""
-    SENDING = "sending"
-    """Nothing: another run has it."""
-
-
 class Decision(StrEnum):
     """Decision of a person about an `unknown` row."""
 
@@ -188,6 +197,12 @@ DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
 
 CHANGED: Final = Action.CHANGED.value
 """Word of `redeliver` for delivered rows with another request now."""
+
+REDELIVERABLE: Final[tuple[str, ...]] = (
+    *(status.value for status in Status if status is not Status.SENDING),
+    CHANGED,
+)
+"""Words that `redeliver` takes. A `sending` row is another run's, and is never sent again."""
 
 DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
     {Decision.CREATED: Status.SUCCESS, Decision.NOT_CREATED: Status.RETRYABLE}

@@ -115,7 +115,7 @@ def test_a_changed_row_that_is_refused_says_so(warehouse, tables, delivered, sta
     assert report.counts == {"failed": 2, "skipped": 8}
     assert statuses(warehouse, tables) == {"success": 10}
     (warning,) = by_result(warehouse, tables)["r9"].warnings
-    assert warning == "Attempt 2 made no link (ATS.JOB_CLOSED); the one of attempt 1 is there."
+    assert warning == "Attempt 2 made no link (ATS.JOB_CLOSED). The link of attempt 1 exists."
     history = [one.status for one in all_of(warehouse, tables.attempts) if one.result_id == "r9"]
     assert history == ["success", "failed"]
 

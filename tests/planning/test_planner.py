@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, insert
 from support.harness import MAPPING, row
 
 from airflow_kombo.ledger.claims import Ledger
@@ -11,12 +11,38 @@ from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
+from airflow_kombo.statuses import BINDING, MEANINGS, SENT_AGAIN, SENT_WHEN_CHANGED, Action, Status
 
 
 def planner_of(engine, tables, rows, **selected):
     selection = Selection(**selected)
     mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(engine, tables)
     return Planner(TaskSource(rows, selection), mapping, ledger, selection, None)
+
+
+def actions(engine, tables, **changes):
+    """Plan rows that have a status each, named after it, and return their actions."""
+    requests, _ = ResultLinkMapping.load(MAPPING).requests([row(name) for name in Status], None)
+    with engine.begin() as connection:
+        connection.execute(tables.links.delete())
+        for one in requests:
+            values = {"status": one.key.result_id, "request_hash": one.request_hash}
+            values |= {"attempts": 1, "run_id": "x", "updated_at": func.current_timestamp()}
+            connection.execute(insert(tables.links).values(one.key.columns | values))
+    rows = [row(name, **changes) for name in Status]
+    planned = [one for _, page in planner_of(engine, tables, rows).rows() for one in page]
+    return {Status(one.key.result_id): one.action for one in planned}
+
+
+def test_the_actions_follow_from_the_table_of_statuses(warehouse, tables):
+    """Any status has an action: of the same request, of another one, and of an invalid row."""
+    same = {status: meaning.action for status, meaning in MEANINGS.items()}
+    kept = {status: same[status] for status in BINDING} | {Status.SUCCESS: Action.CHANGED}
+    sent = dict.fromkeys(SENT_AGAIN | SENT_WHEN_CHANGED, Action.SEND)
+    assert actions(warehouse, tables) == same
+    assert actions(warehouse, tables, assessment_name="Another") == kept | sent
+    invalid = dict.fromkeys(sent, Action.INVALID)
+    assert actions(warehouse, tables, result_url="nowhere") == kept | invalid
 
 
 def test_a_limit_is_spread_over_the_integrations(warehouse, tables):

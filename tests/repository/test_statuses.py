@@ -15,6 +15,7 @@ from airflow_kombo.statuses import (
     SENT_AGAIN,
     SENT_WHEN_CHANGED,
     SKIPPED,
+    Action,
     Decision,
     Status,
 )
@@ -38,6 +39,7 @@ def test_the_groups_are_what_the_promise_needs():
     assert {Status.FAILED, Status.INVALID} == SENT_WHEN_CHANGED
     assert OWNERS == BINDING | SENT_AGAIN
     assert not (SENT_AGAIN | SENT_WHEN_CHANGED) & BINDING
+    assert all(MEANINGS[status].action is Action.SEND for status in SENT_AGAIN)
 
 
 def test_a_run_counts_each_row_once():

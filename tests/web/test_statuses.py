@@ -17,6 +17,7 @@ NEW_MEMBER = 'FAILED = "failed"\n    STALE = "stale"\n'
 NEW_MEANING = """Status.STALE: Meaning(
             link=Link.MAY_EXIST,
             next_run=NextRun.LEAVES_IT,
+            action=Action.UNKNOWN,
             needs_person=True,
             is_counted=True,
             colour="#123456",

@@ -16,7 +16,7 @@ from airflow_kombo.ledger.outcomes import (
     RowOutcome,
     Skipped,
 )
-from airflow_kombo.statuses import BINDING, CHANGED, SENT_AGAIN, Status
+from airflow_kombo.statuses import BINDING, CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
 
 
 class ClaimRules:
@@ -75,10 +75,12 @@ def may_be_sent(known: LedgerRow | None, request: RowRequest, redeliver: Collect
     """
     if known is None or known.status in SENT_AGAIN or known.status in redeliver:
         return True
-    if known.status == Status.FAILED or (known.status == Status.SUCCESS and CHANGED in redeliver):
+    if known.status == Status.INVALID:  # it had no request before, so it has changed
+        return True
+    waits_for_change = known.status in SENT_WHEN_CHANGED
+    if waits_for_change or (known.status == Status.SUCCESS and CHANGED in redeliver):
         return known.request_hash != request.request_hash
-    # An invalid row had no request before, so it has changed.
-    return known.status == Status.INVALID
+    return False
 
 
 def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
@@ -103,7 +105,7 @@ def may_be_recorded_unsent(known: LedgerRow | None, outcome: RowOutcome) -> bool
     if known.status == Status.INVALID:
         reason = (outcome.error_code, outcome.error_message)
         return (known.error_code, known.error_message) != reason
-    return known.status == Status.FAILED
+    return known.status in SENT_WHEN_CHANGED
 
 
 def _has_moved(before: LedgerRow | None, key: LinkKey) -> bool:

@@ -31,7 +31,7 @@ from pydantic import (
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight
 from airflow_kombo.rows.row_keys import id_of
-from airflow_kombo.statuses import CHANGED, Decision, Status
+from airflow_kombo.statuses import REDELIVERABLE, Decision
 from airflow_kombo.suggestions import did_you_mean
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _ROWS: Final = frozenset("({")
 """Characters of the text of a row, which no message quotes."""
 _TOOL: Final = re.compile(r"[^\s:A-Z]+")
 """The tool of an integration, as its id begins; `default` is of the same form."""
-_REDELIVERED: Final = (*(one.value for one in Status if one is not Status.SENDING), CHANGED)
 _DECISIONS: Final = tuple(one.value for one in Decision)
 _ATTRIBUTES: Final[Mapping[str, str]] = {"dry_run": "is_dry_run"}
 """The operators' attributes with another name than their parameter."""
@@ -129,7 +128,7 @@ def _words(value: object) -> tuple[str, ...]:
 def _statuses(value: object) -> tuple[str, ...]:
     words = _words(value)
     for word in words:
-        _one_of(_REDELIVERED, word)
+        _one_of(REDELIVERABLE, word)
     return words
 
 
@@ -228,7 +227,7 @@ class RunParameters(_Parameters):
     )
     integration_ids: _Ids = _takes(_IDS, default=())
     result_ids: _Ids = _takes(_IDS, default=())
-    redeliver: _Statuses = _takes(f"a list of some of {', '.join(_REDELIVERED)}", default=())
+    redeliver: _Statuses = _takes(f"a list of some of {', '.join(REDELIVERABLE)}", default=())
     limit: _AtLeastOne | None = _takes(_A_COUNT)
     max_rows: _AtLeastOne | None = _takes(_A_COUNT)
     approve_rows: _Flag = _takes(_A_FLAG, default=False)

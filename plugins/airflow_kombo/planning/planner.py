@@ -27,14 +27,8 @@ from airflow_kombo.planning.unmatched_ids import report_unmatched_ids
 from airflow_kombo.rows.row_keys import Row
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
-from airflow_kombo.statuses import Action, Status
+from airflow_kombo.statuses import BINDING, MEANINGS, Action, Status
 
-_KEPT_ACTIONS: Final[Mapping[str, Action]] = {
-    Status.SUCCESS: Action.CHANGED,
-    Status.UNKNOWN: Action.UNKNOWN,
-    Status.SENDING: Action.SENDING,
-}
-"""Actions for rows that keep their status although they can no longer become a request."""
 _LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
 """Actions that count towards `limit`. A run sends a duplicate if it stops before the other row."""
 _LOOKUP_ROWS: Final = 1_000
@@ -197,13 +191,12 @@ def _plan_skipped(
     if request.key in won:
         return duplicate_of(_planned(request, Action.SEND, known))
     row = known[request.key]
-    if row.status == Status.SUCCESS:
+    status = Status(row.status)
+    if status is Status.SUCCESS:
         is_same = row.request_hash == request.request_hash
-        return _planned(request, Action.DELIVERED if is_same else Action.CHANGED, known)
-    outcome = RowOutcome(Status(row.status), row.error_code, error_message=row.error_message)
-    if row.status == Status.FAILED:
-        return _planned(request, Action.REFUSED, known, outcome)
-    return _planned(request, Action(row.status), known, outcome)
+        return _planned(request, MEANINGS[status].action if is_same else Action.CHANGED, known)
+    outcome = RowOutcome(status, row.error_code, error_message=row.error_message)
+    return _planned(request, MEANINGS[status].action, known, outcome)
 
 
 def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
@@ -245,5 +238,8 @@ def _planned(
 
 def _plan_invalid(row: InvalidRow, known: LedgerRow | None) -> PlannedRow:
     status = known.status if known else None
-    action = _KEPT_ACTIONS.get(status or "", Action.INVALID)
+    action = Action.INVALID
+    if status in BINDING:  # it keeps its status although it can no longer become a request
+        is_made = status == Status.SUCCESS
+        action = Action.CHANGED if is_made else MEANINGS[Status(status)].action
     return PlannedRow(row.key, row.assessment_date, action, status, row.error.code, str(row.error))
