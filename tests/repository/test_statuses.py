@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+import pytest
+from support.harness import ROOT
+
 from airflow_kombo.kombo_api.verdicts import STATUS_OF, Verdict
 from airflow_kombo.statuses import (
     BINDING,
@@ -40,6 +45,29 @@ def test_the_groups_are_what_the_promise_needs():
     assert OWNERS == BINDING | SENT_AGAIN
     assert not (SENT_AGAIN | SENT_WHEN_CHANGED) & BINDING
     assert all(MEANINGS[status].action is Action.SEND for status in SENT_AGAIN)
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        ("README.md", "| `{}` |"),
+        ("docs/glossary.md", "| `{}` |"),
+        ("docs/architecture.md", "--> {}: "),
+    ],
+)
+def test_the_docs_name_every_status(document, line):
+    """The tables of statuses and the diagram of their lifecycle have every status."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    assert [status.value for status in Status if line.format(status.value) not in text] == []
+
+
+def test_the_docs_name_every_count():
+    """The docs of the XCom and of `fail_on` have every count that each of them may have."""
+    text = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r'`{"planned": 2000, (.+)}`', text)
+    assert set(re.findall(r'"(\w+)"', example)) == set(COUNTED)
+    (named,) = re.findall(r"`fail_on` may name (.+?)\. ", text)
+    assert set(re.findall(r"`(\w+)`", named)) == set(NOT_DELIVERED)
 
 
 def test_a_run_counts_each_row_once():
