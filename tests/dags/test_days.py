@@ -180,7 +180,7 @@ def test_a_manual_run_that_names_no_day_at_all_is_refused(stage):
     assert (run["state"], made.days) == ("failed", [])
     task = f"dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances/deliver"
     assert stage.call("GET", task)["try_number"] == 1
-    assert "give the parameter assessment_date" in str(stage.call("GET", f"{task}/logs/1"))
+    assert "set the parameter assessment_date" in str(stage.call("GET", f"{task}/logs/1"))
 
 
 @pytest.mark.parametrize("dag", ["auckland", "los_angeles"])
