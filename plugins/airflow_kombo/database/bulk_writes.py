@@ -1,4 +1,4 @@
-"""Many rows in one statement: as one JSON text on PostgreSQL, else row by row.
+"""Many rows in one statement: as one JSON text where the dialect can, else row by row.
 
 A hundred rows of ten columns are a thousand parameters, and to bind them costs more than to write
 them: 250 microseconds of our own time a row, against 30 for one parameter that holds them all.
