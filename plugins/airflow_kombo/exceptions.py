@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from airflow_kombo.statuses import ErrorCode
+
 
 class KomboError(Exception):
     """Root of all exceptions raised on purpose."""
@@ -59,14 +61,14 @@ class RowError(KomboError):
     The message names the field, the reason and the fix. It never quotes the value, which may be
     personal data.
 
-    :param code: The status row's `error_code`.
+    :param code: The code in the status row.
     :param field: The member of the request, or the column.
     :param reason: The reason and the fix.
     """
 
-    def __init__(self, code: str, field: str, reason: str) -> None:
+    def __init__(self, code: ErrorCode, field: str, reason: str) -> None:
         super().__init__(code, field, reason)  # all of them, so that it survives pickling
-        self.code = code
+        self.code = code.value
         self.field = field
         self.reason = reason
 

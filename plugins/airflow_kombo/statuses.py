@@ -192,8 +192,30 @@ class Decision(StrEnum):
     NOT_CREATED = "not created"
 
 
-DUPLICATE_RESULT_ID: Final = "duplicate_result_id"
-"""The error code of rows that name one result and different targets."""
+class ErrorCode(StrEnum):
+    """Our own error codes, in the column `error_code`. Kombo's are in `kombo_api/verdicts.py`."""
+
+    MISSING_FIELD = "missing_field"
+    """A column is empty, and the request needs its value."""
+    INVALID_FIELD = "invalid_field"
+    """A value cannot be sent; `error_message` names the field and the fix."""
+    DUPLICATE_RESULT_ID = "duplicate_result_id"
+    """Another row has the same result id and another target."""
+    DUPLICATE_OF = "duplicate_of"
+    """Another result has the same link on the same target."""
+    NOT_SENT = "not_sent"
+    """No server can have read the request."""
+    ANSWER_LOST = "answer_lost"
+    """The request left, or may have left, and no response arrived."""
+    INTEGRATION_FAILING = "integration_failing"
+    """The integration kept failing, so the run gave it up before this row."""
+    RUN_STOPPED = "run_stopped"
+    """The run ended before this row."""
+    RUN_DIED = "run_died"
+    """The run died while the request was in flight, or may have been."""
+    DECIDED_NOT_CREATED = "decided_not_created"
+    """A person decided that the link was not created."""
+
 
 CHANGED: Final = Action.CHANGED.value
 """Word of `redeliver` for delivered rows with another request now."""

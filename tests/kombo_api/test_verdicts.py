@@ -21,7 +21,7 @@ from airflow_kombo.kombo_api.verdicts import (
     is_from_wrong_server,
     verdict_of,
 )
-from airflow_kombo.statuses import FINAL, SENT_AGAIN, SENT_WHEN_CHANGED, Status
+from airflow_kombo.statuses import FINAL, SENT_AGAIN, SENT_WHEN_CHANGED, ErrorCode, Status
 
 # Written out from Kombo's published document, not read from the module's own table.
 PUBLISHED = {
@@ -274,7 +274,7 @@ def test_errors_survive_pickling(name):
 
 def test_a_row_error_survives_pickling_with_its_attributes():
     """A row's error keeps code, field and reason, and shows the field and the reason."""
-    error = RowError("invalid_field", "url", "must not be blank")
+    error = RowError(ErrorCode.INVALID_FIELD, "url", "must not be blank")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert isinstance(copy, KomboError)
     assert (copy.code, copy.field, copy.reason) == ("invalid_field", "url", "must not be blank")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -22,6 +23,7 @@ from airflow_kombo.statuses import (
     SKIPPED,
     Action,
     Decision,
+    ErrorCode,
     Status,
 )
 
@@ -81,3 +83,23 @@ def test_every_verdict_and_every_decision_gives_a_status():
     assert set(STATUS_OF) == set(Verdict)
     assert set(DECIDED) == set(Decision)
     assert {*STATUS_OF.values(), *DECIDED.values()} <= set(COUNTED)
+
+
+def test_the_docs_explain_each_of_our_error_codes():
+    """The table of our own error codes has each of them, and no other."""
+    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    table = text.partition("## Our own error codes")[2]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [code.value for code in ErrorCode]
+
+
+def test_an_error_code_is_spelled_in_one_place():
+    """No module but `statuses` has the text of one of our error codes."""
+    codes = {code.value for code in ErrorCode}
+    found = [
+        (path.name, node.value)
+        for path in (ROOT / "plugins").rglob("*.py")
+        if path.name != "statuses.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in codes
+    ]
+    assert found == []

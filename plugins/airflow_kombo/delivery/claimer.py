@@ -13,7 +13,7 @@ from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.outcomes import Claims, RowOutcome, UnconfirmedClaimError
-from airflow_kombo.statuses import Status
+from airflow_kombo.statuses import ErrorCode, Status
 
 
 class Claimer:
@@ -69,7 +69,9 @@ class Claimer:
             failed, unconfirmed = LedgerError(str(error)), error.claims
             self._stop.set(failed)
             message = f"Not sent, the run ended before it: {failed}"
-            outcome = RowOutcome(Status.RETRYABLE, "run_stopped", error_message=message)
+            outcome = RowOutcome(
+                Status.RETRYABLE, ErrorCode.RUN_STOPPED.value, error_message=message
+            )
             await self._writer.write_durably(
                 lambda: self._threads.run(self._ledger.release, unconfirmed, outcome)
             )

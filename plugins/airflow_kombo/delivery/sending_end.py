@@ -12,7 +12,7 @@ from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
 from airflow_kombo.ledger.outcomes import RowOutcome
 from airflow_kombo.observability.metrics import BLOCKED, GIVEN_UP, SenderMetrics
-from airflow_kombo.statuses import Status
+from airflow_kombo.statuses import ErrorCode, Status
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,9 @@ class SendingEnd:
             return replace(self._blocked, error_message=None, log_url=None, http_status=None)
         if self._failing:
             message = f"Not sent, its integration kept failing, at last with {self._failing}"
-            return RowOutcome(Status.RETRYABLE, "integration_failing", error_message=message)
+            return RowOutcome(
+                Status.RETRYABLE, ErrorCode.INTEGRATION_FAILING.value, error_message=message
+            )
         cause = self._stop.error or "an error in this program"
         message = f"Not sent, the run ended before it: {cause}"
-        return RowOutcome(Status.RETRYABLE, "run_stopped", error_message=message)
+        return RowOutcome(Status.RETRYABLE, ErrorCode.RUN_STOPPED.value, error_message=message)

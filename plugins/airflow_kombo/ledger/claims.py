@@ -38,7 +38,7 @@ from airflow_kombo.ledger.statement_rows import (
     unsent,
 )
 from airflow_kombo.ledger.statements import Statements
-from airflow_kombo.statuses import DUPLICATE_RESULT_ID
+from airflow_kombo.statuses import ErrorCode
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Insert
@@ -217,7 +217,7 @@ class Ledger:
         left, results = [], set()
         for row in _in_lock_order(rows):
             # Rows that name one result twice stand side by side. Other results have one row.
-            side_by_side = row.outcome.error_code == DUPLICATE_RESULT_ID
+            side_by_side = row.outcome.error_code == ErrorCode.DUPLICATE_RESULT_ID
             before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
             is_taken = row.key in written or (row.key.result_id in results and not side_by_side)
             if is_taken or not may_be_recorded_unsent(before, row.outcome):

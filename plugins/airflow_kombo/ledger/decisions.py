@@ -15,7 +15,7 @@ from airflow_kombo.ledger.history import may_have_been_created, with_history
 from airflow_kombo.ledger.ledger_rows import AttemptRow, LedgerRow
 from airflow_kombo.ledger.outcomes import OUTCOME, RowOutcome
 from airflow_kombo.ledger.tables import KEY
-from airflow_kombo.statuses import DECIDED, Decision, Status
+from airflow_kombo.statuses import DECIDED, Decision, ErrorCode, Status
 
 _BOUND: Final = tuple(f"of_{name}" for name in (*KEY, "attempt"))
 
@@ -27,14 +27,14 @@ _DECIDED: Final[Mapping[Decision, Mapping[str, Any]]] = {
     },
     Decision.NOT_CREATED: {
         "warnings": None,
-        "error_code": "decided_not_created",
+        "error_code": ErrorCode.DECIDED_NOT_CREATED.value,
         "error_message": "No response was received. A person decided that the link was not"
         " created.",
     },
 }
 """Values of a decided row. Its other columns keep Kombo's data, if Kombo sent any."""
 
-_NOT_MADE: Final = RowOutcome(Status.RETRYABLE, "decided_not_created")
+_NOT_MADE: Final = RowOutcome(Status.RETRYABLE, ErrorCode.DECIDED_NOT_CREATED.value)
 
 
 def by_history(

@@ -12,7 +12,7 @@ from airflow_kombo.delivery_key import LinkKey, Target
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
-from airflow_kombo.statuses import BINDING, DUPLICATE_RESULT_ID, OWNERS
+from airflow_kombo.statuses import BINDING, OWNERS, ErrorCode
 
 
 class KnownRows:
@@ -54,7 +54,7 @@ class KnownRows:
         :param row: The new row by column.
         :param before: The row that it changes. None if it is inserted.
         """
-        if row.get("error_code") == DUPLICATE_RESULT_ID:
+        if row.get("error_code") == ErrorCode.DUPLICATE_RESULT_ID:
             return []
         others = (one for one in self.of(row["result_id"]) if one is not before)
         return [one for one in others if one.status not in BINDING]

@@ -13,7 +13,7 @@ from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import STATUS_OF, Verdict
 from airflow_kombo.ledger.ledger_rows import LedgerRow
-from airflow_kombo.statuses import SENT_AGAIN, Status
+from airflow_kombo.statuses import SENT_AGAIN, ErrorCode, Status
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,9 @@ def outcome_of(verdict: Verdict, result: KomboResponse | TransportError) -> RowO
     """
     status = STATUS_OF[verdict]
     if isinstance(result, TransportError):
-        code = "answer_lost" if isinstance(result, ResponseLostError) else "not_sent"
-        return RowOutcome(status, code, error_message=str(result))
+        lost = isinstance(result, ResponseLostError)
+        code = ErrorCode.ANSWER_LOST if lost else ErrorCode.NOT_SENT
+        return RowOutcome(status, code.value, error_message=str(result))
     return RowOutcome(
         status,
         error_code=result.error_code,
@@ -230,7 +231,7 @@ def duplicate(request: RowRequest, owner: str) -> UnsentRow:
         f"{write.once}: the same {write.name.replace('_', ' ')} is on the same {target} as {owner}:"
         f" if these are two results, give each a {write.once} of its own"
     )
-    outcome = RowOutcome(Status.INVALID, "duplicate_of", error_message=message)
+    outcome = RowOutcome(Status.INVALID, ErrorCode.DUPLICATE_OF.value, error_message=message)
     return UnsentRow(request.key, request.assessment_date, outcome)
 
 

@@ -15,13 +15,13 @@ from airflow_kombo.ledger.history import history, outcome_of_history
 from airflow_kombo.ledger.late_responses import write_outcomes
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
-from airflow_kombo.statuses import Status
+from airflow_kombo.statuses import ErrorCode, Status
 
 _ROWS_AT_ONCE: Final = 500
 
 _RUN_DIED: Final = {
     "status": Status.UNKNOWN.value,
-    "error_code": "run_died",
+    "error_code": ErrorCode.RUN_DIED.value,
     "error_message": "The run that sent it ended before its response was recorded. Look it up in"
     f" Kombo's logs, which are kept for {KOMBO_LOG_DAYS} days, and decide with the dag"
     " kombo_resolve_unknown.",

@@ -27,7 +27,7 @@ from airflow_kombo.planning.unmatched_ids import report_unmatched_ids
 from airflow_kombo.rows.row_keys import Row
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import Selection, Source
-from airflow_kombo.statuses import BINDING, MEANINGS, Action, Status
+from airflow_kombo.statuses import BINDING, MEANINGS, Action, ErrorCode, Status
 
 _LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
 """Actions that count towards `limit`. A run sends a duplicate if it stops before the other row."""
@@ -212,7 +212,7 @@ def duplicate_of(row: PlannedRow, owner: str | None = None) -> PlannedRow:
         row.assessment_date,
         Action.DUPLICATE,
         row.status,
-        "duplicate_of",
+        ErrorCode.DUPLICATE_OF.value,
         message,
         row.request,
     )

@@ -16,6 +16,7 @@ from airflow_kombo.rows.formats import is_missing
 from airflow_kombo.rows.row_keys import Row
 from airflow_kombo.rows.row_mapping import EMPTY, RowMapping
 from airflow_kombo.rows.templates import Column
+from airflow_kombo.statuses import ErrorCode
 
 
 class ResultLinkMapping(RowMapping):
@@ -44,7 +45,7 @@ class ResultLinkMapping(RowMapping):
         for field in ("label", "url"):
             content[field] = self._text(field, row)
             if is_missing(content[field]):
-                raise RowError("missing_field", field, EMPTY)
+                raise RowError(ErrorCode.MISSING_FIELD, field, EMPTY)
         if attributes := self._attributes(row):
             prefix = self._text("custom_field_name_prefix", row) or ""
             content["details"] = {"custom_field_name_prefix": prefix, "attributes": attributes}
@@ -67,9 +68,9 @@ class ResultLinkMapping(RowMapping):
             # A value that has no JSON, or no bytes, fails here.
             json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
         except (ValueError, TypeError, RecursionError):
-            raise RowError("invalid_field", "remote_fields", "must be valid JSON") from None
+            raise RowError(ErrorCode.INVALID_FIELD, "remote_fields", "must be valid JSON") from None
         if parsed is not None and not isinstance(parsed, dict):
-            raise RowError("invalid_field", "remote_fields", "must be a JSON object")
+            raise RowError(ErrorCode.INVALID_FIELD, "remote_fields", "must be a JSON object")
         return parsed
 
 

@@ -15,7 +15,7 @@ from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.rows.formats import UnwritableError, is_missing, plain
-from airflow_kombo.statuses import DUPLICATE_RESULT_ID
+from airflow_kombo.statuses import ErrorCode
 
 Row = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ def key_of(
     )
     if wrong is None and (other := row.get(OTHER_TARGET)):
         reason = f"another row has the same one, for {other}: give each result one target"
-        wrong = RowError(DUPLICATE_RESULT_ID, "result_id", reason)
+        wrong = RowError(ErrorCode.DUPLICATE_RESULT_ID, "result_id", reason)
     if wrong and isinstance(row.get("result_id"), Unreadable):
         result_id = ""  # two unreadable ids have the same text, so the digest replaces it
     key = LinkKey(
@@ -120,18 +120,18 @@ def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
             reason = f"is empty, and so is {', '.join(others)}: fill one of them"
         else:
             reason = "is empty: fill it"
-        return RowError("missing_field", name, reason)
+        return RowError(ErrorCode.MISSING_FIELD, name, reason)
     if text in {".", ".."}:
         return RowError(
-            "invalid_field", name, "must not be a dot segment: it would change the path"
+            ErrorCode.INVALID_FIELD, name, "must not be a dot segment: it would change the path"
         )
     if not text.isprintable() or len(text.encode("utf-8", "replace")) > _LONGEST_ID:
         reason = f"must be printable text of at most {_LONGEST_ID} bytes"
         if isinstance(value := row.get(name), Unreadable):
             reason = str(value)
-        return RowError("invalid_field", name, reason)
+        return RowError(ErrorCode.INVALID_FIELD, name, reason)
     if name == "integration_id" and not text.isascii():
-        return RowError("invalid_field", name, "must be ASCII: it is sent in a header")
+        return RowError(ErrorCode.INVALID_FIELD, name, "must be ASCII: it is sent in a header")
     return None
 
 

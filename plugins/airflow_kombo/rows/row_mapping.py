@@ -29,6 +29,7 @@ from airflow_kombo.rows.declared_body import DeclaredBody, shown_place
 from airflow_kombo.rows.formats import UnwritableError, is_missing
 from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
 from airflow_kombo.rows.templates import ROW_FAULTS, Column, TemplateText
+from airflow_kombo.statuses import ErrorCode
 
 if sys.version_info >= (3, 11):
     from typing import Self
@@ -150,13 +151,13 @@ class RowMapping(DeclaredBody):
         """
         day = assessment_date_of(row)
         if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
-            raise RowError("invalid_field", "assessment_date", str(value))
+            raise RowError(ErrorCode.INVALID_FIELD, "assessment_date", str(value))
         tool = tool_of(key.integration_id)
         content = self._tools.get(tool, self).content_of(row)
         try:
             body = content.body()
         except PydanticSerializationError:
-            raise RowError("invalid_field", "remote_fields", "is nested too deep") from None
+            raise RowError(ErrorCode.INVALID_FIELD, "remote_fields", "is nested too deep") from None
         once = self.write.once and str(getattr(content, self.write.once))
         return RowRequest(key, day, once, body, self.write)
 
@@ -189,9 +190,9 @@ class RowMapping(DeclaredBody):
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
             if first["type"] == "missing" and self._declares(field):
-                raise RowError("missing_field", field, EMPTY) from None
+                raise RowError(ErrorCode.MISSING_FIELD, field, EMPTY) from None
             reason = first["msg"].removeprefix("Value error, ")
-            raise RowError("invalid_field", field, reason) from None
+            raise RowError(ErrorCode.INVALID_FIELD, field, reason) from None
 
     def _declares(self, field: str) -> bool:
         """Return true for a text, or a body of texts, of the mapping."""
@@ -219,7 +220,7 @@ class RowMapping(DeclaredBody):
         except ROW_FAULTS as error:
             ours = isinstance(error, UnwritableError)  # another error's text may quote the value
             reason = str(error) if ours else f"its template raised {type(error).__name__}"
-            raise RowError("invalid_field", field, reason) from None
+            raise RowError(ErrorCode.INVALID_FIELD, field, reason) from None
         return text
 
 
