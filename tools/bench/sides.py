@@ -20,6 +20,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import IO, Final
 
+import psutil
+
 from tools.bench.process import FOLDER, LOG, ROOT, Took
 from tools.bench.stage import BenchError
 
@@ -29,6 +31,8 @@ COMMIT_LOG: Final = FOLDER / "commit.log"
 _LOGS: Final = {COMMIT: COMMIT_LOG, TREE: LOG}
 _PACKAGES: Final = tuple(dict.fromkeys([__package__ or "bench", "bench"]))
 """Packages of the bench: of this checkout, and of older commits."""
+_KILL_SECONDS: Final = 10.0
+"""Longest wait for the end of killed processes."""
 _BEFORE_DELIVER: Final = """
 import json, os, sys
 from dataclasses import asdict
@@ -115,7 +119,10 @@ def delivering(side: Side, connections: Mapping[str, str]) -> Iterator[Deliverer
         try:
             yield Deliverer(side, running.stdin, running.stdout)
         finally:
+            children = psutil.Process(running.pid).children(recursive=True)
             os.killpg(running.pid, signal.SIGKILL)
+            # The checkout is removed next: nobody may still write into it.
+            psutil.wait_procs(children, timeout=_KILL_SECONDS)
 
 
 def command_of(side: Side) -> list[str]:
