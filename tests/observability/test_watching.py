@@ -231,7 +231,7 @@ def test_the_dag_can_be_triggered_by_an_asset(stage):
         (
             BAD[1],
             "failed",
-            "1 refused: 1 of 3 rows are failed, and at most 5% may be. All were tried; see ",
+            "1 refused: 1 of 3 rows are failed, and at most 5% may be. All rows were tried; see ",
         ),
     ],
 )
