@@ -15,10 +15,10 @@ log = logging.getLogger(__name__)
 async def settle_dead_runs(
     runs: Runs, run_id: str, *, stop: StopSignal, threads: Threads, poll: float
 ) -> int:
-    """Change the `sending` rows of dead runs to `unknown`; return their number.
+    """Settle the `sending` rows of dead runs; return the number that became `unknown`.
 
     A run that may be dead is watched until it renews its heartbeat or is dead for certain. So no
-    row of a dead run stays `sending` when this run ends.
+    row of a dead run stays `sending` when this run ends, unless another transaction holds the row.
 
     :param run_id: This run, which is not among the dead ones.
     :param poll: Most seconds between two looks at a silent run.

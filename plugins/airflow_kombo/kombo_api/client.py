@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -56,8 +56,8 @@ class Access:
     """
 
     base_url: str
-    headers: Mapping[str, str]
-    proxy: str | None = None
+    headers: Mapping[str, str] = field(repr=False)
+    proxy: str | None = field(default=None, repr=False)  # it may hold a password
     tls: ssl.SSLContext | bool = True
     timeout: float = TIMEOUT_SECONDS
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, exc, func, inspect, select
 
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
-from airflow_kombo.database.unique_keys import unique_keys
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 
 log = logging.getLogger(__name__)
@@ -125,10 +125,10 @@ def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
 
 
 def _not_created(engine: Engine, tables: Sequence[Table], error: exc.DBAPIError) -> LedgerError:
-    advice = "" if is_passing(error) else " The connection's user needs CREATE and USAGE, and has"
+    advice = " The connection's user needs CREATE and USAGE, and has to own the tables."
     return LedgerError(
         f"The warehouse could not make {tables[0].fullname} and the tables beside it"
-        f"{_named(engine, tables)}: {cause_of(error)}.{advice and advice + ' to own the tables.'}"
+        f"{_named(engine, tables)}: {cause_of(error)}." + ("" if is_passing(error) else advice)
     )
 
 
@@ -159,11 +159,12 @@ def _columns_of(inspector: Any, table: Table) -> set[str]:
 
 def _is_unique(engine: Engine, table: Table, columns: Iterable[ColumnElement[Any]]) -> bool:
     with begin(engine, reads_only=True) as connection:
-        return frozenset(column.name for column in columns) in unique_keys(connection, table)
+        names = frozenset(column.name for column in columns)
+        return names in dialect_of(connection).unique_keys(connection, table)
 
 
 def _refuse_without_keys(connection: Connection, table: Table) -> None:
-    have = unique_keys(connection, table)
+    have = dialect_of(connection).unique_keys(connection, table)
     keys = {f"{table.name}_key": table.primary_key.columns.keys()} | {
         str(index.name): index.columns.keys() for index in table.indexes if index.unique
     }

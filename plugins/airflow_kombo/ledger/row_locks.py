@@ -76,5 +76,7 @@ def _is_being_inserted(connection: Connection, links: Table, key: LinkKey) -> bo
             connection.execute(insert(links).values(**row, updated_at=utc_now()))
             savepoint.rollback()
     except exc.DBAPIError as error:
-        return is_held(error)
+        if error.connection_invalidated:
+            raise
+        return is_held(error)  # any other refusal is the write's own to meet
     return False

@@ -161,7 +161,7 @@ class Runs:
         }
 
     def settle(self, run_ids: Collection[str]) -> int:
-        """Make the `sending` rows of dead runs `unknown`, and return their number.
+        """Settle the `sending` rows of dead runs, and return the number that became `unknown`.
 
         A row whose attempt has an outcome gets the outcome that its attempts prove, and is not
         counted. A run that has renewed its heartbeat in the meantime is left alone. A row that

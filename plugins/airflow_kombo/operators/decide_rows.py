@@ -15,6 +15,7 @@ from typing import Final
 from airflow_kombo.database.connections import engine_of
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.ledger.unknown_rows import (
     NOT_FOUND,
     DecisionBy,
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 _NAMED_IN_A_QUESTION: Final = 20
 _QUESTION: Final = f"""
 **{{rows}} rows** are `unknown`: no response proves whether Kombo carried their requests out. Find
-them in Kombo's dashboard under *Logs*, by integration and time; logs are kept for 30 days.
+them in Kombo's dashboard under *Logs*, by integration and time; logs are kept for
+{KOMBO_LOG_DAYS} days.
 
 | integration | error code | rows |
 | --- | --- | --- |

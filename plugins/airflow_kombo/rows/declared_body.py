@@ -49,7 +49,7 @@ Source = Annotated[
         " {column: name}",
     ),
 ]
-"""Where a member's text comes from: a template or a column."""
+"""Source of a member's text: a template or a column."""
 
 
 class DeclaredBody(Declared):

@@ -23,22 +23,21 @@ from pydantic_core import PydanticSerializationError
 from airflow_kombo.database.unreadable import Unreadable
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import MappingError, RowError
-from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.kombo_api.in_flight_cap import tool_of
+from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.kombo_api.writes import Request, Write
 from airflow_kombo.rows.declared_body import DeclaredBody, shown_place
 from airflow_kombo.rows.formats import UnwritableError, is_missing
 from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
 from airflow_kombo.rows.templates import ROW_FAULTS, Column, TemplateText
 from airflow_kombo.statuses import ErrorCode
+from airflow_kombo.suggestions import did_you_mean
 
 if sys.version_info >= (3, 11):
     from typing import Self
 else:
     from typing_extensions import Self
 
-from airflow_kombo.kombo_api.in_flight_cap import tool_of
-from airflow_kombo.kombo_api.request import InvalidRow
-from airflow_kombo.suggestions import did_you_mean
 
 EMPTY: Final = "is empty: fill the column or change the mapping"
 _TOOLS: Final = "tools"

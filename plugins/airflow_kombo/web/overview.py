@@ -21,7 +21,7 @@ from airflow_kombo.web.run_progress import Progress, progress_of
 DAYS: Final = 30
 """Days in the chart and in the lists."""
 KOMBO_KEEPS: Final = timedelta(days=KOMBO_LOG_DAYS)
-"""How long Kombo's logs say what became of a call."""
+"""Time for which Kombo keeps the log of a call."""
 
 _WARNED_ROWS: Final = 20_000
 """Most rows to read for their warnings, the newest first."""

@@ -33,9 +33,9 @@ class Dialect:
     now: ClassVar[str] = "CURRENT_TIMESTAMP"
     """SQL for the database's clock, in UTC."""
     has_server: ClassVar[bool] = True
-    """Whether an operational error without a state means that a server was not reached."""
+    """True if an operational error without a state comes from a server out of reach."""
     can_limit_lock_waits: ClassVar[bool] = False
-    """Whether `limit_lock_waits` has an effect."""
+    """True if `limit_lock_waits` has an effect."""
 
     # Engines and transactions ---------------------------------------------------------------
 
