@@ -126,8 +126,8 @@ def test_a_dry_run_estimates_with_the_caps(engine, rows, standin, context, caplo
     assert make(caps, dry_run=True).execute(context) == {"send": 20}
     log = "\n".join(caplog.messages)
     assert f"{WORKDAY}: at least" in log
-    assert "2 at once; its rate limit was not met" in log
-    assert "8 at once; its rate limit was not met" in log
+    assert "2 at once, without a rate limit" in log
+    assert "8 at once, without a rate limit" in log
     assert len(all_of(engine, Tables.named().runs)) == 1
     assert standin.stats()["received"] == 120
 
