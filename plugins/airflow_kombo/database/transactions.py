@@ -53,7 +53,8 @@ def begin(
     :param reads_only: Whether SQLite may let others write meanwhile.
     :param finds_by_key: Whether to find rows by an index, at any cost that PostgreSQL estimates.
     """
-    with engine.execution_options(reads_only=reads_only).begin() as connection:
+    bound = engine.execution_options(reads_only=True) if reads_only else engine
+    with bound.begin() as connection:
         dialect_of(engine).begin(connection, reads_only=reads_only, finds_by_key=finds_by_key)
         yield connection
 

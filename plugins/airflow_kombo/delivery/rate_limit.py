@@ -17,7 +17,6 @@ from airflow_kombo.kombo_api.limits import number_in, seconds_in
 
 _ROUNDING_SECONDS: Final = 1.0
 """`ratelimit-reset` comes in whole seconds: 0 means less than one, and no window is shorter."""
-_COUNTS: Final = ("limit", "remaining")
 _OBSERVED_SECONDS: Final = 0.5
 _OBSERVED_REQUESTS: Final = 5
 """Time and use of a window after which a sender's share is measured again."""
@@ -66,7 +65,8 @@ class RateLimiter:
 
         :param number: Number of the request, from `record_request`.
         """
-        limit, remaining = (number_in(headers, f"ratelimit-{name}") for name in _COUNTS)
+        limit = number_in(headers, "ratelimit-limit")
+        remaining = number_in(headers, "ratelimit-remaining")
         reset = seconds_in(headers, "ratelimit-reset")
         if limit is None or remaining is None or reset is None or limit < 1:
             return

@@ -109,7 +109,8 @@ class Recording:
     ) -> list[FinishedCall]:
         """End the calls with free rows; return the calls with held rows."""
         keys = {attempt.claim.request.key for attempt in held}
+        left = [call for call in calls if call.key in keys] if keys else []
         for call in calls:
-            if call.key not in keys:
+            if not keys or call.key not in keys:
                 self._ends.recorded(call)
-        return [call for call in calls if call.key in keys] if keys else []
+        return left

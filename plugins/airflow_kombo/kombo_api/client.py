@@ -29,7 +29,6 @@ CHECK_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 30.0
 _LONGEST_BODY_BYTES: Final = 1024 * 1024
 """Bytes that are read of a response: a page of few bytes, compressed, may unfold to gigabytes."""
-_CHUNK_BYTES: Final = 64 * 1024
 _NETWORK: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """Exceptions of a call without a response; any other exception is an error in a program."""
 _LASTING: Final = (
@@ -163,7 +162,7 @@ async def _read(response: aiohttp.ClientResponse) -> KomboResponse:
 async def _whole_body(response: aiohttp.ClientResponse) -> bytes | None:
     """Return a body, or None for a body larger than any of Kombo's."""
     body = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+    while chunk := await response.content.readany():
         body += chunk
         if len(body) > _LONGEST_BODY_BYTES:
             response.close()

@@ -53,6 +53,9 @@ class _Error(BaseModel):
     log_url: _Lenient = None
 
 
+_NO_ERROR: Final = _Error()
+
+
 class _Body(BaseModel):
     status: Literal["success", "error"]
     error: Annotated[_Error, BeforeValidator(_dict_or_empty)] = Field(default_factory=_Error)
@@ -102,7 +105,7 @@ class KomboResponse:
         except (ValueError, RecursionError):  # ValueError: no JSON, or (pydantic's) not Kombo's
             return cls._without_body(http_status, headers, body)
         succeeded = parsed.status == "success"
-        error = _Error() if succeeded else parsed.error
+        error = _NO_ERROR if succeeded else parsed.error
         return cls(
             http_status,
             headers,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 
-from airflow_kombo.delivery_key import LinkKey, Target
+from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.known_rows import KnownRows
 from airflow_kombo.ledger.ledger_rows import LedgerRow
@@ -30,7 +31,7 @@ class ClaimRules:
         self._known = known
         self._run_id = run_id
         self._won: dict[str, LinkKey] = {}
-        self._links: dict[tuple[Target, str], str] = {}
+        self._won_by_url: defaultdict[str, list[LinkKey]] = defaultdict(list)
 
     def decide(self, request: RowRequest, redeliver: Collection[str]) -> ClaimResult:
         """Decide about one request.
@@ -55,14 +56,16 @@ class ClaimRules:
         """Return the result id of another row with the link, in this claim or before."""
         if request.url_hash is None:  # the write may be repeated
             return None
-        link = request.key.target, request.url_hash
-        return self._links.get(link) or self._known.owner_of(request)
+        for key in self._won_by_url.get(request.url_hash, ()):
+            if key.target == request.key.target:
+                return key.result_id
+        return self._known.owner_of(request)
 
     def _claim(self, request: RowRequest, before: LedgerRow | None) -> Claim:
         key = request.key
         self._won[key.result_id] = key
         if request.url_hash is not None:
-            self._links[key.target, request.url_hash] = key.result_id
+            self._won_by_url[request.url_hash].append(key)
         attempts = max((row.attempts for row in self._known.of(key.result_id)), default=0)
         return Claim(request, self._run_id, attempts + 1, before)
 

@@ -263,9 +263,13 @@ def _write(
     rows = list(rows)
     stale = [as_read(one) for row, before in rows for one in known.replaced_by(row, before)]
     sql.replaced.execute(connection, stale, sql.delete_links)
-    new = [row for row, before in rows if before is None]
+    new, old = [], []
+    for row, before in rows:
+        if before is None:
+            new.append(row)
+        else:
+            old.append({**row, **before_change(before)})
     sql.written.execute(connection, new, sql.insert_links, *also)
-    old = [{**row, **before_change(before)} for row, before in rows if before is not None]
     changed, *_ = sql.written.execute(connection, old, sql.change_links, *also)
     if changed != len(old):
         raise RaceLostError

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from airflow_kombo.delivery_key import LinkKey, Target
+from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
@@ -27,11 +27,11 @@ class KnownRows:
     def __init__(self, rows: Iterable[LedgerRow]) -> None:
         self.by_key: dict[LinkKey, LedgerRow] = {LinkKey.of(row): row for row in rows}
         self._by_result: defaultdict[str, list[LedgerRow]] = defaultdict(list)
-        self._by_link: dict[tuple[Target, str], LedgerRow] = {}
+        self._by_url: defaultdict[str, list[LedgerRow]] = defaultdict(list)
         for key, row in self.by_key.items():
             self._by_result[key.result_id].append(row)
             if row.url_hash:
-                self._by_link[key.target, row.url_hash] = row
+                self._by_url[row.url_hash].append(row)
 
     def of(self, result_id: str) -> Sequence[LedgerRow]:
         """Return the rows of a result."""
@@ -39,12 +39,14 @@ class KnownRows:
 
     def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the valid row of a result: the binding one, else the key's own."""
+        rows = self.of(key.result_id)
+        if not rows:
+            return None
         own = self.by_key.get(key)
         if own is not None and own.status in BINDING:
             return own
-        rows = self.of(key.result_id)
         bound = next((row for row in rows if row.status in BINDING), None)
-        return bound or own or next(iter(rows), None)
+        return bound or own or rows[0]
 
     def replaced_by(self, row: Mapping[str, Any], before: LedgerRow | None) -> list[LedgerRow]:
         """Return the rows of a result to be replaced by a new row.
@@ -73,9 +75,11 @@ class KnownRows:
         return [holder] if holder else []
 
     def _other_with_link(self, request: RowRequest) -> LedgerRow | None:
-        holder = self._by_link.get((request.key.target, request.url_hash or ""))
-        is_other = holder is not None and holder.result_id != request.key.result_id
-        return holder if is_other else None
+        for row in self._by_url.get(request.url_hash or "", ()):
+            key = LinkKey.of(row)
+            if key.target == request.key.target and key.result_id != request.key.result_id:
+                return row
+        return None
 
 
 def lock(connection: Connection, tables: Tables, result_ids: Collection[str]) -> None:

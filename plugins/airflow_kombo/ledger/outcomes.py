@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
+from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar
 
 from airflow_kombo.delivery_key import LinkKey
@@ -154,7 +156,14 @@ class Claims:
         return tuple(one.request for one in self._all(Held))
 
     def _all(self, kind: type[_Kind]) -> tuple[_Kind, ...]:
-        return tuple(one for one in self.results if isinstance(one, kind))
+        return tuple(self._by_kind.get(kind, ()))
+
+    @cached_property
+    def _by_kind(self) -> Mapping[type, list[Any]]:
+        by_kind = defaultdict[type, list[Any]](list)
+        for one in self.results:
+            by_kind[type(one)].append(one)
+        return by_kind
 
 
 class UnconfirmedClaimError(LedgerError):

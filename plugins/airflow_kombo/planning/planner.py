@@ -33,8 +33,8 @@ _LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
 """Actions that count towards `limit`. A run sends a duplicate if it stops before the other row."""
 _LOOKUP_ROWS: Final = 1_000
 """Rows of one lookup in the ledger: SQLite allows no more parameters in a statement."""
-_FIRST_LOOKUP_ROWS: Final = 64
-"""Rows of one lookup where the search ends at the first row to send."""
+_FIRST_LOOKUP_ROWS: Final = 4
+"""Rows of the first lookup where the search ends at the first row to send: mostly the first row."""
 
 
 @dataclass(frozen=True)
@@ -69,29 +69,29 @@ class Planner:
     run_id: str = ""
     """The run that would send. With `redeliver`, rows that its dag run has sent are left out."""
 
-    def rows(self, page_rows: int | None = None) -> Iterator[tuple[str, list[PlannedRow]]]:
+    def rows(self, first_page: int | None = None) -> Iterator[tuple[str, list[PlannedRow]]]:
         """Plan each integration's rows in pages, up to the limit, and write nothing.
 
         Two rows with the same link on different pages are both planned to be sent.
 
-        :param page_rows: The rows of a page. By default as many as one lookup allows.
+        :param first_page: The rows of the first page. Each further page has four times as many as
+            the page before it, up to what one lookup allows. By default all have as many.
         """
         left = self.selection.limit
-        for integration_id, planned in sorted(self._planned.items()):
-            for page in self._pages(integration_id, planned, page_rows):
-                rows = self._plan_rows(page)
-                if left is not None:
-                    rows, left = _cut(rows, left)
-                yield integration_id, rows
-                if left == 0:
-                    return
+        for integration_id, page in self._pages(first_page or _LOOKUP_ROWS):
+            rows = self._plan_rows(page)
+            if left is not None:
+                rows, left = _cut(rows, left)
+            yield integration_id, rows
+            if left == 0:
+                return
 
-    def _pages(
-        self, integration_id: str, planned: int, page_rows: int | None
-    ) -> Iterator[list[Row]]:
-        rows = chain.from_iterable(self.source.pages(integration_id, planned))
-        while page := list(islice(rows, page_rows or _LOOKUP_ROWS)):
-            yield page
+    def _pages(self, size: int) -> Iterator[tuple[str, list[Row]]]:
+        for integration_id, planned in sorted(self._planned.items()):
+            rows = chain.from_iterable(self.source.pages(integration_id, planned))
+            while page := list(islice(rows, size)):
+                yield integration_id, page
+                size = min(4 * size, _LOOKUP_ROWS)
 
     def plan(self) -> dict[str, int]:
         """Count the rows for a run to read, by integration.

@@ -33,7 +33,7 @@ def _settings(lock_timeout: str, *switched_off: str) -> str:
         **dict.fromkeys(switched_off, "'off'"),
     }
     calls = (f"set_config('{name}', {value}, true)" for name, value in settings.items())
-    return f"SELECT {', '.join(calls)}"
+    return f"SELECT concat({', '.join(calls)})"  # one column: each costs the driver 10 µs
 
 
 def _unless_set(name: str, value: str) -> str:
