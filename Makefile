@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/runtime: requirements.txt
 	@echo "Installing pinned requirements into .venv (about a minute the first time) ..."
@@ -28,9 +28,14 @@ demo: .venv/runtime ## Deliver one day of believable results to a stand-in for K
 up: .venv/runtime ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
 	@$(BIN)/python -m tools.demo up $(if $(PORT),--port $(PORT))
 
-# Slow tests with real parts have a target of their own, of at most 4 minutes, that `.ci/run` calls.
+# Slow tests with real parts have targets of their own, of at most 4 minutes, that `.ci/run` calls.
+DAG_TESTS := tests/dags/test_kombo_result_links.py tests/dags/test_look_first.py
+SCHEDULER_TESTS := tests/dags/test_days.py tests/dags/test_kombo_resolve_unknown.py \
+	tests/observability/test_watching.py
+AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_extending.py \
+	tests/tools/demo tests/web/test_page_in_airflow.py
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
-SLOW_TESTS := $(BENCH_TESTS)
+SLOW_TESTS := $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS)
 # One file stays on one worker: its tests share servers.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -47,6 +52,18 @@ check: lint ## Lint, types and the tests that start no process and no server: at
 .PHONY: test
 test: lint ## Lint, types and all tests but the slow ones below: at most 12 minutes
 	$(PYTEST) $(SLOW_TESTS:%=--ignore=%)
+
+.PHONY: test-dags
+test-dags: .venv/dev ## The tests that run a dag with Airflow's commands: at most 4 minutes
+	$(PYTEST) $(DAG_TESTS)
+
+.PHONY: test-scheduler
+test-scheduler: .venv/dev ## The tests of nights, events and questions in a whole Airflow: at most 4 minutes
+	$(PYTEST) $(SCHEDULER_TESTS)
+
+.PHONY: test-airflow
+test-airflow: .venv/dev ## The other tests that start Airflow: page, demo, extensions: at most 4 minutes
+	$(PYTEST) $(AIRFLOW_TESTS)
 
 .PHONY: test-bench
 test-bench: .venv/dev ## The tests that compare two commits with the bench: at most 4 minutes

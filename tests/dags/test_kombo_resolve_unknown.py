@@ -35,14 +35,6 @@ DAG = "kombo_resolve_unknown"
 PATIENCE = 120
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """Return a home of Airflow's with a database."""
-    home = tmp_path_factory.mktemp("airflow")
-    airflow(home, "db", "migrate")
-    return home
-
-
 @pytest.fixture
 def ledger(tmp_path):
     """Yield a ledger with four unknown rows and one delivered row."""

@@ -10,8 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from sqlalchemy import create_engine, text, update
+from sqlalchemy import text
 from support.airflow_commands import DAG, airflow
 from support.harness import KEY, ROOT, all_of, by_result, fill, make_source_table, row, statuses
 
@@ -19,36 +18,6 @@ from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
 CANARY = "canary5e1f"
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    """Return a home of Airflow's with a database, as `make demo` makes one."""
-    home = tmp_path_factory.mktemp("airflow")
-    airflow(home, "db", "migrate")
-    return home
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
-    yield engine
-    engine.dispose()
-
-
-def run_dag(home, engine, standin, *arguments, check=True, key=KEY):
-    """Run the dag once, without a scheduler, and return the output."""
-    done = airflow(
-        home,
-        "dags",
-        "test",
-        DAG,
-        *arguments,
-        kombo={"conn_type": "http", "host": standin.url, "password": key},
-        check=check,
-        AIRFLOW_CONN_WAREHOUSE_DEFAULT=f"sqlite:///{engine.url.database}",
-    )
-    return done.stdout + done.stderr
 
 
 def test_airflow_finds_the_dag_and_nothing_wrong(home):
@@ -114,13 +83,13 @@ def test_parsing_the_dag_is_cheap(tmp_path):
     assert min(ours - nothing for nothing, ours in runs) <= 0.150
 
 
-def test_a_day_is_delivered_and_a_second_run_posts_nothing(home, engine, standin):
+def test_a_day_is_delivered_and_a_second_run_posts_nothing(engine, standin, run_dag):
     """`airflow dags test` delivers the named day and no other, and each row once."""
     days = [row(f"r{n}", integration_id=f"ats:{n % 3}") for n in range(30)]
     days += [row("other", assessment_date=days[0]["assessment_date"].replace(day=4))]
     fill(engine, make_source_table(engine), days)
     for _ in range(2):
-        run_dag(home, engine, standin, "2026-11-03")
+        run_dag("2026-11-03")
         assert standin.stats()["received"] == 30
     tables = Tables.named()
     assert statuses(engine, tables) == {"success": 30}
@@ -130,7 +99,7 @@ def test_a_day_is_delivered_and_a_second_run_posts_nothing(home, engine, standin
     assert str(first.assessment_date) == "2026-11-03"
 
 
-def test_the_params_reach_the_run(home, engine, standin):
+def test_the_params_reach_the_run(engine, standin, run_dag):
     """A day, integrations, results, a limit and a dry run can be asked for."""
     fill(
         engine,
@@ -143,66 +112,26 @@ def test_the_params_reach_the_run(home, engine, standin):
         "result_ids": ["r2", "r3", "r4"],
         "limit": 1,
     }
-    output = run_dag(home, engine, standin, "--conf", json.dumps({**asked, "dry_run": True}))
+    output = run_dag("--conf", json.dumps({**asked, "dry_run": True}))
     assert re.search(r"ats:2 +1 +1 ", output)
     assert standin.stats()["received"] == 0
-    run_dag(home, engine, standin, "--conf", json.dumps(asked))
+    run_dag("--conf", json.dumps(asked))
     assert list(by_result(engine, Tables.named())) == ["r2"]
 
 
-def test_too_many_refused_rows_make_the_task_red(home, engine, standin):
+def test_too_many_refused_rows_make_the_task_red(engine, standin, run_dag):
     """More than 5 % `failed` fails the task, after all rows were tried."""
     fill(engine, make_source_table(engine), [row(f"r{number}") for number in range(30)])
     for number in range(2):
         answer = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
         standin.add_rule(answer, url=f"https://results.example/r{number}")
-    output = run_dag(home, engine, standin, "2026-11-03", check=False)
+    output = run_dag("2026-11-03", check=False)
     assert statuses(engine, Tables.named()) == {"success": 28, "failed": 2}
     assert "2 of 30 rows are failed, and at most 5% may be" in output
     assert re.search(r"state.?=.?'?failed", output)
 
 
-def test_look_first_and_then_give_second_chances(home, engine, standin):
-    """A dry run shows old outcomes and new rows; the next run sends only the chosen rows."""
-    source = make_source_table(engine)
-    fill(engine, source, [row(f"r{number}") for number in range(5)])
-    refused = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
-    standin.add_rule(refused, url="https://results.example/r0")
-    run_dag(home, engine, standin, "2026-11-03", check=False)
-    standin.clear_rules()
-    with engine.begin() as connection:
-        changed = update(source).where(source.c.result_id == "r1")
-        connection.execute(changed.values(assessment_name="Another"))
-    fill(engine, source, [row("new"), row("far", integration_id="ats:far")])
-    conf = json.dumps({"dry_run": True})
-    output = run_dag(home, engine, standin, "2026-11-03", "--conf", conf)
-    assert standin.stats()["received"] == 5
-    assert re.search(r"changed +delivered +refused +send +rows", output)
-    assert re.search(r"workday:one +1 +3 +1 +1 +6", output)
-    assert re.search(r"workday:one: at least 0:00:\d\d for 1 rows at [\d,.]+ a second", output)
-    assert "No estimate for ats:far" in output
-    tables = Tables.named()
-    seen = {one.result_id: one.action for one in all_of(engine, tables.preview)}
-    assert seen == {
-        "r0": "refused",
-        "r1": "changed",
-        **dict.fromkeys(["r2", "r3", "r4"], "delivered"),
-        **dict.fromkeys(["new", "far"], "send"),
-    }
-    assert len(all_of(engine, tables.runs)) == 1
-    asked = {
-        "redeliver": ["failed", "changed"],
-        "integration_ids": ["workday:one"],
-        "result_ids": ["r0", "r1", "r2", "far"],
-        "limit": 5,
-    }
-    run_dag(home, engine, standin, "2026-11-03", "--conf", json.dumps(asked))
-    assert standin.stats()["received"] == 7
-    attempts = {one.result_id: one.attempts for one in all_of(engine, tables.links)}
-    assert attempts == {"r0": 2, "r1": 2, "r2": 1, "r3": 1, "r4": 1}
-
-
-def test_errors_for_a_person_are_reported_and_not_tried_again(home, engine, standin):
+def test_errors_for_a_person_are_reported_and_not_tried_again(engine, standin, run_dag):
     """A missing column and a bad parameter each end the task with a clear message."""
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE assessment_results (result_id TEXT)"))
@@ -210,12 +139,12 @@ def test_errors_for_a_person_are_reported_and_not_tried_again(home, engine, stan
         (["2026-11-03"], "The query for the rows cannot run: OperationalError: no such column"),
         (["--conf", '{"assessment_date": "2026-11-03", "redeliver": ["sending"]}'], "redeliver"),
     ]:
-        output = run_dag(home, engine, standin, *arguments, check=False)
+        output = run_dag(*arguments, check=False)
         assert why in output
     assert standin.stats()["received"] == 0
 
 
-def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
+def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin, run_dag):
     """Neither key nor ids nor addresses reach a log, a rendered template, an error or an XCom."""
     rows = [
         row(
@@ -238,8 +167,8 @@ def test_no_secret_and_no_person_in_what_airflow_keeps(home, engine, standin):
     ]
     for number, outcome in enumerate(outcomes, start=2):
         standin.add_rule(outcome, integration_id=f"ats:{number}")
-    output = run_dag(home, engine, standin, "2026-11-03", check=False)
-    wrong_key = run_dag(home, engine, standin, "2026-11-03", check=False, key=f"ks_dev_{CANARY}")
+    output = run_dag("2026-11-03", check=False)
+    wrong_key = run_dag("2026-11-03", check=False, key=f"ks_dev_{CANARY}")
     assert statuses(engine, Tables.named()) == {
         "success": 3,
         "invalid": 2,

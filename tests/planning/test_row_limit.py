@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import tracemalloc
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, event
-from support.airflow_commands import airflow
+from sqlalchemy import event
 from support.harness import (
     DAY,
-    KEY,
     MAPPING,
     SQL,
     all_of,
     fill,
-    make_source_table,
     row,
     run_day,
-    statuses,
 )
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
@@ -190,34 +184,3 @@ def test_not_before_applies_to_rows_of_a_task(warehouse, tables, source_table):
     undated = f"SELECT result_id, integration_id, candidate_id, application_id FROM ({SQL}) AS days"  # noqa: S608
     with pytest.raises(ConfigurationError, match="no column assessment_date"):
         QuerySource(warehouse, tables, undated, parameters_of(DAY), selection=selection)
-
-
-def test_a_first_run_of_a_large_table_needs_approval_in_airflow(tmp_path, standin):
-    """Dry run, stop, `not_before` and approval work with the parameters of the trigger form."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
-    large = [row(f"r{number}", integration_id=f"ats:{number % 50}") for number in range(1_001)]
-    fill(engine, make_source_table(engine), large)
-    options = {
-        "kombo": {"conn_type": "http", "host": standin.url, "password": KEY},
-        "AIRFLOW_CONN_WAREHOUSE_DEFAULT": f"sqlite:///{engine.url.database}",
-    }
-    airflow(tmp_path / "home", "db", "migrate", **options)
-
-    def run(**conf):
-        command = ["dags", "test", "kombo_result_links", str(DAY), "--conf", json.dumps(conf)]
-        done = airflow(tmp_path / "home", *command, check=False, **options)
-        return done.stdout + done.stderr
-
-    would_stop = "1,001 rows would be sent, and at most 1,000 may be without approval"
-    log = run(dry_run=True)
-    assert f"A run would stop before the first of them: {would_stop}" in log
-    assert all_of(engine, Tables.named().runs) == []
-    stops = "at most 5 may be without approval: this is max_rows"
-    assert stops in run(max_rows=5)
-    (stopped,) = all_of(engine, Tables.named().runs)
-    assert stops in stopped.error
-    assert run(not_before="2026-11-04").count("0 rows to deliver") == 1
-    assert standin.stats()["received"] == 0
-    run(approve_rows=True)
-    assert statuses(engine, Tables.named()) == {"success": 1_001}
-    engine.dispose()

@@ -20,6 +20,13 @@ def test_it():
 """
 
 
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_process_that_outlives_the_tests_fails_the_session(tmp_path, monkeypatch, workers):
     """A process in a session of its own is found, named and killed, with and without xdist."""
@@ -27,6 +34,9 @@ def test_a_process_that_outlives_the_tests_fails_the_session(tmp_path, monkeypat
     monkeypatch.delenv(MARK)
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     monkeypatch.setenv("AIRFLOW_KOMBO_TEST_GRACE", "0.5")
+    # pytest closes the folder of its temporary folders to other users. PostgreSQL's user needs the
+    # one of this session.
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     command = [sys.executable, "-m", "pytest", "-p", "support.left_processes", "-n", str(workers)]
     done = subprocess.run(  # noqa: S603 - our own command
         command,
@@ -41,4 +51,4 @@ def test_a_process_that_outlives_the_tests_fails_the_session(tmp_path, monkeypat
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 passed" in done.stdout
     assert f"{pid} sleep 600" in done.stdout
-    assert not psutil.pid_exists(pid)
+    assert not is_running(pid)
