@@ -47,7 +47,7 @@ lint: .venv/dev ## Lint, format and types
 
 .PHONY: check
 check: lint ## Lint, types and the tests that start no process and no server: at most 60 s
-	$(PYTEST) -m quick --quiet
+	$(PYTEST) -m quick --hypothesis-profile=check --quiet
 
 .PHONY: test
 test: lint ## Lint, types and all tests but the slow ones below: at most 12 minutes

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import create_engine
 from support.harness import all_of, by_result, delivery
+from support.quick import examples
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import LedgerError
@@ -240,5 +241,5 @@ class World(RuleBasedStateMachine):
 
 def test_any_order_of_events_keeps_the_promise():
     """In any order of events, one run sends each row, and each status is true."""
-    once = settings(max_examples=40, stateful_step_count=30, deadline=None)
+    once = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
     run_state_machine_as_test(World, settings=once)

@@ -8,6 +8,8 @@ from support.quick import slow_names
 TESTS = Path(__file__).resolve().parents[1]
 SOURCE = """
 from subprocess import run
+
+from aiohttp import web
 from support.cluster import pg_ctl
 from support.harness import row
 
@@ -27,6 +29,10 @@ def test_cluster():
     pg_ctl()
 
 
+def test_server():
+    web.Application()
+
+
 def test_row():
     row("r1")
 """
@@ -36,7 +42,7 @@ def test_a_test_is_slow_if_a_helper_starts_a_process(tmp_path):
     """Fixtures and helpers count, also those of other modules, and other names do not."""
     (tmp_path / "test_it.py").write_text(SOURCE)
     slow = slow_names(tmp_path / "test_it.py")
-    assert {"test_process", "test_cluster"} <= slow
+    assert {"test_process", "test_cluster", "test_server"} <= slow
     assert not {"test_row", "row"} & slow
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.mappings import HALF, HOSTILE, ROW, mapped, nested, refused, unhurried
+from support.quick import examples
 
 from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.request import RowRequest
@@ -53,7 +54,7 @@ def strings_in(value, depth=0):
     return []
 
 
-@settings(unhurried, max_examples=300)
+@settings(unhurried, max_examples=examples(300))
 @given(
     HOSTILE_ROW, st.sampled_from([EVERYTHING, *PARTS, mapped(remote_fields={"column": "remote"})])
 )
@@ -92,7 +93,7 @@ CANARIES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(unhurried, max_examples=300)
+@settings(unhurried, max_examples=examples(300))
 @given(
     st.fixed_dictionaries(
         {

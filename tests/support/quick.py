@@ -10,10 +10,13 @@ import ast
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = {"support": ROOT / "tests", "tools": ROOT}
 SLOW_MODULES = {
+    "aiohttp.test_utils",
+    "aiohttp.web",
     "airflow",
     "http",
     "multiprocessing",
@@ -24,6 +27,14 @@ SLOW_MODULES = {
     "uvicorn",
 }
 _FOUND = {}
+_EXAMPLES = settings.default.max_examples
+
+settings.register_profile("check", max_examples=_EXAMPLES // 10)
+
+
+def examples(number):
+    """Return a number of examples for a property test, or a tenth of it for `make check`."""
+    return max(1, number * settings.default.max_examples // _EXAMPLES)
 
 
 def pytest_configure(config):
@@ -34,11 +45,15 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Mark the quick tests."""
     for item in items:
-        slow = slow_names(item.path) | slow_names(ROOT / "tests" / "conftest.py")
+        slow = set().union(*map(slow_names, [item.path, *_conftests_of(item.path)]))
         params = item.callspec.params if hasattr(item, "callspec") else {}
         needs = {item.originalname, *item.fixturenames}
         if not needs & slow and params.get("warehouse") != "postgresql":
             item.add_marker(pytest.mark.quick)
+
+
+def _conftests_of(path):
+    return [file for one in path.parents if (file := one / "conftest.py").exists()]
 
 
 def slow_names(path):
@@ -78,7 +93,7 @@ def _is_slow(module, name=None):
     """Return whether a module, or a name in a module of ours, is slow."""
     root = module.partition(".")[0]
     if root not in PLACES:
-        return root in SLOW_MODULES
+        return bool({root, module, f"{module}.{name}"} & SLOW_MODULES)
     file = PLACES[root].joinpath(*module.split("."))
     if name and file.with_suffix(".py").exists():
         return name in slow_names(file.with_suffix(".py"))

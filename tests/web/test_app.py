@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine, update
 from support.harness import DAY, delivery
 from support.page_client import Browser, Document
+from support.quick import examples
 from support.report_rows import LOG, RUN, SCRIPT, add_rows, fill_ledger
 
 from airflow_kombo.database.transactions import prepare
@@ -262,7 +263,7 @@ EXPECTED = {200, 400, 404, 422}
 
 @settings(
     deadline=None,
-    max_examples=150,
+    max_examples=examples(150),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(path=ADDRESSES)

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import MetaData, Table, func, insert, inspect, select, text
 from support.harness import DAY, delivery
+from support.quick import examples
 from support.report_rows import FAILED, RUN, add_rows, fill_ledger, record
 
 from airflow_kombo.exceptions import LedgerError
@@ -194,7 +195,7 @@ def toggling(text, delimiter):
     return cells
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
 @example(["a;=1+1"])
 @example(['a;"=1+1&"'])
@@ -212,7 +213,7 @@ def test_no_spreadsheet_finds_a_formula_in_an_export(cells):
             assert not cell.lstrip(SKIPPED).startswith(FORMULA), (delimiter, written)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(st.lists(HOSTILE_TEXT, min_size=1, max_size=4))
 def test_an_export_keeps_every_text(cells):
     """Read back with commas, a cell is unchanged, except for apostrophes before formulas."""

@@ -74,9 +74,13 @@ class NightlyTimetable(CronPartitionTimetable):
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime, latest: datetime
     ) -> Iterable[DagRunInfo]:
-        """Yield a run for each day with its midnight between two bounds, both included."""
+        """Yield a run for each day with its beginning between two bounds, both included.
+
+        A day begins at midnight, or at 01:00 where the clocks skip midnight.
+        """
         first, last = self._wall_clock(earliest), self._wall_clock(latest)
-        day = first.date() if first.time() == time.min else first.date() + _DAY
+        begins = self._local(self._at(first.date(), 0))
+        day = first.date() if first <= begins else first.date() + _DAY
         while day <= last.date():
             yield self._run_for(day)
             day += _DAY
@@ -89,7 +93,10 @@ class NightlyTimetable(CronPartitionTimetable):
         """
         if bound.time() == time.min:
             return bound.replace(tzinfo=None)
-        return bound.astimezone(timezone_of(self)).replace(tzinfo=None)
+        return self._local(bound)
+
+    def _local(self, moment: datetime) -> datetime:
+        return moment.astimezone(timezone_of(self)).replace(tzinfo=None)
 
     def _run_for(self, day: date) -> DagRunInfo:
         return DagRunInfo(
