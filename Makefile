@@ -37,7 +37,8 @@ AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_exten
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 SLOW_TESTS := $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS)
 # One file stays on one worker: its tests share servers.
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+WORKERS := auto
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: lint
 lint: .venv/dev ## Lint, format and types
@@ -46,6 +47,7 @@ lint: .venv/dev ## Lint, format and types
 	$(BIN)/mypy
 
 .PHONY: check
+check: WORKERS := logical
 check: lint ## Lint, types and the tests that start no process and no server: at most 60 s
 	$(PYTEST) -m quick --hypothesis-profile=check --quiet
 

@@ -17,7 +17,7 @@ HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in thi
 OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
-TO_REDELIVER = list(reversed(REDELIVERABLE))
+TO_REDELIVER = list(reversed(REDELIVERABLE))  # the form lists `success` last: it makes second links
 
 DOC = """
 Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or

@@ -27,9 +27,12 @@ _SCHEMAS = count()
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """Use one process more than there are cores: Airflow's tests wait as long as they compute."""
-    return (os.cpu_count() or 1) + 1
+def pytest_xdist_auto_num_workers(config):
+    """Use one process more than there are cores: Airflow's tests wait as long as they compute.
+
+    `-n logical` is one process for each core.
+    """
+    return None if config.option.numprocesses == "logical" else (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
