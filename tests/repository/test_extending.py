@@ -74,10 +74,12 @@ def engine(tmp_path):
 
 def test_each_block_is_run():
     """The page has a block of each kind that is tested here, and no other."""
-    assert [kind for kind, _ in BLOCKS] == ["sh", "python", "python", "python", "yaml", "python"]
+    kinds = [kind for kind, _ in BLOCKS]
+    assert kinds == ["sh", "python", "python", "python", "python", "yaml", "python"]
     assert set(DAGS) == {
         "from_another_warehouse",
         "from_a_task",
+        "from_a_frame",
         "one_link",
         "kombo_order_results",
     }
@@ -108,6 +110,22 @@ def test_another_source_of_rows(run, engine, standin):
     (link,) = all_of(engine, Tables.named().links)
     assert (link.result_id, link.assessment_date, link.status) == ("r1", DAY, "success")
     assert standin.stats()["received"] == 1
+
+
+def test_a_frame_as_the_source_of_rows(run, engine, standin):
+    """An upstream task's frame is delivered; a missing score has no line in the link."""
+    run("from_a_frame", WAREHOUSE_DEFAULT=f"sqlite:///{engine.url.database}")
+    links = all_of(engine, Tables.named().links)
+    assert {(link.result_id, link.target_type, link.status) for link in links} == {
+        ("r1", "application", "success"),
+        ("r2", "candidate", "success"),
+    }
+    bodies = [json.loads(one["body"]) for one in standin.requests(last=2)]
+    shown = {one["url"]: one.get("details", {}).get("attributes") for one in bodies}
+    assert shown == {
+        "https://results.example/r1": [{"key": "Score", "value": "95"}],
+        "https://results.example/r2": None,
+    }
 
 
 def test_one_link_by_the_hook_alone(run, standin):
