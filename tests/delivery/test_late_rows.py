@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from support.harness import DAY, by_result, fill, row, run_day, statuses
+from support.harness import DAY, by_result, fill, mapped_rows, row, run_day, statuses
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
@@ -113,5 +113,5 @@ def test_only_runs_that_nobody_asked_for_look_back(
         default_integration=None,
         write=RESULT_LINKS,
     )
-    assert source.plan() == {"workday:one": planned}
+    assert mapped_rows(source).plan() == {"workday:one": planned}
     assert [logged in message for message in caplog.messages] == [True] * bool(logged)

@@ -12,6 +12,8 @@ from support.harness import (
     but_for_its_time,
     by_result,
     fill,
+    mapped_rows,
+    requests_of,
     row,
     run_day,
 )
@@ -131,9 +133,8 @@ def test_a_stop_before_a_moved_row_is_sent_leaves_it_on_its_old_target(
     move(warehouse, source_table, application_id="application-1")
     standin.add_rule({"kind": "reset"})
     ledger = Ledger(warehouse, tables)
-    good, _ = ResultLinkMapping.load(MAPPING).requests(
-        [row("r1", application_id="application-1")], None
-    )
+    moved = [row("r1", application_id="application-1")]
+    good, _ = requests_of(ResultLinkMapping.load(MAPPING), moved)
     Runs(warehouse, tables).start(Run("stopped"))
     (claim,) = ledger.claim("stopped", good, ["changed"]).won
     ledger.release([claim], RowOutcome(Status.RETRYABLE, "run_stopped"))
@@ -155,8 +156,7 @@ def test_a_dry_run_shows_moved_rows(warehouse, tables, source_table, standin):
 def planned_actions(warehouse, tables, *redeliver):
     selection = Selection(redeliver=frozenset(redeliver), also_done=True)
     source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
-    mapping = ResultLinkMapping.load(MAPPING)
-    planner = Planner(source, mapping, Ledger(warehouse, tables), selection, None)
+    planner = Planner(mapped_rows(source), Ledger(warehouse, tables), selection)
     return {one.key.result_id: one.action for _, rows in planner.rows() for one in rows}
 
 

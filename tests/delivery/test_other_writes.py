@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import Field, Json
+from support.harness import requests_of
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, MappingError
@@ -32,7 +33,7 @@ ROW = {"result_id": "r1", "integration_id": "lever:1", "application_id": "a/1", 
 
 
 def outcome(declared, **columns):
-    requests, invalid = mapping_of(NOTES).parse(declared).requests([{**ROW, **columns}], None)
+    requests, invalid = requests_of(mapping_of(NOTES).parse(declared), [{**ROW, **columns}])
     (one,) = [*requests, *invalid]
     return one
 

@@ -132,9 +132,9 @@ def test_a_stop_while_the_query_runs(warehouse, tables, source_table, standin, t
     reading = threading.Event()
 
     class Watched(QuerySource):
-        def plan(self):
+        def chunks(self):
             reading.set()
-            return super().plan()
+            return super().chunks()
 
     source = Watched(warehouse, tables, SLOW[warehouse.dialect.name], {}, selection=Selection())
 

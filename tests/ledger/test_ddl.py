@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import ProgrammingError
-from support.harness import DAY, MAPPING, SQL, fill, row, run_day
+from support.harness import DAY, SQL, fill, mapped_rows, row, run_day
 
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.ddl import DIALECTS, main, statements
@@ -19,7 +19,6 @@ from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.planning.dry_run import dry_run
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
-from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,9 +69,7 @@ def test_the_docs_grants_are_enough(warehouse, source_table, standin):
     tables.create(warehouse)
     assert run_day(warehouse, tables).counts == {"success": 1}
     source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=Selection())
-    planner = Planner(
-        source, ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables), Selection(), None
-    )
+    planner = Planner(mapped_rows(source), Ledger(warehouse, tables), Selection())
     assert dry_run(Run("dry"), planner).counts == {}
     with pytest.raises(ProgrammingError, match="permission denied"):
         Tables.named("others").links.create(warehouse)

@@ -126,7 +126,7 @@ def test_metrics_of_another_write_have_its_name(server, warehouse, standin):
     notes = Write("note", "/ats/candidates/{target_id}/notes", Note, {"candidate": "candidate_id"})
     tables, selection = Tables.named(notes.status_table), Selection()
     tables.create(warehouse)
-    source = TaskSource([row("r1")], selection, write=notes)
+    source = TaskSource([row("r1")], selection)
     mapping = mapping_of(notes).parse({"content": "{{ assessment_name }}"})
     run = make_run(warehouse, tables, run=Run("one"), source=source, mapping=mapping)
 

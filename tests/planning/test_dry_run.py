@@ -9,7 +9,17 @@ from uuid import uuid4
 
 import pytest
 from sqlalchemy import event, func, inspect, select, text, update
-from support.harness import DAY, MAPPING, SQL, all_of, by_result, delivery, fill, row, run_day
+from support.harness import (
+    DAY,
+    SQL,
+    all_of,
+    by_result,
+    delivery,
+    fill,
+    mapped_rows,
+    row,
+    run_day,
+)
 
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
@@ -18,7 +28,6 @@ from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.planning import dry_run as dry_runs
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
-from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 
 TASK = {"dag_id": "dag", "task_id": "deliver", "map_index": -1}
@@ -34,11 +43,11 @@ def dry_run(warehouse, tables, *, day=DAY, page_rows=1000, kept=None, dag="dag",
         parameters_of(day),
         selection=selection,
         default_integration="workday:one",
-        page_rows=page_rows,
     )
-    mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables, kept)
+    rows = mapped_rows(source, selection, "workday:one", page_rows=page_rows)
+    ledger = Ledger(warehouse, tables, kept)
     run = Run(str(uuid4()), **TASK | {"dag_id": dag}, dag_run_id="manual", assessment_date=day)
-    return dry_runs.dry_run(run, Planner(source, mapping, ledger, selection, "workday:one"))
+    return dry_runs.dry_run(run, Planner(rows, ledger, selection))
 
 
 def counted(report):

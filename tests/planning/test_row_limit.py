@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import event
 from support.harness import (
     DAY,
-    MAPPING,
     SQL,
     all_of,
     fill,
+    mapped_rows,
     row,
     run_day,
 )
@@ -23,7 +23,6 @@ from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
-from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 from airflow_kombo.statuses import COUNTED
@@ -144,11 +143,9 @@ def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeyp
     )
     monkeypatch.setattr("airflow_kombo.planning.planner._LOOKUP_ROWS", 10)
     selection = Selection(limit=limit)
-    source = QuerySource(
-        warehouse, tables, SQL, parameters_of(DAY), selection=selection, page_rows=7
-    )
-    mapping, ledger = ResultLinkMapping.load(MAPPING), Ledger(warehouse, tables)
-    planner = Planner(source, mapping, ledger, selection, None)
+    source = QuerySource(warehouse, tables, SQL, parameters_of(DAY), selection=selection)
+    rows = mapped_rows(source, selection, page_rows=7)
+    planner = Planner(rows, Ledger(warehouse, tables), selection)
     assert planner._planned == {"workday:one": 400}
     tracemalloc.start()
     try:
@@ -175,8 +172,8 @@ def test_not_before_applies_to_rows_of_a_task(warehouse, tables, source_table):
     """`not_before` also applies to an upstream task's rows, and needs their column."""
     selection = Selection(not_before=DAY)
     rows = [row("a"), row("b", assessment_date="2026-11-02"), row("c", assessment_date=None)]
-    assert TaskSource(rows, selection).plan() == {"workday:one": 2}
-    assert TaskSource([], selection).plan() == {}
+    assert mapped_rows(TaskSource(rows, selection)).plan() == {"workday:one": 2}
+    assert mapped_rows(TaskSource([], selection)).plan() == {}
     for one in rows:
         del one["assessment_date"]
     with pytest.raises(ConfigurationError, match="no column assessment_date"):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, make_url, text
 from support.airflow_commands import airflow
-from support.harness import DAY, KEY, ROOT, all_of, by_result, row
+from support.harness import DAY, KEY, ROOT, all_of, by_result, requests_of, row
 
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
@@ -145,7 +145,7 @@ def test_another_label_per_ats(tmp_path):
         row("r1", integration_id=f"{tool}:1", remote_fields='{"x": {}}')
         for tool in ("other", *yaml.safe_load(declared)["tools"])
     ]
-    deliveries, invalid = mapping.requests(rows, None)
+    deliveries, invalid = requests_of(mapping, rows)
     sent = [json.loads(one.body) for one in deliveries]
     assert invalid == []
     assert [one["label"] for one in sent] == ["Coding", "Assessment: Coding", "Coding", "Coding"]

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.harness import requests_of
 from support.mappings import HALF, HOSTILE, ROW, mapped, nested, refused, unhurried
 from support.quick import examples
 
@@ -65,7 +66,7 @@ def strings_in(value, depth=0):
 @example({**ROW, "remote": nested(300)}, mapped(remote_fields={"column": "remote"}))
 def test_any_row_is_a_clean_request_or_an_invalid_row(row, mapping):
     """Any row is `invalid`, or a request without our `nan`, `None`, `NaT`, `<NA>` or `inf`."""
-    (one,) = [made for part in mapping.requests([row], "workday:0") for made in part]
+    (one,) = [made for part in requests_of(mapping, [row], "workday:0") for made in part]
     assert one.assessment_date is None or isinstance(one.assessment_date.toordinal(), int)
     if not isinstance(one, RowRequest):
         assert isinstance(one.error, RowError)
@@ -105,7 +106,7 @@ CANARIES = st.sampled_from(
 )
 def test_messages_never_quote_a_row(row, mapping):
     """No error's message, field or reason has any personal data of a row."""
-    _, invalid = mapping.requests([row], None)
+    _, invalid = requests_of(mapping, [row])
     for one in invalid:
         assert CANARY not in repr((str(one.error), one.error.args, one.error.__dict__))
 
@@ -129,7 +130,7 @@ def test_one_bad_row_costs_no_other():
     rows = [{**ROW, "result_id": f"r{number}"} for number in range(9)]
     for row in rows[::3]:
         row["url"] = "no address"
-    requests, invalid = mapped().requests(rows, None)
+    requests, invalid = requests_of(mapped(), rows)
     assert [one.key.result_id for one in requests] == ["r1", "r2", "r4", "r5", "r7", "r8"]
     assert [one.key.result_id for one in invalid] == ["r0", "r3", "r6"]
     assert {str(one.error) for one in invalid} == {

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 from pydantic import BaseModel, Field, Json
-from support.harness import DAY, all_of, by_result, run_day
+from support.harness import DAY, all_of, by_result, requests_of, run_day
 
 from airflow_kombo.exceptions import ConfigurationError, MappingError
 from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
@@ -45,7 +45,7 @@ ROW = {"result_id": "r1", "integration_id": "lever:1", "candidate_id": "c1", "le
 
 
 def outcome(declared, **columns):
-    requests, invalid = mapping_of(TAGS).parse(declared).requests([{**ROW, **columns}], None)
+    requests, invalid = requests_of(mapping_of(TAGS).parse(declared), [{**ROW, **columns}])
     (one,) = [*requests, *invalid]
     return one
 
@@ -228,7 +228,7 @@ def test_nested_bodies_are_delivered(warehouse, standin):
     )
     tables = Tables.named(write.status_table)
     tables.create(warehouse)
-    source = TaskSource(rows, Selection(), write=write)
+    source = TaskSource(rows, Selection())
     run_day(warehouse, tables, source=source, mapping=mapping)
     links = by_result(warehouse, tables)
     assert {key: links[key].status for key in sorted(links)} == {

@@ -253,9 +253,9 @@ def test_rows_whose_result_ids_cannot_be_read_have_a_status_each(
 def test_the_ledger_reads_as_ever_after_the_rows(warehouse, tables, source_table):
     """The reader's settings end with the query; the connection is reset."""
     fill(warehouse, source_table, [row("r1")])
-    QuerySource(
-        warehouse, tables, "SELECT * FROM assessment_results", {}, selection=Selection()
-    ).plan()
+    sql = "SELECT * FROM assessment_results"
+    (chunk,) = QuerySource(warehouse, tables, sql, {}, selection=Selection()).chunks()
+    assert len(chunk) == 1
     with warehouse.connect() as connection:
         raw = connection.connection.driver_connection
         if warehouse.dialect.name == "sqlite":

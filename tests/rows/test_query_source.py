@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
-from support.harness import DAY, SQL, by_result, delivery, fill, row, run_day
+from support.harness import DAY, SQL, by_result, delivery, fill, mapped_rows, row, run_day
 
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
@@ -20,9 +23,7 @@ from airflow_kombo.rows.task_source import TaskSource
 from airflow_kombo.statuses import Status
 
 
-def source_of(
-    engine, tables, sql=SQL, *, page_rows=1000, default=None, lookback_days=0, **selected
-):
+def source_of(engine, tables, sql=SQL, *, default=None, lookback_days=0, **selected):
     return QuerySource(
         engine,
         tables,
@@ -30,15 +31,20 @@ def source_of(
         parameters_of(DAY, lookback_days),
         selection=Selection(**selected),
         default_integration=default,
-        page_rows=page_rows,
     )
 
 
-def read(source):
+def rows_of(*arguments, page_rows=1000, default=None, **options):
+    """Return a query's rows as requests."""
+    source = source_of(*arguments, default=default, **options)
+    return mapped_rows(source, source.selection, default, page_rows=page_rows)
+
+
+def read(rows):
     """Return the result ids of all pages by integration."""
     return {
-        name: [one["result_id"] for page in source.pages(name, rows) for one in page]
-        for name, rows in source.plan().items()
+        name: [one.key.result_id for page in rows.pages(name, number) for one in page]
+        for name, number in rows.plan().items()
     }
 
 
@@ -51,7 +57,7 @@ def day(warehouse, tables, source_table):
 
 def test_a_day_is_planned_by_integration(warehouse, tables, day):
     """A plan counts the day's rows by integration, without other days."""
-    assert source_of(warehouse, tables).plan() == {"workday:one": 5, "lever:two": 5}
+    assert rows_of(warehouse, tables).plan() == {"workday:one": 5, "lever:two": 5}
 
 
 def test_what_is_done_is_not_planned(warehouse, tables, day):
@@ -64,12 +70,12 @@ def test_what_is_done_is_not_planned(warehouse, tables, day):
         ).won
         if status:
             ledger.record([AttemptOutcome(claim, RowOutcome(Status(status)))])
-    assert read(source_of(warehouse, tables))["workday:one"] == ["r7", "r9"]
-    again = source_of(warehouse, tables, redeliver=frozenset({"unknown"}))
+    assert read(rows_of(warehouse, tables))["workday:one"] == ["r7", "r9"]
+    again = rows_of(warehouse, tables, redeliver=frozenset({"unknown"}))
     assert read(again)["workday:one"] == ["r3", "r7", "r9"]
-    changed = source_of(warehouse, tables, redeliver=frozenset({"changed"}))
+    changed = rows_of(warehouse, tables, redeliver=frozenset({"changed"}))
     assert read(changed)["workday:one"] == ["r1", "r7", "r9"]
-    everything = source_of(warehouse, tables, also_done=True)
+    everything = rows_of(warehouse, tables, also_done=True)
     assert read(everything)["workday:one"] == ["r1", "r3", "r5", "r7", "r9"]
 
 
@@ -77,11 +83,11 @@ def test_rows_without_an_integration_take_the_default(warehouse, tables, source_
     """Rows with NULL, a blank or the default's id belong to the default integration."""
     rows = [row("a", integration_id=None), row("b", integration_id=" "), row("c")]
     fill(warehouse, source_table, rows)
-    with_default = read(source_of(warehouse, tables, default="workday:one"))
+    with_default = read(rows_of(warehouse, tables, default="workday:one"))
     assert {name: sorted(ids) for name, ids in with_default.items()} == {
         "workday:one": ["a", "b", "c"]
     }
-    without = read(source_of(warehouse, tables))
+    without = read(rows_of(warehouse, tables))
     assert {name: sorted(ids) for name, ids in without.items()} == {
         "": ["a", "b"],
         "workday:one": ["c"],
@@ -90,10 +96,10 @@ def test_rows_without_an_integration_take_the_default(warehouse, tables, source_
 
 def test_only_what_was_asked_for(warehouse, tables, day):
     """Integrations and results can be selected; ids are bound, never part of the SQL."""
-    chosen = source_of(warehouse, tables, integration_ids=frozenset({"lever:two"}))
+    chosen = rows_of(warehouse, tables, integration_ids=frozenset({"lever:two"}))
     assert list(chosen.plan()) == ["lever:two"]
     results = frozenset({"r1", "r4", "'; DROP TABLE assessment_results; --"})
-    assert read(source_of(warehouse, tables, result_ids=results)) == {
+    assert read(rows_of(warehouse, tables, result_ids=results)) == {
         "workday:one": ["r1"],
         "lever:two": ["r4"],
     }
@@ -101,17 +107,17 @@ def test_only_what_was_asked_for(warehouse, tables, day):
 
 def test_an_integration_gives_no_more_rows_than_asked_for(warehouse, tables, day):
     """A caller can limit the rows of an integration."""
-    source = source_of(warehouse, tables, page_rows=2)
+    source = rows_of(warehouse, tables, page_rows=2)
     source.plan()
     assert sum(len(page) for page in source.pages("workday:one", 3)) == 3
 
 
 def test_what_comes_after_the_plan_waits_for_the_next_run(warehouse, tables, source_table, day):
     """The query runs once: pages hold the counted rows, also after the table changed."""
-    source = source_of(warehouse, tables, page_rows=2)
+    source = rows_of(warehouse, tables, page_rows=2)
     planned = source.plan()
     fill(warehouse, source_table, [row("r0-late"), row("r99-late")])
-    ids = [one["result_id"] for page in source.pages("workday:one", 10) for one in page]
+    ids = [one.key.result_id for page in source.pages("workday:one", 10) for one in page]
     assert ids == ["r1", "r3", "r5", "r7", "r9"]
     assert len(ids) == planned["workday:one"]
     assert source.plan()["workday:one"] == 7
@@ -122,7 +128,7 @@ def test_a_disk_without_room_is_named(warehouse, tables, day, monkeypatch, tmp_p
     monkeypatch.setattr("airflow_kombo.rows.row_buffer._IN_MEMORY_BYTES", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(ConfigurationError, match=r"No such file or directory.*TMPDIR"):
-        source_of(warehouse, tables).plan()
+        rows_of(warehouse, tables).plan()
 
 
 @settings(
@@ -138,19 +144,21 @@ def test_pages_hold_every_row_once(warehouse, tables, source_table, ids, page_ro
         connection.execute(text("DELETE FROM assessment_results"))
     targets = ["x", None, "y"]
     rows = [
-        row(result_id, candidate_id=targets[number % 3], score=float(number))
+        row(result_id, candidate_id=targets[number % 3], assessment_name=f"Test {number}")
         for number, result_id in enumerate(ids)
     ]
     if rows:
         fill(warehouse, source_table, rows)
-    source = source_of(warehouse, tables, page_rows=page_rows)
-    given_ = [
-        one["score"]
+    source = rows_of(warehouse, tables, page_rows=page_rows)
+    made = [
+        one
         for name, planned in source.plan().items()
         for page in source.pages(name, planned)
         for one in page
     ]
-    assert sorted(given_) == [float(number) for number in range(len(ids))]
+    assert len(made) == len(ids)
+    labels = [json.loads(one.body)["label"] for one in made if isinstance(one, RowRequest)]
+    assert len({*labels}) == len(labels)
 
 
 def test_large_ids_keep_every_digit(warehouse, tables):
@@ -159,10 +167,8 @@ def test_large_ids_keep_every_digit(warehouse, tables):
         "SELECT 9007199254740993 AS result_id, NULL AS integration_id, 1 AS candidate_id,"
         " NULL AS application_id UNION ALL SELECT NULL, NULL, NULL, NULL"
     )
-    source = source_of(warehouse, tables, sql, default="workday:one")
-    source.plan()
-    (page,) = source.pages("workday:one", 2)
-    assert sorted(one["result_id"] or 0 for one in page) == [0, 9007199254740993]
+    (chunk,) = source_of(warehouse, tables, sql, default="workday:one").chunks()
+    assert sorted(one or 0 for one in chunk["result_id"]) == [0, 9007199254740993]
 
 
 @pytest.mark.parametrize(
@@ -184,16 +190,14 @@ def test_a_query_that_cannot_serve_is_refused(warehouse, tables, sql, why):
 def test_comments_and_semicolons_do_no_harm(warehouse, tables, day):
     """A query may end in a semicolon, and comments may have colons and brackets."""
     sql = f"-- at 10:30 :nobody (\n{SQL} -- the end)\n;"
-    assert sum(source_of(warehouse, tables, sql).plan().values()) == 10
+    assert sum(rows_of(warehouse, tables, sql).plan().values()) == 10
 
 
 def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
     """A table's rows of the day are read, also if the table's name must be quoted."""
     assert (
         sum(
-            source_of(warehouse, tables, rows_of_day(warehouse, "assessment_results"))
-            .plan()
-            .values()
+            rows_of(warehouse, tables, rows_of_day(warehouse, "assessment_results")).plan().values()
         )
         == 10
     )
@@ -204,8 +208,12 @@ def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
 def test_rows_of_an_upstream_task(kind):
     """An upstream task may return dictionaries or a DataFrame."""
     rows = kind([row("a"), row("b", integration_id=None), row("c", integration_id="lever:two")])
-    source = TaskSource(rows, Selection(result_ids=frozenset("ab")), "lever:two")
-    assert read(source) == {"workday:one": ["a"], "lever:two": ["b"]}
+    selection = Selection(result_ids=frozenset("ab"))
+    source = TaskSource(rows, selection)
+    assert read(mapped_rows(source, selection, "lever:two")) == {
+        "workday:one": ["a"],
+        "lever:two": ["b"],
+    }
     assert "result_url" in source.columns()
 
 
@@ -239,19 +247,19 @@ def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
     def plan():
         return source_of(warehouse, tables, "SELECT * FROM numbered")
 
-    assert read(plan()) == {"7": [100, 95]}
+    assert read(mapped_rows(plan())) == {"7": ["100", "95"]}
     report = run_day(warehouse, tables, source=plan(), mapping=mapping)
     assert report.senders == {"7": {"success": 2}}
     assert {one["target_id"] for one in standin.links()} == {"1000", "20"}
-    assert plan().plan() == {}
-    again = source_of(
+    assert mapped_rows(plan()).plan() == {}
+    again = rows_of(
         warehouse,
         tables,
         "SELECT * FROM numbered",
         result_ids=frozenset({"95"}),
         redeliver=frozenset({"success"}),
     )
-    assert read(again) == {"7": [95]}
+    assert read(again) == {"7": ["95"]}
 
 
 KEYED = [
@@ -285,15 +293,14 @@ def test_ids_select_by_the_ledgers_key(warehouse, tables, standin, kind, stored,
             connection.execute(text(f"INSERT INTO keyed {values}"))
         rows = [dict(one._mapping) for one in connection.execute(text(sql))]
     asked = {"result_ids": frozenset({key})}
-    (kept,) = TaskSource(rows, Selection(**asked)).pages("workday:one", 9)
-    source = source_of(warehouse, tables, sql, **asked)
-    assert source.plan() == {"workday:one": 1}
-    assert [*source.pages("workday:one", 9)] == [kept]
+    selection, source = Selection(**asked), source_of(warehouse, tables, sql, **asked)
+    for one in (TaskSource(rows, selection), source):
+        assert read(mapped_rows(one, selection)) == {"workday:one": [key]}
     mapping = ResultLinkMapping.parse({"label": "x", "url": "https://a.example"})
     run_day(warehouse, tables, source=source, mapping=mapping, **asked)
     assert list(by_result(warehouse, tables)) == [key]
-    assert source_of(warehouse, tables, sql, **asked).plan() == {}
-    assert source_of(warehouse, tables, sql).plan() == {"workday:one": 1}
+    assert rows_of(warehouse, tables, sql, **asked).plan() == {}
+    assert rows_of(warehouse, tables, sql).plan() == {"workday:one": 1}
 
 
 def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
@@ -303,4 +310,4 @@ def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
         " NULL AS application_id"
         for name in ("1.0", "1", "10")
     )
-    assert read(source_of(warehouse, tables, ids)) == {"i:1.0": ["1", "1.0", "10"]}
+    assert read(rows_of(warehouse, tables, ids)) == {"i:1.0": ["1", "1.0", "10"]}

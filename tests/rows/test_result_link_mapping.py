@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from support.harness import requests_of
 from support.mappings import HALF, ITSELF, MISSING, body, mapped, nested, outcome
 
 from airflow_kombo.delivery_key import LinkKey
@@ -50,7 +51,7 @@ def test_a_row_of_the_query_becomes_what_a_recruiter_sees():
             strict=True,
         )
     )  # fmt: skip
-    (request,), invalid = mapping.requests([row], None)
+    (request,), invalid = requests_of(mapping, [row])
     assert invalid == []
     assert request.key == LinkKey("workday:1", "application", "a1", "r1")
     assert request.assessment_date == date(2026, 11, 3)

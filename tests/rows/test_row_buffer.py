@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
 import pytest
 
-from airflow_kombo.database.unreadable import Unreadable
 from airflow_kombo.rows import row_buffer
 from airflow_kombo.rows.row_buffer import RowBuffer
 
@@ -20,7 +18,7 @@ VALUES = ("r1", None, 9007199254740993, Decimal("95.50"), date(2026, 11, 3), b"\
 def buffer(request, monkeypatch):
     """Return an empty buffer: one in memory, and one on the disk from the start."""
     monkeypatch.setattr(row_buffer, "_IN_MEMORY_BYTES", request.param)
-    return RowBuffer([f"c{number}" for number in range(len(VALUES))])
+    return RowBuffer()
 
 
 def test_pages_come_back_as_they_were(buffer):
@@ -33,24 +31,6 @@ def test_pages_come_back_as_they_were(buffer):
         assert list(buffer.pages("one")) == [[VALUES, (moment,)], [("b",)]]
         assert list(buffer.pages("two")) == [[("a",)]]
     assert list(buffer.pages("three")) == []
-
-
-def test_a_binary_column_is_kept(buffer):
-    """A binary column of psycopg2, a memoryview, comes back as bytes."""
-    buffer.put("one", [(memoryview(b"scan"),)])
-    assert list(buffer.pages("one")) == [[(b"scan",)]]
-
-
-def test_what_cannot_be_kept_is_unreadable(buffer):
-    """A driver's handle, or too deep JSON, is `Unreadable` with its column; other values stay."""
-    deep: list = []
-    for _ in range(100_000):  # too deep for every version of Python
-        deep = [deep]
-    buffer.put("one", [("a", 1), (threading.Lock(), 2), ("b", deep)])
-    ((good, handle, nested),) = buffer.pages("one")
-    assert good == ("a", 1)
-    assert handle == (Unreadable("cannot be kept until it is sent", "c0"), 2)
-    assert nested == ("b", Unreadable("is nested too deep", "c1"))
 
 
 def test_integrations_are_read_at_the_same_time(buffer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.harness import requests_of
 from support.mappings import ROW, body, mapped
 
 from airflow_kombo.exceptions import MappingError
@@ -128,7 +129,7 @@ def test_a_tools_section_takes_the_place_of_what_it_names(
 def test_the_defaults_tool_counts():
     """A row without an integration uses the section of the default integration's tool."""
     mapping = mapped(tools={"workday": {"label": "For Workday"}})
-    ((one,), _) = mapping.requests([{**ROW, "integration_id": None}], "workday:default")
+    ((one,), _) = requests_of(mapping, [{**ROW, "integration_id": None}], "workday:default")
     assert json.loads(one.body)["label"] == "For Workday"
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from support.harness import row
+from support.harness import requests_of, row
 
 from airflow_kombo.exceptions import MappingError
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
@@ -33,7 +33,7 @@ def mapped(template):
 
 
 def made_of(template):
-    requests, invalid = mapped(template).requests([row("r1", **COLUMNS)], None)
+    requests, invalid = requests_of(mapped(template), [row("r1", **COLUMNS)])
     return requests, [str(one.error) for one in invalid]
 
 
@@ -186,7 +186,7 @@ def test_what_a_mapping_needs_works(template, text):
     mapping = ResultLinkMapping.parse(
         {"label": "L", "url": {"column": "result_url"}, "attributes": {"A": template}}
     )
-    (request,), invalid = mapping.requests([row("r1", **COLUMNS)], None)
+    (request,), invalid = requests_of(mapping, [row("r1", **COLUMNS)])
     assert invalid == []
     assert json.loads(request.body)["details"]["attributes"][0]["value"] == text
 
@@ -197,8 +197,8 @@ def test_a_value_that_is_too_deep_costs_its_row_only():
     for _ in range(100_000):
         deep = [deep]
     mapping = mapped("{{ skills|tojson }}")
-    requests, (bad,) = mapping.requests(
-        [row("r1", **COLUMNS), row("r2", **COLUMNS | {"skills": deep})], None
+    requests, (bad,) = requests_of(
+        mapping, [row("r1", **COLUMNS), row("r2", **COLUMNS | {"skills": deep})]
     )
     assert [one.key.result_id for one in requests] == ["r1"]
     assert (bad.key.result_id, bad.error.field) == ("r2", "attributes.A")

@@ -29,6 +29,8 @@ from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.rows.frames import frame_of_records
+from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -110,6 +112,7 @@ def make_run(
     *,
     source=None,
     mapping=None,
+    default=None,
     settings=None,
     guard=None,
     dead_after=60.0,
@@ -134,8 +137,12 @@ def make_run(
         )
         parts = RunParts(
             run or Run(str(uuid4())),
-            source=rows,
-            mapping=mapping or ResultLinkMapping.load(MAPPING),
+            mapped=MappedRows(
+                rows,
+                mapping or ResultLinkMapping.load(MAPPING),
+                selection,
+                hook.default_integration if default is None else default,
+            ),
             selection=selection,
             hook=hook,
             ledger=Ledger(engine, tables),
@@ -146,6 +153,19 @@ def make_run(
         return DeliveryRun(parts)
 
     return start
+
+
+def requests_of(mapping, records, default=None):
+    """Return the requests of dictionaries, and the invalid rows."""
+    made = mapping.requests(frame_of_records(records), default)
+    requests = [one for one in made if isinstance(one, RowRequest)]
+    return requests, [one for one in made if not isinstance(one, RowRequest)]
+
+
+def mapped_rows(source, selection=None, default=None, **options):
+    """Return the rows of a source as requests of the shipped mapping."""
+    mapping = ResultLinkMapping.load(MAPPING)
+    return MappedRows(source, mapping, selection or Selection(), default, **options)
 
 
 def run_day(engine, tables, **options):

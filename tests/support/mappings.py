@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.rows.frames import frame_of_records
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 
 ROW = {
@@ -38,8 +39,7 @@ def mapped(attributes=None, **more):
 
 def outcome(mapping, **columns):
     """Return the request of one row, or the invalid row."""
-    requests, invalid = mapping.requests([{**ROW, **columns}], None)
-    (one,) = [*requests, *invalid]
+    (one,) = mapping.requests(frame_of_records([{**ROW, **columns}]), None)
     return one
 
 

@@ -24,10 +24,12 @@ from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.request import RowRequest as Request
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
@@ -62,8 +64,7 @@ def _deliver(day: date) -> Mapping[str, int]:
         mapping.check(source.columns())
         parts = RunParts(
             Run(str(uuid4()), assessment_date=day),
-            source=source,
-            mapping=mapping,
+            mapped=MappedRows(source, mapping, selection, hook.default_integration),
             selection=selection,
             hook=hook,
             ledger=Ledger(engine, tables),
@@ -181,12 +182,12 @@ def _official_calls(requests: list[Request]) -> Iterator[tuple[str, str, dict[st
 def _requests(day: date) -> Iterator[Request]:
     """Map the day's rows with the shipped mapping, and yield the requests by turns."""
     engine, mapping = engine_of("warehouse_default"), ResultLinkMapping.load(_MAPPING)
-    source = _source(engine, day, None, Selection(redeliver=frozenset({Status.SUCCESS})))
+    selection = Selection(redeliver=frozenset({Status.SUCCESS}))
+    mapped = MappedRows(_source(engine, day, None, selection), mapping, selection)
     senders = []
-    for name, rows in source.plan().items():
-        pages = source.pages(name, rows)
-        mapped = [request for page in pages for request in mapping.requests(page, None)[0]]
-        senders.append(mapped)
+    for name, rows in mapped.plan().items():
+        made = [one for page in mapped.pages(name, rows) for one in page]
+        senders.append([one for one in made if isinstance(one, RowRequest)])
     engine.dispose()
     for together in zip(*senders, strict=True):
         yield from together

@@ -1,15 +1,14 @@
-"""Read the rows of one integration and make requests of them."""
+"""Read the requests of one integration."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.ledger.outcomes import RowOutcome, UnsentRow, invalid
-from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
-from airflow_kombo.rows.source import PAGE_ROWS
+from airflow_kombo.rows.mapped_rows import MappedRow
 
 
 class RequestReader:
@@ -19,11 +18,8 @@ class RequestReader:
     """
 
     def __init__(self, context: RunContext, integration_id: str, planned: int) -> None:
-        parts = context.parts
-        self._mapping = parts.mapping
-        self._default_integration = parts.hook.default_integration
         self._threads = context.threads
-        self._pages = parts.source.pages(integration_id, planned)
+        self._pages = context.parts.mapped.pages(integration_id, planned)
         self._rows = self._read()
         self._requests: deque[RowRequest] = deque()
 
@@ -40,16 +36,16 @@ class RequestReader:
         return [self._requests.popleft() for _ in range(min(most, len(self._requests)))]
 
     async def read(self) -> list[UnsentRow] | None:
-        """Read a page of rows and make requests of them.
+        """Read a page of requests.
 
         :returns: The rows of the page that are `invalid`; None if there are no more rows.
         """
         rows = await anext(self._rows, None)
         if rows is None:
             return None
-        requests, wrong = self._mapping.requests(rows, self._default_integration)
+        requests, wrong = _split(rows)
         self._requests.extend(requests)
-        return [invalid(row) for row in wrong]
+        return wrong
 
     async def rest(self, reason: RowOutcome) -> AsyncIterator[list[UnsentRow]]:
         """Read all remaining rows, in lists of rows with one status.
@@ -59,27 +55,19 @@ class RequestReader:
         requests = self.take(len(self._requests))
         yield [UnsentRow(one.key, one.assessment_date, reason) for one in requests]
         async for rows in self._rows:
-            for unsent in self._without_requests(rows, reason):
-                yield unsent
+            requests, wrong = _split(rows)
+            yield [UnsentRow(one.key, one.assessment_date, reason) for one in requests]
+            yield wrong
 
-    def _without_requests(
-        self, rows: Sequence[Row], reason: RowOutcome
-    ) -> tuple[list[UnsentRow], list[UnsentRow]]:
-        """Return the valid rows with the reason, and the `invalid` rows."""
-        waiting, wrong = [], []
-        for row in rows:
-            key, error = key_of(row, self._default_integration, self._mapping.write)
-            day = assessment_date_of(row)
-            if error:
-                wrong.append(invalid(InvalidRow(key, day, error)))
-            else:
-                waiting.append(UnsentRow(key, day, reason))
-        return waiting, wrong
-
-    async def _read(self) -> AsyncIterator[Sequence[Row]]:
+    async def _read(self) -> AsyncIterator[list[MappedRow]]:
         while page := await self._threads.run(self._next_page):
-            for start in range(0, len(page), PAGE_ROWS):
-                yield page[start : start + PAGE_ROWS]
+            yield page
 
-    def _next_page(self) -> list[Row] | None:
+    def _next_page(self) -> list[MappedRow] | None:
         return next(self._pages, None)
+
+
+def _split(page: list[MappedRow]) -> tuple[list[RowRequest], list[UnsentRow]]:
+    """Return the requests of a page, and its `invalid` rows."""
+    requests = [one for one in page if isinstance(one, RowRequest)]
+    return requests, [invalid(one) for one in page if isinstance(one, InvalidRow)]

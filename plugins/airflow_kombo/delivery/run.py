@@ -140,7 +140,7 @@ class DeliveryRun:
         senders = [IntegrationSender(context, name, rows) for name, rows in planned.items()]
         self.report.senders = {sender.integration_id: sender.counts for sender in senders}
         parts = self._parts
-        metrics = Metrics([one.metrics for one in senders], parts.run.tags, parts.mapping.write)
+        metrics = Metrics([one.metrics for one in senders], parts.run.tags, parts.mapped.write)
         progress = asyncio.create_task(report_progress(senders, self.report.planned, metrics))
         # A sender that meets a bug of ours ends alone; the others deliver what they can.
         ends = await asyncio.gather(
@@ -155,14 +155,7 @@ class DeliveryRun:
 
     def _planner(self) -> Planner:
         parts = self._parts
-        return Planner(
-            parts.source,
-            parts.mapping,
-            parts.ledger,
-            parts.selection,
-            parts.hook.default_integration,
-            parts.run.run_id,
-        )
+        return Planner(parts.mapped, parts.ledger, parts.selection, parts.run.run_id)
 
     def _counts(self) -> dict[str, int] | None:
         return self.report.numbers if self.report.planned else None
@@ -175,7 +168,7 @@ class DeliveryRun:
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if self._stop.error is None:
                 return await working
-            await asyncio.to_thread(self._parts.source.cancel)
+            await asyncio.to_thread(self._parts.mapped.cancel)
             raise self._stop.error
         finally:
             working.cancel()

@@ -21,8 +21,8 @@ from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.time_limits import HEARTBEAT_SECONDS
 from airflow_kombo.observability.warning_log import WarningLog
 from airflow_kombo.planning.row_limit import RowLimit
-from airflow_kombo.rows.row_mapping import RowMapping
-from airflow_kombo.rows.source import Selection, Source
+from airflow_kombo.rows.mapped_rows import MappedRows
+from airflow_kombo.rows.source import Selection
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class RunParts:
     """Inputs of a run, built once.
 
     :param run: Row of the run in the runs table.
-    :param source: Rows to deliver.
-    :param mapping: Mapping that makes a request of each row.
+    :param mapped: Requests of the rows to deliver.
     :param selection: Choice of the rows that the run wants.
     :param hook: Kombo's API.
     :param ledger: Claims and outcomes of the rows; in the same database as `runs`.
@@ -73,8 +72,7 @@ class RunParts:
     """
 
     run: Run
-    source: Source
-    mapping: RowMapping
+    mapped: MappedRows
     selection: Selection
     hook: KomboHook
     ledger: Ledger

@@ -52,7 +52,7 @@ def source_of(
     """
     if parameters.rows_task_id is not None:
         rows = context["ti"].xcom_pull(task_ids=parameters.rows_task_id)
-        return TaskSource(rows, selection, default_integration, write)
+        return TaskSource(rows, selection)
     days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
     sql = parameters.sql
     source = QuerySource(

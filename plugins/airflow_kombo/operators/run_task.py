@@ -38,6 +38,7 @@ from airflow_kombo.operators.task_stop import TaskStop
 from airflow_kombo.planning.dry_run import dry_run
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
+from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.result_link_mapping import mapping_of
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.statuses import HELD, NOT_DELIVERED, SKIPPED, Status
@@ -122,15 +123,15 @@ async def _run(job: _Job, stop: TaskStop) -> dict[str, int]:
     )
     if columns := source.columns():
         job.mapping.check(columns)
+    mapped = MappedRows(source, job.mapping, selection, hook.default_integration)
     run, runs = _run_of(job.context, job.day), Runs(job.engine, job.tables)
     row_limit = None if parameters.approve_rows else _row_limit(runs, run, parameters.max_rows)
     if parameters.dry_run:
-        planner = Planner(source, job.mapping, ledger, selection, hook.default_integration)
+        planner = Planner(mapped, ledger, selection)
         return _dry_run(run, planner, row_limit, parameters)
     parts = RunParts(
         run,
-        source=source,
-        mapping=job.mapping,
+        mapped=mapped,
         selection=selection,
         hook=hook,
         ledger=ledger,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -24,9 +24,8 @@ from airflow_kombo.ledger.outcomes import (
     moved_warning,
 )
 from airflow_kombo.planning.unmatched_ids import report_unmatched_ids
-from airflow_kombo.rows.row_keys import Row
-from airflow_kombo.rows.row_mapping import RowMapping
-from airflow_kombo.rows.source import Selection, Source
+from airflow_kombo.rows.mapped_rows import MappedRow, MappedRows
+from airflow_kombo.rows.source import Selection
 from airflow_kombo.statuses import BINDING, MEANINGS, Action, ErrorCode, Status
 
 _LIMITED: Final = frozenset({Action.SEND, Action.DUPLICATE})
@@ -61,11 +60,9 @@ class Planner:
     The source is planned once: its query runs once, however often the planner is asked.
     """
 
-    source: Source
-    mapping: RowMapping
+    mapped: MappedRows
     ledger: Ledger
     selection: Selection
-    default_integration: str | None
     run_id: str = ""
     """The run that would send. With `redeliver`, rows that its dag run has sent are left out."""
 
@@ -86,9 +83,9 @@ class Planner:
             if left == 0:
                 return
 
-    def _pages(self, size: int) -> Iterator[tuple[str, list[Row]]]:
+    def _pages(self, size: int) -> Iterator[tuple[str, list[MappedRow]]]:
         for integration_id, planned in sorted(self._planned.items()):
-            rows = chain.from_iterable(self.source.pages(integration_id, planned))
+            rows = chain.from_iterable(self.mapped.pages(integration_id, planned))
             while page := list(islice(rows, size)):
                 yield integration_id, page
                 size = min(4 * size, _LOOKUP_ROWS)
@@ -117,8 +114,8 @@ class Planner:
 
     @cached_property
     def _planned(self) -> Mapping[str, int]:
-        planned = self.source.plan()
-        report_unmatched_ids(self.source.unmatched, self.selection, self.ledger)
+        planned = self.mapped.plan()
+        report_unmatched_ids(self.mapped.unmatched, self.selection, self.ledger)
         return planned
 
     @cached_property
@@ -130,10 +127,9 @@ class Planner:
             sent += sum(row.action is Action.SEND for row in rows)
         return counts, sent
 
-    def _plan_rows(self, page: list[Row]) -> list[PlannedRow]:
-        mapped = [self.mapping.requests([row], self.default_integration) for row in page]
-        requests = [request for valid, _ in mapped for request in valid]
-        invalid_keys = [row.key for _, invalid in mapped for row in invalid]
+    def _plan_rows(self, page: Sequence[MappedRow]) -> list[PlannedRow]:
+        requests = [one for one in page if isinstance(one, RowRequest)]
+        invalid_keys = [one.key for one in page if isinstance(one, InvalidRow)]
         claims, known = self.ledger.look_up_claims(
             requests, self.selection.redeliver, invalid_keys, self.run_id
         )
@@ -143,8 +139,7 @@ class Planner:
             _plan_invalid(one, known.standing(one.key))
             if isinstance(one, InvalidRow)
             else _plan(next(results), known.by_key, won)
-            for valid, invalid in mapped
-            for one in (*valid, *invalid)
+            for one in page
         ]
 
 

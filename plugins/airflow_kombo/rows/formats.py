@@ -69,7 +69,8 @@ def text_of(value: object) -> str:
 
     :raises UnwritableError: for a value without a readable text: an infinity, bytes, a list.
     """
-    value = plain(value)
+    if type(value) is not Decimal:  # `_number` writes the shortest form itself
+        value = plain(value)
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -77,7 +78,7 @@ def text_of(value: object) -> str:
     if isinstance(value, Integral):
         return str(int(value))
     if isinstance(value, (float, Decimal)):
-        return _number(Decimal(str(value)))
+        return _number(value if type(value) is Decimal else Decimal(str(value)))
     if isinstance(value, datetime):
         return value.isoformat(sep=" ", timespec="minutes")
     if isinstance(value, date):

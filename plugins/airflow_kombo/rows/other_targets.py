@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import Sequence
+
+from pandas import DataFrame, Series
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.writes import Write
-from airflow_kombo.rows.row_keys import Row, key_of
-
-Item = TypeVar("Item")
+from airflow_kombo.rows.frames import cells, row_at
+from airflow_kombo.rows.row_keys import OTHER_TARGET, id_of, key_of
 
 
 def with_other_targets(
-    items: Iterable[Item],
-    *,
-    result_of: Callable[[Item], str],
-    row_of: Callable[[Item], Row],
-    default_integration: str | None,
-    write: Write,
-) -> Iterator[tuple[Item, str | None]]:
-    """Yield each item with another target of the same result, or with None.
+    frame: DataFrame, default_integration: str | None, write: Write
+) -> DataFrame:
+    """Return the frame, with another target of the same result in each ambiguous row.
 
-    :param items: Items in the order of their results.
-    :param result_of: Returns an item's result id as the ledger writes it.
-    :param row_of: Returns an item's row.
+    :param frame: All rows of each result in it.
     :param default_integration: The integration of rows without one.
     :param write: The write that sends the rows.
     """
-    for result_id, group in groupby(items, result_of):
-        if not result_id:  # rows without a result id have nothing in common
-            yield from ((item, None) for item in group)
+    places = defaultdict[str, list[int]](list)
+    for place, value in enumerate(cells(frame, "result_id")):
+        places[id_of(value)].append(place)
+    others: list[str | None] = [None] * len(frame)
+    for result_id, of_result in places.items():
+        if not result_id or len(of_result) == 1:  # rows without a result have nothing in common
             continue
-        of_result = list(group)
-        if len(of_result) == 1:
-            yield of_result[0], None
-            continue
-        keys = [key_of(row_of(item), default_integration, write) for item in of_result]
+        keys = [key_of(row_at(frame, place), default_integration, write) for place in of_result]
         good = sorted({key for key, wrong in keys if wrong is None})
-        for item, (key, wrong) in zip(of_result, keys, strict=True):
-            yield item, None if wrong else _other(key, good)
+        for place, (key, wrong) in zip(of_result, keys, strict=True):
+            others[place] = None if wrong else _other(key, good)
+    if not any(others):
+        return frame
+    frame = frame.copy(deep=False)
+    frame[OTHER_TARGET] = Series(others, index=frame.index, dtype=object)
+    return frame
 
 
 def _other(key: LinkKey, keys: Sequence[LinkKey]) -> str | None:

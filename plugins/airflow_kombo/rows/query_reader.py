@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import cancel_statement, transaction
 from airflow_kombo.exceptions import RunStoppedError
-from airflow_kombo.rows.row_buffer import Values
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
-_FETCHED: Final = 1_000
-"""Rows of one fetch."""
+_CHUNK_ROWS: Final = 2_000
+"""Rows of one fetch: enough for work by column, and few enough for the memory."""
 _CANCELS: Final = 20
 """Attempts to cancel a query."""
 _CANCEL_SECONDS: Final = 0.1
 """Wait after each attempt to cancel a query."""
+
+
+Values = tuple[Any, ...]
+"""A row's values, in the order of the columns."""
 
 
 class QueryReader:
@@ -42,8 +45,8 @@ class QueryReader:
         """True while a query runs."""
         return self._connection is not None
 
-    def rows(self, query: Select[Any]) -> Iterator[Values]:
-        """Run a query and yield each row with the exact values of the driver.
+    def chunks(self, query: Select[Any]) -> Iterator[list[Values]]:
+        """Run a query and yield the rows with the exact values of the driver.
 
         :raises LedgerError: if the database fails.
         :raises RunStoppedError: if the query was cancelled.
@@ -56,11 +59,11 @@ class QueryReader:
                 with reader.prepared():
                     # A cursor at the server, where the database has them: otherwise the driver
                     # would hold all rows in memory.
-                    result = connection.execution_options(yield_per=_FETCHED).execute(query)
+                    result = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
                     for chunk in result.partitions():
                         if self._cancelled:
                             raise RunStoppedError("The run was stopped while it read rows.")
-                        yield from reader.rows(chunk)
+                        yield list(reader.rows(chunk))
             finally:
                 self._connection = None
                 self._has_ended.set()

@@ -1,16 +1,13 @@
 """Rows of a query in the warehouse. `task_source` has the rows of an upstream task.
 
-A source counts the rows of each integration and returns them page by page, so memory does not grow
-with the day. A query runs once, because it may take minutes. Its rows wait on the worker's disk,
-because each integration takes them at its own speed.
+The rows are read through a cursor at the server, so memory does not grow with the day.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -31,17 +28,18 @@ from sqlalchemy import (
 )
 
 from airflow_kombo.database.dialects import dialect_of
-from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.described_query import describe
-from airflow_kombo.rows.other_targets import with_other_targets
-from airflow_kombo.rows.query_reader import QueryReader
-from airflow_kombo.rows.row_buffer import RowBuffer, Values
-from airflow_kombo.rows.row_keys import OTHER_TARGET, Row, id_of, integration_of
-from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, PAGE_ROWS, Selection, Unmatched
+from airflow_kombo.rows.frames import frame_of
+from airflow_kombo.rows.query_reader import QueryReader, Values
+from airflow_kombo.rows.row_keys import id_of
+from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, Selection
 from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _IDS_IN_SQL: Final = 1_000
 """Most ids in one statement: SQLite's limit for parameters."""
@@ -60,7 +58,6 @@ class QuerySource:
     :param parameters: Values to bind; see `parameters_of`.
     :param selection: The rows that the run wants.
     :param default_integration: The integration of rows without one.
-    :param page_rows: The rows of one page.
     :param write: The write that sends the rows.
     :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
     """
@@ -74,94 +71,36 @@ class QuerySource:
         *,
         selection: Selection,
         default_integration: str | None = None,
-        page_rows: int = PAGE_ROWS,
         write: Write = RESULT_LINKS,
     ) -> None:
         self.engine = engine
         self.tables = tables
         self.selection = selection
-        self.unmatched = Unmatched(selection)
         self.default_integration = default_integration
-        self.page_rows = page_rows
         self.write = write
         query = describe(engine, sql, parameters, write.key_columns)
         self.uses = query.uses
         self._rows = query.rows
         self._decimals = dialect_of(engine).decimals(engine, query.types)
         self._reader = QueryReader(engine, query.types)
-        self._buffer = self._empty_buffer()
         selection.check(self.columns())
 
     def columns(self) -> Collection[str]:
         """Return the query's columns."""
         return self._rows.c.keys()
 
-    def plan(self) -> Mapping[str, int]:
-        """Read the rows to deliver into the buffer and count them by integration.
-
-        :raises ConfigurationError: if the worker's disk has no room for them.
-        """
-        self._buffer, counts = self._empty_buffer(), Counter[str]()
-        self.unmatched = Unmatched(self.selection)
-        open_pages: dict[str, list[Values]] = {}
+    def chunks(self) -> Iterator[DataFrame]:
+        """Run the query, and yield the rows in the order of their results."""
         names = list(self.columns())
-        place, result = names.index("integration_id"), names.index("result_id")
-        for row, other in self._rows_with_other_targets():
-            integration_id = integration_of(
-                {"integration_id": row[place]}, self.default_integration
-            )
-            if not self.unmatched.admit(integration_id, row[result]):
-                continue
-            counts[integration_id] += 1
-            page = open_pages.setdefault(integration_id, [])
-            page.append((*row, other) if other else row)
-            if len(page) == self.page_rows:
-                self._put(integration_id, open_pages.pop(integration_id))
-        for integration_id, page in open_pages.items():
-            self._put(integration_id, page)
-        return counts
-
-    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Yield an integration's planned rows page by page, in the order of their keys.
-
-        :param rows: Most rows to yield.
-        """
-        names = self._buffer.columns
-        for page in self._buffer.pages(integration_id):
-            yield [dict(zip(names, values, strict=False)) for values in page[:rows]]
-            rows -= len(page)
-            if rows <= 0:
-                return
+        place = names.index("result_id")
+        order = [func.coalesce(self._id(name), "") for name in self._order]
+        query = self._open(select(*self._rows.c)).order_by(*order)
+        for rows in _of_whole_results(self._reader.chunks(query), lambda row: id_of(row[place])):
+            yield frame_of(rows, names)
 
     def cancel(self) -> None:
         """Cancel a running query and wait until the end; any thread may call this."""
         self._reader.cancel()
-
-    def _empty_buffer(self) -> RowBuffer:
-        """Return an empty buffer. Only rows with another target fill the last column."""
-        return RowBuffer([*self.columns(), OTHER_TARGET])
-
-    def _rows_with_other_targets(self) -> Iterator[tuple[Values, str | None]]:
-        order = [func.coalesce(self._id(name), "") for name in self._order]
-        query = self._open(select(*self._rows.c)).order_by(*order)
-        names = list(self.columns())
-        place = names.index("result_id")
-        return with_other_targets(
-            self._reader.rows(query),
-            result_of=lambda row: id_of(row[place]),
-            row_of=lambda row: dict(zip(names, row, strict=True)),
-            default_integration=self.default_integration,
-            write=self.write,
-        )
-
-    def _put(self, integration_id: str, page: list[Values]) -> None:
-        try:
-            self._buffer.put(integration_id, page)
-        except OSError as error:
-            raise ConfigurationError(
-                "The worker's temporary folder cannot take the rows until they are sent:"
-                f" {error.strerror}. Give it room, or set TMPDIR to another folder."
-            ) from None
 
     def _open(self, query: Select[Any]) -> Select[Any]:
         """Exclude rows with a done status in the ledger.
@@ -211,6 +150,25 @@ class QuerySource:
 
     def _id(self, name: str) -> ColumnElement[str]:
         return func.nullif(dialect_of(self.engine).trimmed(self._text(name), _BLANKS), "")
+
+
+def _of_whole_results(
+    chunks: Iterable[list[Values]], result_of: Callable[[Values], str]
+) -> Iterator[list[Values]]:
+    """Yield sorted rows in chunks that end where a result ends.
+
+    Rows without a result have nothing in common.
+    """
+    waiting: list[Values] = []
+    for chunk in chunks:
+        end, result = len(waiting), result_of(chunk[0])
+        while result and end and result_of(waiting[end - 1]) == result:
+            end -= 1
+        if end:
+            yield waiting[:end]
+        waiting = waiting[end:] + chunk
+    if waiting:
+        yield waiting
 
 
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import Field
 
@@ -13,10 +13,15 @@ from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Text, Write
 from airflow_kombo.rows.declared_body import Source
 from airflow_kombo.rows.formats import is_missing
-from airflow_kombo.rows.row_keys import Row
-from airflow_kombo.rows.row_mapping import EMPTY, RowMapping
+from airflow_kombo.rows.frames import cells
+from airflow_kombo.rows.row_mapping import EMPTY, RowMapping, TextsOfRow, text_in
 from airflow_kombo.rows.templates import Column
 from airflow_kombo.statuses import ErrorCode
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_REMOTE_FIELDS: Final = "remote_fields"
 
 
 class ResultLinkMapping(RowMapping):
@@ -36,42 +41,51 @@ class ResultLinkMapping(RowMapping):
         yield place + "url", self.url
         yield place + "custom_field_name_prefix", self.custom_field_name_prefix
         if self.remote_fields:
-            yield place + "remote_fields", self.remote_fields
+            yield place + _REMOTE_FIELDS, self.remote_fields
         for key, source in self.attributes.items():
             yield f"{place}attributes.{key}", source
 
-    def _content(self, row: Row) -> dict[str, object]:
+    def _column(self, field: str, frame: DataFrame) -> Sequence[object]:
+        texts = super()._column(field, frame)
+        if field != _REMOTE_FIELDS or not isinstance(self.remote_fields, Column):
+            return texts
+        given = cells(frame, self.remote_fields.column)  # a driver may have read the JSON already
+        return [
+            value if isinstance(value, (dict, list)) else text
+            for value, text in zip(given, texts, strict=True)
+        ]
+
+    def _content(self, texts: TextsOfRow) -> dict[str, object]:
         content: dict[str, object] = {}
         for field in ("label", "url"):
-            content[field] = self._text(field, row)
+            content[field] = text_in(texts, field)
             if is_missing(content[field]):
                 raise RowError(ErrorCode.MISSING_FIELD, field, EMPTY)
-        if attributes := self._attributes(row):
-            prefix = self._text("custom_field_name_prefix", row) or ""
+        if attributes := self._attributes(texts):
+            prefix = text_in(texts, "custom_field_name_prefix") or ""
             content["details"] = {"custom_field_name_prefix": prefix, "attributes": attributes}
-        if self.remote_fields and (remote_fields := self._remote_fields(row)) is not None:
-            content["remote_fields"] = remote_fields
+        if self.remote_fields and (remote_fields := _remote_fields(texts)) is not None:
+            content[_REMOTE_FIELDS] = remote_fields
         return content
 
-    def _attributes(self, row: Row) -> list[dict[str, str]]:
-        texts = {key: self._text(f"attributes.{key}", row) for key in self.attributes}
-        return [{"key": key, "value": text} for key, text in texts.items() if text and text.strip()]
+    def _attributes(self, texts: TextsOfRow) -> list[dict[str, str]]:
+        values = {key: text_in(texts, f"attributes.{key}") for key in self.attributes}
+        return [{"key": key, "value": one} for key, one in values.items() if one and one.strip()]
 
-    def _remote_fields(self, row: Row) -> dict[str, Any] | None:
-        source = self.remote_fields
-        value = row.get(source.column) if isinstance(source, Column) else None
-        text = None if isinstance(value, (dict, list)) else self._text("remote_fields", row)
-        if text is None and is_missing(value):
-            return None
-        try:
-            parsed = value if text is None else json.loads(text)
-            # A value that has no JSON, or no bytes, fails here.
-            json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
-        except (ValueError, TypeError, RecursionError):
-            raise RowError(ErrorCode.INVALID_FIELD, "remote_fields", "must be valid JSON") from None
-        if parsed is not None and not isinstance(parsed, dict):
-            raise RowError(ErrorCode.INVALID_FIELD, "remote_fields", "must be a JSON object")
-        return parsed
+
+def _remote_fields(texts: TextsOfRow) -> dict[str, Any] | None:
+    value = text_in(texts, _REMOTE_FIELDS)
+    if value is None:
+        return None
+    try:
+        parsed = json.loads(value) if isinstance(value, str) else value
+        # A value that has no JSON, or no bytes, fails here.
+        json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, TypeError, RecursionError):
+        raise RowError(ErrorCode.INVALID_FIELD, _REMOTE_FIELDS, "must be valid JSON") from None
+    if parsed is not None and not isinstance(parsed, dict):
+        raise RowError(ErrorCode.INVALID_FIELD, _REMOTE_FIELDS, "must be a JSON object")
+    return parsed
 
 
 def mapping_of(write: Write) -> type[RowMapping]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from airflow_kombo.database.unreadable import Unreadable
@@ -15,9 +14,11 @@ from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.rows.formats import UnwritableError, is_missing, plain
+from airflow_kombo.rows.frames import Row, cells, row_at
 from airflow_kombo.statuses import ErrorCode
 
-Row = Mapping[str, Any]
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 OTHER_TARGET: Final = " other_target"
 """Name of a row's extra value: another target of the same result. No column has this name."""
@@ -25,13 +26,18 @@ OTHER_TARGET: Final = " other_target"
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
 """Prefix of a value that is no id: the row becomes `invalid` and keeps a key of its own."""
+_DOTS: Final = frozenset({".", ".."})
 _LONGEST_ID: Final = 255
 """Most bytes of an id. Four ids stay below PostgreSQL's limit of 2,704 bytes in an index."""
 
 
 def assessment_date_of(row: Row) -> date | None:
     """Return the row's assessment day, or None without a readable one."""
-    value = row.get("assessment_date")
+    return day_of(row.get("assessment_date"))
+
+
+def day_of(value: object) -> date | None:
+    """Return the day of a cell of `assessment_date`, or None for one that is not readable."""
     if is_missing(value):
         return None
     if isinstance(value, datetime):
@@ -47,6 +53,45 @@ def assessment_date_of(row: Row) -> date | None:
 def integration_of(row: Row, default: str | None) -> str:
     """Return a row's integration, else the default, else a blank text."""
     return id_of(row.get("integration_id")) or (default or "").strip()
+
+
+def integrations_of(frame: DataFrame, default: str | None) -> list[str]:
+    """Return the integration of each row, as `integration_of` does."""
+    other = (default or "").strip()
+    return [id_of(value) or other for value in cells(frame, "integration_id")]
+
+
+def keys_of(
+    frame: DataFrame, default_integration: str | None, write: Write = RESULT_LINKS
+) -> list[tuple[LinkKey, RowError | None]]:
+    """Return the key of each row, as `key_of` does.
+
+    Almost all ids are plain texts, which need no more than a look.
+    """
+    targets: list[tuple[str, str]] = [("", "")] * len(frame)
+    for kind, column in write.targets.items():
+        ids = map(id_of, cells(frame, column))
+        targets = [
+            target if target[1] else (kind, text) for target, text in zip(targets, ids, strict=True)
+        ]
+    integrations = integrations_of(frame, default_integration)
+    results, others = map(id_of, cells(frame, "result_id")), cells(frame, OTHER_TARGET)
+    keys: list[tuple[LinkKey, RowError | None]] = []
+    for place, (integration_id, (kind, target_id), result_id, other) in enumerate(
+        zip(integrations, targets, results, others, strict=True)
+    ):
+        if not other and _are_plain(integration_id, target_id, result_id):
+            keys.append((LinkKey(integration_id, kind, target_id, result_id), None))
+        else:
+            keys.append(key_of(row_at(frame, place), default_integration, write))
+    return keys
+
+
+def _are_plain(*ids: str) -> bool:
+    """Return True for ids that are a key without a closer look."""
+    return all(
+        text and text.isascii() and text.isprintable() and len(text) <= _LONGEST_ID for text in ids
+    ) and _DOTS.isdisjoint(ids)
 
 
 def key_of(
@@ -121,7 +166,7 @@ def _wrong_id(row: Row, name: str, text: str, write: Write) -> RowError | None:
         else:
             reason = "is empty: fill it"
         return RowError(ErrorCode.MISSING_FIELD, name, reason)
-    if text in {".", ".."}:
+    if text in _DOTS:
         return RowError(
             ErrorCode.INVALID_FIELD, name, "must not be a dot segment: it would change the path"
         )

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import yaml
 from jinja2 import TemplateError
@@ -28,8 +31,9 @@ from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.kombo_api.writes import Request, Write
 from airflow_kombo.rows.declared_body import DeclaredBody, shown_place
 from airflow_kombo.rows.formats import UnwritableError, is_missing
-from airflow_kombo.rows.row_keys import Row, assessment_date_of, key_of
-from airflow_kombo.rows.templates import ROW_FAULTS, Column, TemplateText
+from airflow_kombo.rows.frames import cells
+from airflow_kombo.rows.row_keys import day_of, keys_of
+from airflow_kombo.rows.templates import Column, TemplateText
 from airflow_kombo.statuses import ErrorCode
 from airflow_kombo.suggestions import did_you_mean
 
@@ -38,10 +42,16 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import Self
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 
 EMPTY: Final = "is empty: fill the column or change the mapping"
 _TOOLS: Final = "tools"
 _TOOL: Final = re.compile(r"[^\s:A-Z]+")
+
+TextsOfRow = Mapping[str, object]
+"""The `Text` of each part of a row's request."""
 
 
 class RowMapping(DeclaredBody):
@@ -142,17 +152,63 @@ class RowMapping(DeclaredBody):
         """Return the columns of each part of the request as pairs."""
         return {(field, name) for field, source in self._sources.items() for name in source.columns}
 
-    def request_of(self, row: Row, key: LinkKey) -> RowRequest:
+    def requests(
+        self, frame: DataFrame, default_integration: str | None
+    ) -> list[RowRequest | InvalidRow]:
+        """Build the request of each row, or an invalid row with a reason.
+
+        :param default_integration: The integration of rows without one.
+        :returns: One for each row, in the order of the rows.
+        """
+        keys = keys_of(frame, default_integration, self.write)
+        texts = self._texts_by_tool(frame, [tool_of(key.integration_id) for key, _ in keys])
+        made: list[RowRequest | InvalidRow] = []
+        for (key, wrong), cell, (mapping, of_row) in zip(
+            keys, cells(frame, "assessment_date"), texts, strict=True
+        ):
+            day = day_of(cell)
+            try:
+                _check(wrong, cell)
+                made.append(mapping._request(key, day, of_row))  # noqa: SLF001 - of the same class
+            except RowError as error:
+                made.append(InvalidRow(key, day, error))
+        return made
+
+    def _texts_by_tool(
+        self, frame: DataFrame, tools: Sequence[str]
+    ) -> Iterator[tuple[Self, TextsOfRow]]:
+        """Yield each row's mapping and texts, by the tool of the row's integration."""
+        if not self._tools:
+            return ((self, texts) for texts in self._texts(frame))
+        names = [tool if tool in self._tools else "" for tool in tools]
+        places = defaultdict[str, list[int]](list)
+        for place, name in enumerate(names):
+            places[name].append(place)
+        mappings = {name: self._tools.get(name, self) for name in places}
+        texts_of = {
+            name: mapping._texts(frame.iloc[places[name]])  # noqa: SLF001 - of the same class
+            for name, mapping in mappings.items()
+        }
+        return ((mappings[name], next(texts_of[name])) for name in names)
+
+    def _texts(self, frame: DataFrame) -> Iterator[TextsOfRow]:
+        """Yield the texts of each row, by part of the request."""
+        names = list(self._sources)
+        if not names:
+            return repeat({}, len(frame))
+        columns = [self._column(name, frame) for name in names]
+        return (dict(zip(names, texts, strict=True)) for texts in zip(*columns, strict=True))
+
+    def _column(self, field: str, frame: DataFrame) -> Sequence[object]:
+        """Return the text of one part for each row."""
+        return self._sources[field].texts(frame)
+
+    def _request(self, key: LinkKey, day: date | None, texts: TextsOfRow) -> RowRequest:
         """Build the request of a row.
 
-        :param key: The row's key.
         :raises RowError: if the row cannot become a request.
         """
-        day = assessment_date_of(row)
-        if day is None and isinstance(value := row.get("assessment_date"), Unreadable):
-            raise RowError(ErrorCode.INVALID_FIELD, "assessment_date", str(value))
-        tool = tool_of(key.integration_id)
-        content = self._tools.get(tool, self).content_of(row)
+        content = self._checked_content(texts)
         try:
             body = content.body()
         except PydanticSerializationError:
@@ -160,31 +216,10 @@ class RowMapping(DeclaredBody):
         once = self.write.once and str(getattr(content, self.write.once))
         return RowRequest(key, day, once, body, self.write)
 
-    def requests(
-        self, rows: Iterable[Row], default_integration: str | None
-    ) -> tuple[list[RowRequest], list[InvalidRow]]:
-        """Build the requests of rows; every other row is an invalid row with a reason.
-
-        :param default_integration: The integration of rows without one.
-        """
-        requests, invalid = [], []
-        for row in rows:
-            key, wrong = key_of(row, default_integration, self.write)
-            try:
-                if wrong:
-                    raise wrong
-                requests.append(self.request_of(row, key))
-            except RowError as error:
-                invalid.append(InvalidRow(key, assessment_date_of(row), error))
-        return requests, invalid
-
-    def content_of(self, row: Row) -> Request:
-        """Build and check the content of a row's request.
-
-        :raises RowError: if the row cannot become a request.
-        """
+    def _checked_content(self, texts: TextsOfRow) -> Request:
+        """Build and check the content of a row's request."""
         try:
-            return self.write.request.model_validate(self._content(row))
+            return self.write.request.model_validate(self._content(texts))
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             field = ".".join(str(part) for part in first["loc"])
@@ -197,30 +232,42 @@ class RowMapping(DeclaredBody):
         """Return true for a text, or a body of texts, of the mapping."""
         return any(f"{name}.".startswith(f"{field}.") for name in self._sources)
 
-    def _content(self, row: Row) -> dict[str, object]:
+    def _content(self, texts: TextsOfRow) -> dict[str, object]:
         """Return the request's members without the missing ones."""
-        return self._members_of(self, row)
+        return self._members_of(self, texts)
 
-    def _members_of(self, body: DeclaredBody, row: Row, place: str = "") -> dict[str, object]:
+    def _members_of(
+        self, body: DeclaredBody, texts: TextsOfRow, place: str = ""
+    ) -> dict[str, object]:
         found: dict[str, object] = {}
         for name, source in body.members.items():
             if isinstance(source, DeclaredBody):
-                if members := self._members_of(source, row, f"{place}{name}."):
+                if members := self._members_of(source, texts, f"{place}{name}."):
                     found[name] = members
-            elif not is_missing(text := self._text(place + name, row)):
+            elif not is_missing(text := text_in(texts, place + name)):
                 found[name] = text
         return found
 
-    def _text(self, field: str, row: Row) -> str | None:
-        try:
-            text = self._sources[field].text(row)
-            if text and not text.isascii():
-                text.encode()  # half a surrogate pair cannot be encoded
-        except ROW_FAULTS as error:
-            ours = isinstance(error, UnwritableError)  # another error's text may quote the value
-            reason = str(error) if ours else f"its template raised {type(error).__name__}"
-            raise RowError(ErrorCode.INVALID_FIELD, field, reason) from None
+
+def text_in(texts: TextsOfRow, field: str) -> Any:
+    """Return the text of a part of the request, or None for a missing value.
+
+    :raises RowError: for a value without a readable text.
+    """
+    text = texts[field]
+    if not isinstance(text, Exception):
         return text
+    ours = isinstance(text, UnwritableError)  # another error's text may quote the value
+    reason = str(text) if ours else f"its template raised {type(text).__name__}"
+    raise RowError(ErrorCode.INVALID_FIELD, field, reason)
+
+
+def _check(wrong: RowError | None, day: object) -> None:
+    """Raise the error of a row's key, or of a cell of `assessment_date`."""
+    if wrong:
+        raise wrong
+    if isinstance(day, Unreadable):
+        raise RowError(ErrorCode.INVALID_FIELD, "assessment_date", str(day))
 
 
 def _sections_of(declared: object, name: str) -> tuple[Any, dict[str, dict[str, Any]]]:

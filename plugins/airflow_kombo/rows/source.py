@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.rows.row_keys import Row, id_of
+from airflow_kombo.rows.row_keys import id_of
 
-PAGE_ROWS: Final = 64
-"""Rows of one integration in memory at once; smaller pages take more time per row."""
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
@@ -81,22 +81,16 @@ class Unmatched:
 
 
 class Source(Protocol):
-    """A source of rows by integration."""
-
-    @property
-    def unmatched(self) -> Unmatched:
-        """Ids of the selection without a planned row."""
+    """A source of rows."""
 
     def columns(self) -> Collection[str]:
         """Return the rows' columns."""
 
-    def plan(self) -> Mapping[str, int]:
-        """Count the rows to deliver by integration; a blank id counts rows without one."""
+    def chunks(self) -> Iterator[DataFrame]:
+        """Read the rows, in the order of their results, in chunks of a few thousand.
 
-    def pages(self, integration_id: str, rows: int) -> Iterator[list[Row]]:
-        """Yield an integration's rows page by page.
-
-        :param rows: Most rows to yield.
+        All rows of one result are in one chunk. The cells are as the database or the task gave
+        them.
         """
 
     def cancel(self) -> None:

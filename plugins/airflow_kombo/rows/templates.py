@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from jinja2 import StrictUndefined, Template, TemplateError, UndefinedError, meta, nodes
 from jinja2.exceptions import SecurityError
 from pydantic import BaseModel, ConfigDict
 
 from airflow_kombo.rows.formats import FORMATS, UnwritableError, is_missing, plain, text_of
-from airflow_kombo.rows.row_keys import Row
+from airflow_kombo.rows.frames import cells
 from airflow_kombo.rows.sandbox import LARGEST, Sandbox
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ROW_FAULTS: Final = (
     ArithmeticError,
@@ -33,6 +40,13 @@ _JINJA: Final = Sandbox(
 )
 
 
+_SAME: Final = frozenset({str, int, bool, float, date, NoneType})
+"""Types whose equal values have equal texts. Equal moments of two time zones have two texts."""
+
+Text = str | Exception | None
+"""A row's text: None for a missing value, an error for a value that does not fit."""
+
+
 class Declared(BaseModel):
     """Content of a mapping's file. An unknown name is an error."""
 
@@ -52,12 +66,12 @@ class Column(Declared):
         """The columns of the text."""
         return {self.column} | ({self.of} if self.of else set())
 
-    def text(self, row: Row) -> str | None:
-        """Return the text, or None for a missing value.
+    def texts(self, frame: DataFrame) -> list[Text]:
+        """Return the text of each row."""
+        columns = [cells(frame, name) for name in (self.column, self.of) if name]
+        return _each(self._text, columns, _SAME | {Decimal})
 
-        :raises UnwritableError: for a value that does not fit the format.
-        """
-        value, of = row.get(self.column), row.get(self.of) if self.of else None
+    def _text(self, value: object, of: object = None) -> str | None:
         if is_missing(value) or (self.of and is_missing(of)):
             return None
         return FORMATS[self.format](value, of)
@@ -73,36 +87,82 @@ class TemplateText:
     def __init__(self, source: str) -> None:
         tree = _JINJA.parse(source)
         _JINJA.check(tree)
-        self.columns = meta.find_undeclared_variables(tree)
+        self.columns = sorted(meta.find_undeclared_variables(tree))
         self._template: Template = _JINJA.from_string(source)
         self._pieces = _pieces_of(tree)
 
-    def text(self, row: Row) -> str | None:
-        """Return the text, or None if a needed value is missing.
+    def texts(self, frame: DataFrame) -> list[Text]:
+        """Return the text of each row; None also where a needed value is missing."""
+        write = self._render if self._pieces is None else self._joined
+        if not self.columns:
+            return _each(write, [], _SAME) * len(frame)
+        return _each(write, [cells(frame, name) for name in self.columns], _SAME)
 
-        :raises UnwritableError: for a value without a readable text.
-        """
-        if self._pieces is None:
-            return self._render(row)
-        texts = []
-        for piece in self._pieces:
-            if isinstance(piece, nodes.TemplateData):
-                texts.append(piece.data)
-            elif is_missing(value := row.get(piece.name)):
-                return None
-            else:
-                texts.append(text_of(value))
-        return "".join(texts)
+    def _joined(self, *values: object) -> str | None:
+        if any(map(is_missing, values)):
+            return None
+        known = dict(zip(self.columns, map(text_of, values), strict=True))
+        return "".join(
+            piece.data if isinstance(piece, nodes.TemplateData) else known[piece.name]
+            for piece in self._pieces or ()
+        )
 
-    def _render(self, row: Row) -> str | None:
+    def _render(self, *values: object) -> str | None:
         # A missing value stays undefined, so that `default` and `is defined` work.
-        known = {name: plain(row[name]) for name in self.columns if not is_missing(row.get(name))}
+        named = zip(self.columns, values, strict=True)
+        known = {name: plain(value) for name, value in named if not is_missing(value)}
         try:
             return self._template.render(known)
         except UndefinedError:
             return None
         except SecurityError:  # the error's text may quote the row
             raise UnwritableError(_FORBIDDEN) from None
+
+
+def _each(
+    write: Callable[..., str | None], columns: Sequence[list[Any]], same: frozenset[type]
+) -> list[Text]:
+    """Write the text of each row, once for equal values.
+
+    :param write: Writes a text of the values in a row.
+    :param columns: The values by row. Without a column there is one text.
+    :param same: Types whose equal values have equal texts.
+    """
+    by_kinds: dict[tuple[type, ...], dict[tuple[object, ...], Text] | None] = {}
+    texts: list[Text] = []
+    for values in zip(*columns, strict=True) if columns else [()]:
+        kinds = tuple(map(type, values))
+        if kinds not in by_kinds:
+            by_kinds[kinds] = {} if same.issuperset(kinds) else None
+        texts.append(_remembered(write, values, by_kinds[kinds]))
+    return texts
+
+
+def _remembered(
+    write: Callable[..., str | None],
+    values: tuple[object, ...],
+    known: dict[tuple[object, ...], Text] | None,
+) -> Text:
+    """Write a text, or return the one of equal values."""
+    if known is None:
+        return _written(write, values)
+    try:
+        return known[values]
+    except KeyError:
+        text = known[values] = _written(write, values)
+        return text
+    except TypeError:  # a signalling NaN has no hash
+        return _written(write, values)
+
+
+def _written(write: Callable[..., str | None], values: Sequence[object]) -> Text:
+    try:
+        text = write(*values)
+        if text and not text.isascii():
+            text.encode()  # half a surrogate pair cannot be encoded
+    except ROW_FAULTS as error:
+        return error
+    return text
 
 
 def _pieces_of(tree: nodes.Template) -> list[nodes.TemplateData | nodes.Name] | None:

@@ -1,0 +1,41 @@
+"""Rows as pandas' frames whose cells are exactly what the driver or the task gave.
+
+A type that pandas infers would change cells: an integer beside a NULL becomes a float, and
+9007199254740993 becomes 9007199254740992. `pandas.read_sql` does so with any of its options. So all
+columns are of the type `object`, which keeps each cell as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pandas import DataFrame
+
+Row = Mapping[str, Any]
+
+
+def frame_of(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> DataFrame:
+    """Build a frame of a cursor's rows.
+
+    :param columns: The names of the columns.
+    """
+    return DataFrame(rows, columns=list(columns), dtype=object)
+
+
+def frame_of_records(records: Sequence[Row]) -> DataFrame:
+    """Build a frame of dictionaries. A value that a dictionary lacks is NaN."""
+    return DataFrame(list(records), dtype=object)
+
+
+def cells(frame: DataFrame, column: str) -> list[Any]:
+    """Return a column's cells; None for each if there is no such column."""
+    return frame[column].tolist() if column in frame.columns else [None] * len(frame)
+
+
+def row_at(frame: DataFrame, place: int) -> Row:
+    """Return one row by column.
+
+    :param place: The number of the row, from 0.
+    """
+    return dict(zip(frame.columns, frame.iloc[place], strict=True))
