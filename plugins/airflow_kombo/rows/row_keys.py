@@ -31,11 +31,6 @@ _LONGEST_ID: Final = 255
 """Most bytes of an id. Four ids stay below PostgreSQL's limit of 2,704 bytes in an index."""
 
 
-def assessment_date_of(row: Row) -> date | None:
-    """Return the row's assessment day, or None without a readable one."""
-    return day_of(row.get("assessment_date"))
-
-
 def day_of(value: object) -> date | None:
     """Return the day of a cell of `assessment_date`, or None for one that is not readable."""
     if is_missing(value):
