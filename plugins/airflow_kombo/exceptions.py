@@ -35,6 +35,10 @@ class LedgerError(KomboError):
     """The ledger cannot be written now, so nothing may be sent."""
 
 
+class WarehouseError(KomboError):
+    """The warehouse cannot be read or written now, where the ledger is in another database."""
+
+
 class DeclaredDeadError(LedgerError):
     """Others have declared the run dead, and the run may not send any more."""
 

@@ -1,0 +1,179 @@
+"""A database through its Airflow hook's DB-API connection: no dialect of SQLAlchemy is needed.
+
+This is the way to a warehouse such as Snowflake, BigQuery or DuckDB, whose ledger is elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from datetime import date
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.engine.default import DefaultDialect
+
+from airflow_kombo.exceptions import ConfigurationError, WarehouseError
+
+if TYPE_CHECKING:
+    from sqlalchemy import ClauseElement
+
+_PLACEHOLDERS: Final = {"%s": "format", "?": "qmark"}
+"""DB-API's style of parameters for the placeholder of Airflow's hook."""
+_AIRFLOWS_OWN: Final = {"gcpbigquery": "pyformat"}
+"""The style of connections that Airflow's provider makes itself, by the connection's type."""
+_DATES_AS_TEXT: Final = frozenset({"gcpbigquery", "sqlite"})
+"""Types of connections that cannot bind a date: BigQuery's writes 2026-11-03 without quotes."""
+_WRONG: Final = ("ProgrammingError", "NotSupportedError")
+"""DB-API's errors of a statement that would fail again."""
+
+_QUOTING: Final = ("IntegrityError", "DataError")
+"""DB-API's errors whose text may quote a row."""
+
+_MARKS: Final = {
+    "qmark": "?",
+    "format": "%%s",
+    "pyformat": "%%(%(name)s)s",
+    "named": ":%(name)s",
+}
+"""A parameter in a statement, by DB-API's style."""
+
+Parameters = Mapping[str, Any] | Sequence[Any]
+
+
+class HookConnection:
+    """One open connection, for one thread.
+
+    :param raw: The DB-API connection.
+    """
+
+    def __init__(self, raw: Any, conn_type: str, placeholder: str) -> None:
+        self.raw = raw
+        self._cursor = raw.cursor()
+        self._conn_type = conn_type
+        style = _AIRFLOWS_OWN.get(conn_type) or getattr(driver_of(raw), "paramstyle", None)
+        style = style if style in _MARKS else _PLACEHOLDERS.get(placeholder, "format")
+        self._dialect = DefaultDialect(paramstyle=style)
+        self._mark = _MARKS[style]
+
+    def execute(self, statement: ClauseElement) -> list[str]:
+        """Run a statement with its parameters bound, and return the names of the result's columns."""
+        sql, parameters = self.rendered(statement)
+        if parameters:
+            self._cursor.execute(sql, parameters)
+        else:
+            self._cursor.execute(sql)
+        return [column[0] for column in self._cursor.description or ()]
+
+    def rows(self, most: int) -> list[tuple[Any, ...]]:
+        """Return the next rows of the statement.
+
+        :param most: Most rows to return; fewer are the last ones.
+        """
+        return [tuple(row) for row in self._cursor.fetchmany(most)]
+
+    def cancel(self) -> None:
+        """End the statement of another thread, if the driver can do so."""
+        for owner, name in (
+            (self.raw, "cancel"),
+            (self.raw, "interrupt"),
+            (self._cursor, "cancel"),
+        ):
+            if cancel := getattr(owner, name, None):
+                cancel()
+                return
+
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows with one statement.
+
+        :param table: The table's name, as the database reads it.
+        """
+        count = len(columns)
+        names = [f"p{number}" for number in range(count * len(rows))]
+        marks = [self._mark % {"name": name} for name in names]
+        values = ", ".join(
+            f"({', '.join(marks[start : start + count])})" for start in range(0, len(marks), count)
+        )
+        plain = [self._plain(value) for row in rows for value in row]
+        given = dict(zip(names, plain, strict=True)) if "name" in self._mark else plain
+        into = f"INSERT INTO {table} ({', '.join(columns)})"
+        self._cursor.execute(f"{into} VALUES {values}", given)
+
+    def rendered(self, statement: ClauseElement) -> tuple[str, Parameters]:
+        """Return a statement's text and parameters, in the style of the driver."""
+        expanded = {"render_postcompile": True}
+        compiled = statement.compile(dialect=self._dialect, compile_kwargs=expanded)
+        if not compiled.params:
+            # Without parameters a driver leaves the text alone, so percent signs stay single.
+            return str(statement.compile(dialect=DefaultDialect(paramstyle="named"))), ()
+        values = {name: self._plain(value) for name, value in compiled.params.items()}
+        if compiled.positiontup is None:
+            return str(compiled), values
+        return str(compiled), [values[name] for name in compiled.positiontup]
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, date) and self._conn_type in _DATES_AS_TEXT:
+            return str(value)
+        return value
+
+
+class HookDatabase:
+    """A database behind an Airflow hook.
+
+    :param hook: A hook with `get_conn`.
+    """
+
+    def __init__(self, hook: Any) -> None:
+        self.hook = hook
+        self.conn_type: str = hook.conn_type
+
+    @contextmanager
+    def connected(self, doing: str) -> Iterator[HookConnection]:
+        """Open a connection for a block, commit after it, and close the connection.
+
+        Where the connection commits each statement by itself, it goes on to do so.
+
+        :param doing: The work, for the error message: "The warehouse could not …".
+        :raises ConfigurationError: if a statement is wrong, or may not be executed.
+        :raises WarehouseError: if the database fails in another way, which may pass.
+        """
+        with _as_our_error(doing), closing(self.hook.get_conn()) as raw:
+            yield HookConnection(raw, self.conn_type, getattr(self.hook, "placeholder", ""))
+            raw.commit()
+
+
+@contextmanager
+def _as_our_error(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        driver = driver_of(error)
+        if driver is None or not isinstance(error, driver.Error):  # an error in this program
+            raise
+        names = {kind.__name__ for kind in type(error).__mro__}
+        kind = ConfigurationError if names.intersection(_WRONG) else WarehouseError
+        raise kind(f"The warehouse could not {doing}: {_cause_of(error, names)}") from None
+
+
+def _cause_of(error: Exception, names: Collection[str]) -> str:
+    """Return the kind of an error, with the first line if no row is quoted."""
+    kind = type(error).__name__
+    if names.intersection(_QUOTING):
+        return kind
+    return f"{kind}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+def driver_of(made: object) -> ModuleType | None:
+    """Return the DB-API module of a connection or an error, or None without one.
+
+    A driver's classes are in its module or below: `snowflake.connector.connection`, `_duckdb`.
+    """
+    for kind in type(made).__mro__:
+        name = kind.__module__.lstrip("_")
+        while name:
+            module = sys.modules.get(name)
+            if hasattr(module, "paramstyle") and hasattr(module, "Error"):
+                return module
+            name = name.rpartition(".")[0]
+    return None
