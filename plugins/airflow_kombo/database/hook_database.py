@@ -6,11 +6,12 @@ This is the way to a warehouse such as Snowflake, BigQuery or DuckDB, whose ledg
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from datetime import date
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy.engine.default import DefaultDialect
 
@@ -54,11 +55,14 @@ class HookConnection:
         self._conn_type = conn_type
         style = _AIRFLOWS_OWN.get(conn_type) or getattr(driver_of(raw), "paramstyle", None)
         style = style if style in _MARKS else _PLACEHOLDERS.get(placeholder, "format")
-        self._dialect = DefaultDialect(paramstyle=style)
+        self._dialect = DefaultDialect(paramstyle=cast("Any", style))
         self._mark = _MARKS[style]
 
     def execute(self, statement: ClauseElement) -> list[str]:
-        """Run a statement with its parameters bound, and return the names of the result's columns."""
+        """Run a statement with its parameters bound.
+
+        :returns: The names of the result's columns.
+        """
         sql, parameters = self.rendered(statement)
         if parameters:
             self._cursor.execute(sql, parameters)
@@ -103,7 +107,7 @@ class HookConnection:
     def rendered(self, statement: ClauseElement) -> tuple[str, Parameters]:
         """Return a statement's text and parameters, in the style of the driver."""
         expanded = {"render_postcompile": True}
-        compiled = statement.compile(dialect=self._dialect, compile_kwargs=expanded)
+        compiled: Any = statement.compile(dialect=self._dialect, compile_kwargs=expanded)
         if not compiled.params:
             # Without parameters a driver leaves the text alone, so percent signs stay single.
             return str(statement.compile(dialect=DefaultDialect(paramstyle="named"))), ()
@@ -156,7 +160,7 @@ def _as_our_error(doing: str) -> Iterator[None]:
         raise kind(f"The warehouse could not {doing}: {_cause_of(error, names)}") from None
 
 
-def _cause_of(error: Exception, names: Collection[str]) -> str:
+def _cause_of(error: Exception, names: AbstractSet[str]) -> str:
     """Return the kind of an error, with the first line if no row is quoted."""
     kind = type(error).__name__
     if names.intersection(_QUOTING):
