@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
 from datetime import date
 from types import ModuleType
@@ -160,7 +159,7 @@ def _as_our_error(doing: str) -> Iterator[None]:
         raise kind(f"The warehouse could not {doing}: {_cause_of(error, names)}") from None
 
 
-def _cause_of(error: Exception, names: AbstractSet[str]) -> str:
+def _cause_of(error: Exception, names: set[str]) -> str:
     """Return the kind of an error, with the first line if no row is quoted."""
     kind = type(error).__name__
     if names.intersection(_QUOTING):
