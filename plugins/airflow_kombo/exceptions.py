@@ -31,6 +31,10 @@ class MappingError(ConfigurationError):
     """The mapping is invalid, or names a column missing from the query."""
 
 
+class TransformError(KomboError):
+    """The function `transform` raised, before anything was sent."""
+
+
 class LedgerError(KomboError):
     """The ledger cannot be written now, so nothing may be sent."""
 

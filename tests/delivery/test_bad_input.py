@@ -109,7 +109,7 @@ def test_a_hostile_day_never_stops_the_good_rows(warehouse, tables, source_table
         fill(warehouse, source_table, rows)
         report = run_day(warehouse, tables, mapping=MAPPING)
     else:
-        source = TaskSource(rows, Selection())
+        source = TaskSource(rows)
         report = run_day(warehouse, tables, source=source, mapping=MAPPING)
     links = by_result(warehouse, tables)
     assert {name: links[name].error_message for name in bad} == {
@@ -153,7 +153,7 @@ def test_rows_without_a_result_id_have_a_status_each(
 @pytest.mark.parametrize("score", [Decimal("95.50"), Decimal("9.55E+1")])
 def test_a_decimal_is_written_as_a_person_would(warehouse, tables, standin, score):
     """No trailing zero and no exponent of a DECIMAL column reaches the ATS."""
-    source = TaskSource([row("r1", score=score, max_score=None)], Selection())
+    source = TaskSource([row("r1", score=score, max_score=None)])
     mapping = {"label": "x", "url": {"column": "result_url"}, "attributes": {"A": "{{ score }}"}}
     run_day(warehouse, tables, source=source, mapping=ResultLinkMapping.parse(mapping))
     (attempt,) = all_of(warehouse, tables.attempts)
@@ -171,7 +171,7 @@ def test_a_decimal_is_written_as_a_person_would(warehouse, tables, standin, scor
 )
 def test_a_timestamp_keeps_its_day(warehouse, tables, standin, moment):
     """A time with or without a time zone is shown as the day of its own time zone."""
-    source = TaskSource([row("r1", completed_at=moment)], Selection())
+    source = TaskSource([row("r1", completed_at=moment)])
     run_day(warehouse, tables, source=source, mapping=MAPPING)
     (attempt,) = all_of(warehouse, tables.attempts)
     assert attributes_of(json.loads(attempt.request))["Completed"] == "2026-11-03"
@@ -208,7 +208,7 @@ def test_an_empty_table_is_a_day_without_rows(warehouse, tables, source_table, s
     assert run_day(warehouse, tables).counts == {}
     (account,) = all_of(warehouse, tables.runs)
     assert (account.planned, account.success, account.error) == (0, 0, None)
-    assert run_day(warehouse, tables, source=TaskSource([], Selection())).planned == 0
+    assert run_day(warehouse, tables, source=TaskSource([])).planned == 0
 
 
 @pytest.mark.parametrize("dropped", ["score", "candidate_id"])
@@ -218,7 +218,7 @@ def test_a_column_that_vanished_is_named(warehouse, tables, source_table, standi
         connection.execute(text(f"ALTER TABLE assessment_results DROP COLUMN {dropped}"))
     with pytest.raises(ConfigurationError, match=f"cannot run: .*{dropped}"):
         asyncio.run(make_run(warehouse, tables)())
-    whole = rows_of_day(warehouse, "assessment_results")
+    whole = rows_of_day("assessment_results", str)
     mapping = ResultLinkMapping.parse({"label": "x", "url": "{{ result_url }}{{ score }}"})
     with pytest.raises(ConfigurationError, match=f"no column '?{dropped}"):
         mapping.check(
@@ -233,7 +233,7 @@ def test_a_column_that_an_upstream_task_left_out_is_named():
     rows = [{name: value for name, value in row("r1").items() if name != "result_url"}]
     mapping = ResultLinkMapping.parse({"label": "x", "url": {"column": "result_url"}})
     with pytest.raises(MappingError, match=r"no column 'result_url' \(for url\)"):
-        mapping.check(TaskSource(rows, Selection()).columns())
+        mapping.check(TaskSource(rows).columns())
 
 
 def test_a_table_that_is_missing_is_named(warehouse, tables, standin):

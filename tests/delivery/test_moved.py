@@ -174,7 +174,7 @@ def test_two_targets_for_one_result_are_both_invalid(
 ):
     """Two rows with one result and two targets are `invalid`, and each names the other target."""
     fill(warehouse, source_table, rows)
-    source = {"source": TaskSource(rows, Selection())} if from_task else {}
+    source = {"source": TaskSource(rows)} if from_task else {}
     assert run_day(warehouse, tables, **source).counts == {"success": 1, "invalid": 2}
     both = [one for one in all_of(warehouse, tables.links) if one.result_id == "r1"]
     assert [(one.status, one.error_code) for one in both] == [
@@ -187,7 +187,7 @@ def test_two_targets_for_one_result_are_both_invalid(
     assert f"{first.target_type} {first.target_id} of {first.integration_id}" in (
         second.error_message
     )
-    again = {"source": TaskSource(rows, Selection())} if from_task else {}
+    again = {"source": TaskSource(rows)} if from_task else {}
     assert run_day(warehouse, tables, **again).counts["skipped"] >= 2
     assert standin.stats()["received"] == 1
 
@@ -214,7 +214,7 @@ def test_rows_with_one_result_and_one_target_are_sent_once(
     """An upstream list with every row twice sends each row once, also with `redeliver`."""
     rows = [row(f"r{number}") for number in range(10)] * 2
     for redeliver in (frozenset(), frozenset({"success"})):
-        source = TaskSource(rows, Selection(redeliver=redeliver))
+        source = TaskSource(rows)
         report = run_day(warehouse, tables, source=source, redeliver=redeliver)
         assert report.counts == {"success": 10, "skipped": 10}
     assert standin.stats()["received"] == 20

@@ -24,7 +24,6 @@ from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import ConfigurationError, LedgerError, RunStoppedError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
 # Each response of the API to a row, with the final status of the row.
@@ -444,7 +443,7 @@ def test_a_claim_that_failed_gives_nothing_back_that_is_on_the_wire(
     # Of a batch, the first by key goes first; the second batch begins with the same row.
     rows = [row("a"), *(row(f"r{number}") for number in range(15)), row("a"), row("last")]
     with pytest.raises(LedgerError, match="is gone"):
-        run_day(warehouse, tables, source=TaskSource(rows, Selection()))
+        run_day(warehouse, tables, source=TaskSource(rows))
     links = by_result(warehouse, tables)
     assert (links["a"].status, links["last"].status) == ("unknown", "retryable")
 
@@ -461,6 +460,6 @@ def test_rows_of_an_upstream_task_are_delivered(warehouse, tables, standin):
     """Rows of an upstream task are delivered once, without a warehouse query."""
     rows = [row("a"), row("b", integration_id=None, completed_at="2026-11-03T10:00:00Z")]
     for counts in ({"success": 2}, {"skipped": 2}):
-        source = TaskSource(rows, Selection())
+        source = TaskSource(rows)
         report = run_day(warehouse, tables, source=source, default="lever:two")
         assert report.counts == counts

@@ -20,7 +20,6 @@ from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.observability.metrics import BLOCKED, Metrics, SenderMetrics
 from airflow_kombo.rows.result_link_mapping import mapping_of
-from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
 
@@ -124,9 +123,9 @@ class Note(Request):
 def test_metrics_of_another_write_have_its_name(server, warehouse, standin):
     """The metrics of another write are named after it, and none says link or url."""
     notes = Write("note", "/ats/candidates/{target_id}/notes", Note, {"candidate": "candidate_id"})
-    tables, selection = Tables.named(notes.status_table), Selection()
+    tables = Tables.named(notes.status_table)
     tables.create(warehouse)
-    source = TaskSource([row("r1")], selection)
+    source = TaskSource([row("r1")])
     mapping = mapping_of(notes).parse({"content": "{{ assessment_name }}"})
     run = make_run(warehouse, tables, run=Run("one"), source=source, mapping=mapping)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import event, func, insert
-from support.harness import MAPPING, mapped_rows, row
+from support.harness import MAPPING, mapped_rows, requests_of, row
 
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.planning.planner import Planner
-from airflow_kombo.rows.frames import frame_of_records
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
@@ -17,14 +16,14 @@ from airflow_kombo.statuses import BINDING, MEANINGS, SENT_AGAIN, SENT_WHEN_CHAN
 
 def planner_of(engine, tables, rows, **selected):
     selection = Selection(**selected)
-    rows = mapped_rows(TaskSource(rows, selection), selection)
+    rows = mapped_rows(TaskSource(rows), selection)
     return Planner(rows, Ledger(engine, tables), selection)
 
 
 def actions(engine, tables, **changes):
     """Plan rows that have a status each, named after it, and return their actions."""
-    frame = frame_of_records([row(name) for name in Status])
-    requests = ResultLinkMapping.load(MAPPING).requests(frame, None)
+    mapping = ResultLinkMapping.load(MAPPING)
+    requests, _ = requests_of(mapping, [row(name) for name in Status])
     with engine.begin() as connection:
         connection.execute(tables.links.delete())
         for one in requests:

@@ -172,12 +172,12 @@ def test_not_before_applies_to_rows_of_a_task(warehouse, tables, source_table):
     """`not_before` also applies to an upstream task's rows, and needs their column."""
     selection = Selection(not_before=DAY)
     rows = [row("a"), row("b", assessment_date="2026-11-02"), row("c", assessment_date=None)]
-    assert mapped_rows(TaskSource(rows, selection)).plan() == {"workday:one": 2}
-    assert mapped_rows(TaskSource([], selection)).plan() == {}
+    assert mapped_rows(TaskSource(rows), selection).plan() == {"workday:one": 2}
+    assert mapped_rows(TaskSource([]), selection).plan() == {}
     for one in rows:
         del one["assessment_date"]
     with pytest.raises(ConfigurationError, match="no column assessment_date"):
-        TaskSource(rows, selection)
+        mapped_rows(TaskSource(rows), selection).plan()
     undated = f"SELECT result_id, integration_id, candidate_id, application_id FROM ({SQL}) AS days"  # noqa: S608
     with pytest.raises(ConfigurationError, match="no column assessment_date"):
         QuerySource(warehouse, tables, undated, parameters_of(DAY), selection=selection)

@@ -9,7 +9,6 @@ from sqlalchemy import event
 from support.harness import DAY, all_of, by_result, fill, row, run_day, statuses
 
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
 
@@ -117,8 +116,7 @@ def test_ids_select_rows_of_a_task_in_the_same_way(warehouse, tables, standin, c
     """Ids without a row among an upstream task's rows are reported in the same way."""
 
     def deliver(*result_ids):
-        selection = Selection(result_ids=frozenset(result_ids))
-        source = TaskSource([row("r1"), row("r2")], selection)
+        source = TaskSource([row("r1"), row("r2")])
         return run_day(warehouse, tables, source=source, result_ids=frozenset(result_ids))
 
     deliver("r1", "no such")

@@ -14,7 +14,6 @@ from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
 from airflow_kombo.kombo_api.writes import HttpUrl, Request, Text, Write
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.result_link_mapping import mapping_of
-from airflow_kombo.rows.source import Selection
 from airflow_kombo.rows.task_source import TaskSource
 
 
@@ -228,7 +227,7 @@ def test_nested_bodies_are_delivered(warehouse, standin):
     )
     tables = Tables.named(write.status_table)
     tables.create(warehouse)
-    source = TaskSource(rows, Selection())
+    source = TaskSource(rows)
     run_day(warehouse, tables, source=source, mapping=mapping)
     links = by_result(warehouse, tables)
     assert {key: links[key].status for key in sorted(links)} == {

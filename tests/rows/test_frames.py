@@ -13,7 +13,7 @@ from support.mappings import HOSTILE, MISSING, ROW, mapped, unhurried
 
 from airflow_kombo.rows.frames import cells, frame_of, frame_of_records, row_at
 from airflow_kombo.rows.query_source import QuerySource
-from airflow_kombo.rows.row_keys import OTHER_TARGET, key_of, keys_of
+from airflow_kombo.rows.row_keys import key_of, keys_of
 from airflow_kombo.rows.source import Selection
 
 BERLIN = timezone(timedelta(hours=1))
@@ -42,8 +42,7 @@ ROWS = st.lists(
             "integration_id": st.sampled_from(["workday:1", "lever:2", "", None, "ü:3"]),
             "x": HOSTILE | st.sampled_from(VALUES),
             "y": HOSTILE | st.sampled_from(VALUES),
-        },
-        optional={OTHER_TARGET: st.sampled_from([None, "candidate c2 of workday:1"])},
+        }
     ),
     min_size=1,
     max_size=6,
@@ -112,6 +111,7 @@ def test_keys_by_column_are_the_keys_of_the_rows(rows):
 def test_a_row_among_others_becomes_what_it_becomes_alone(rows):
     """Rows mapped together have the same bytes and errors as each row alone."""
     frame = frame_of_records(rows)
-    alone = [MAPPING.requests(frame.iloc[[place]], "workday:0") for place in range(len(frame))]
-    together = MAPPING.requests(frame, "workday:0")
+    keys = keys_of(frame, "workday:0")
+    alone = [MAPPING.requests(frame.iloc[[place]], [key]) for place, key in enumerate(keys)]
+    together = MAPPING.requests(frame, keys)
     assert outcomes(together) == outcomes(one for made in alone for one in made)

@@ -34,10 +34,11 @@ def source_of(engine, tables, sql=SQL, *, default=None, lookback_days=0, **selec
     )
 
 
-def rows_of(*arguments, page_rows=1000, default=None, **options):
+def rows_of(*arguments, page_rows=1000, default=None, mapping=None, **options):
     """Return a query's rows as requests."""
     source = source_of(*arguments, default=default, **options)
-    return mapped_rows(source, source.selection, default, page_rows=page_rows)
+    selection = source.selection
+    return mapped_rows(source, selection, default, mapping=mapping, page_rows=page_rows)
 
 
 def read(rows):
@@ -195,13 +196,10 @@ def test_comments_and_semicolons_do_no_harm(warehouse, tables, day):
 
 def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):
     """A table's rows of the day are read, also if the table's name must be quoted."""
-    assert (
-        sum(
-            rows_of(warehouse, tables, rows_of_day(warehouse, "assessment_results")).plan().values()
-        )
-        == 10
-    )
-    assert '"odd name"' in rows_of_day(warehouse, "main.odd name")
+    quote = warehouse.dialect.identifier_preparer.quote
+    rows = rows_of(warehouse, tables, rows_of_day("assessment_results", quote))
+    assert sum(rows.plan().values()) == 10
+    assert '"odd name"' in rows_of_day("main.odd name", quote)
 
 
 @pytest.mark.parametrize("kind", [list, pd.DataFrame])
@@ -209,7 +207,7 @@ def test_rows_of_an_upstream_task(kind):
     """An upstream task may return dictionaries or a DataFrame."""
     rows = kind([row("a"), row("b", integration_id=None), row("c", integration_id="lever:two")])
     selection = Selection(result_ids=frozenset("ab"))
-    source = TaskSource(rows, selection)
+    source = TaskSource(rows)
     assert read(mapped_rows(source, selection, "lever:two")) == {
         "workday:one": ["a"],
         "lever:two": ["b"],
@@ -224,7 +222,7 @@ def test_rows_of_an_upstream_task(kind):
 def test_an_upstream_task_without_rows_is_refused(rows, what):
     """Another return value than rows is refused with the name of the type."""
     with pytest.raises(ConfigurationError, match=f"of rows_task_id returned a {what}"):
-        TaskSource(rows, Selection())
+        TaskSource(rows)
 
 
 @pytest.mark.parametrize("kind", ["FLOAT", "NUMERIC(12, 2)", "INTEGER"])
@@ -247,15 +245,16 @@ def test_ids_in_a_column_of_numbers(warehouse, tables, standin, kind):
     def plan():
         return source_of(warehouse, tables, "SELECT * FROM numbered")
 
-    assert read(mapped_rows(plan())) == {"7": ["100", "95"]}
+    assert read(mapped_rows(plan(), mapping=mapping)) == {"7": ["100", "95"]}
     report = run_day(warehouse, tables, source=plan(), mapping=mapping)
     assert report.senders == {"7": {"success": 2}}
     assert {one["target_id"] for one in standin.links()} == {"1000", "20"}
-    assert mapped_rows(plan()).plan() == {}
+    assert mapped_rows(plan(), mapping=mapping).plan() == {}
     again = rows_of(
         warehouse,
         tables,
         "SELECT * FROM numbered",
+        mapping=mapping,
         result_ids=frozenset({"95"}),
         redeliver=frozenset({"success"}),
     )
@@ -294,13 +293,13 @@ def test_ids_select_by_the_ledgers_key(warehouse, tables, standin, kind, stored,
         rows = [dict(one._mapping) for one in connection.execute(text(sql))]
     asked = {"result_ids": frozenset({key})}
     selection, source = Selection(**asked), source_of(warehouse, tables, sql, **asked)
-    for one in (TaskSource(rows, selection), source):
-        assert read(mapped_rows(one, selection)) == {"workday:one": [key]}
     mapping = ResultLinkMapping.parse({"label": "x", "url": "https://a.example"})
+    for one in (TaskSource(rows), source):
+        assert read(mapped_rows(one, selection, mapping=mapping)) == {"workday:one": [key]}
     run_day(warehouse, tables, source=source, mapping=mapping, **asked)
     assert list(by_result(warehouse, tables)) == [key]
-    assert rows_of(warehouse, tables, sql, **asked).plan() == {}
-    assert rows_of(warehouse, tables, sql).plan() == {"workday:one": 1}
+    assert rows_of(warehouse, tables, sql, mapping=mapping, **asked).plan() == {}
+    assert rows_of(warehouse, tables, sql, mapping=mapping).plan() == {"workday:one": 1}
 
 
 def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
@@ -310,4 +309,6 @@ def test_an_id_that_is_text_is_left_as_it_is(warehouse, tables):
         " NULL AS application_id"
         for name in ("1.0", "1", "10")
     )
-    assert read(rows_of(warehouse, tables, ids)) == {"i:1.0": ["1", "1.0", "10"]}
+    mapping = ResultLinkMapping.parse({"label": "x", "url": "https://a.example"})
+    rows = rows_of(warehouse, tables, ids, mapping=mapping)
+    assert read(rows) == {"i:1.0": ["1", "1.0", "10"]}

@@ -33,6 +33,7 @@ from airflow_kombo.rows.frames import frame_of_records
 from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.row_keys import keys_of
 from airflow_kombo.rows.source import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,14 +158,15 @@ def make_run(
 
 def requests_of(mapping, records, default=None):
     """Return the requests of dictionaries, and the invalid rows."""
-    made = mapping.requests(frame_of_records(records), default)
+    frame = frame_of_records(records)
+    made = mapping.requests(frame, keys_of(frame, default, mapping.write))
     requests = [one for one in made if isinstance(one, RowRequest)]
     return requests, [one for one in made if not isinstance(one, RowRequest)]
 
 
-def mapped_rows(source, selection=None, default=None, **options):
-    """Return the rows of a source as requests of the shipped mapping."""
-    mapping = ResultLinkMapping.load(MAPPING)
+def mapped_rows(source, selection=None, default=None, *, mapping=None, **options):
+    """Return the rows of a source as requests, by default of the shipped mapping."""
+    mapping = mapping or ResultLinkMapping.load(MAPPING)
     return MappedRows(source, mapping, selection or Selection(), default, **options)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.rows.frames import frame_of_records
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from airflow_kombo.rows.row_keys import keys_of
 
 ROW = {
     "result_id": "r1",
@@ -39,7 +40,8 @@ def mapped(attributes=None, **more):
 
 def outcome(mapping, **columns):
     """Return the request of one row, or the invalid row."""
-    (one,) = mapping.requests(frame_of_records([{**ROW, **columns}]), None)
+    frame = frame_of_records([{**ROW, **columns}])
+    (one,) = mapping.requests(frame, keys_of(frame, None))
     return one
 
 

@@ -1,4 +1,4 @@
-"""The engine behind an Airflow connection, for any SQL database."""
+"""The databases behind Airflow connections."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
-from airflow_kombo.database.dialects import dialect_named
+from airflow_kombo.database.dialects import dialect_named, is_known
+from airflow_kombo.database.hook_database import HookDatabase
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import ConfigurationError, NoConnectionError
 
@@ -17,23 +20,70 @@ if TYPE_CHECKING:
 _ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
 
 
-def engine_of(warehouse_conn_id: str) -> Engine:
-    """Build a SQLAlchemy engine for a connection.
+def engine_of(conn_id: str) -> Engine:
+    """Build a SQLAlchemy engine for the ledger's connection.
+
+    :raises NoConnectionError: if there is no such connection.
+    :raises ConfigurationError: if the connection is not to a SQL database that can have a ledger.
+    """
+    hook = hook_of(conn_id)
+    if _dialect_of(hook) is None:
+        raise ConfigurationError(
+            f"The connection {conn_id} has the type '{hook.conn_type}', which cannot hold the"
+            " ledger. Set ledger_conn_id to a connection to PostgreSQL, SQLite, MySQL or MariaDB;"
+            " the rows may come from any warehouse."
+        )
+    options = {**_ENGINE_OPTIONS, "connect_args": _connect_args(hook)}
+    return prepare(hook.get_sqlalchemy_engine(engine_kwargs=options))
+
+
+def warehouse_of(conn_id: str) -> Engine | HookDatabase:
+    """Open the warehouse of a connection: an engine where this project knows the database.
 
     :raises NoConnectionError: if there is no such connection.
     :raises ConfigurationError: if the connection is not to a SQL database.
     """
-    try:
-        hook = BaseHook.get_hook(warehouse_conn_id)
-    except AirflowNotFoundException:
-        raise NoConnectionError(warehouse_conn_id) from None
-    if not hasattr(hook, "get_sqlalchemy_engine"):
+    hook = hook_of(conn_id)
+    if _dialect_of(hook) is not None:
+        return engine_of(conn_id)
+    return database_of(conn_id)
+
+
+def database_of(conn_id: str) -> HookDatabase:
+    """Return the database of a connection, through its Airflow hook.
+
+    :raises NoConnectionError: if there is no such connection.
+    :raises ConfigurationError: if the connection is not to a SQL database.
+    """
+    hook = hook_of(conn_id)
+    if not hasattr(hook, "get_conn") or not hasattr(hook, "get_records"):
         raise ConfigurationError(
-            f"The connection {warehouse_conn_id} has the type '{hook.conn_type}', which is not a"
-            " SQL database. Name a connection to one, such as sqlite or postgres."
+            f"The connection {conn_id} has the type '{hook.conn_type}', which is not a SQL"
+            " database. Name a connection to one, such as postgres or snowflake."
         )
-    options = {**_ENGINE_OPTIONS, "connect_args": _connect_args(hook)}
-    return prepare(hook.get_sqlalchemy_engine(engine_kwargs=options))
+    return HookDatabase(hook)
+
+
+def hook_of(conn_id: str) -> Any:
+    """Return the Airflow hook of a connection.
+
+    :raises NoConnectionError: if there is no such connection.
+    """
+    try:
+        return BaseHook.get_hook(conn_id)
+    except AirflowNotFoundException:
+        raise NoConnectionError(conn_id) from None
+
+
+def _dialect_of(hook: Any) -> str | None:
+    """Return SQLAlchemy's name of a hook's database; None for an unknown one."""
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        return None
+    try:
+        name = make_url(hook.get_uri()).get_backend_name()
+    except (ArgumentError, NotImplementedError):  # the hook has no URL for SQLAlchemy
+        return None
+    return name if is_known(name) else None
 
 
 def _connect_args(hook: Any) -> dict[str, Any]:

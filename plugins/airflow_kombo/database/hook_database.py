@@ -1,10 +1,12 @@
-"""A database through its Airflow hook's DB-API connection: no dialect of SQLAlchemy is needed.
+"""Databases through the DB-API connections of their Airflow hooks.
 
-This is the way to a warehouse such as Snowflake, BigQuery or DuckDB, whose ledger is elsewhere.
+No dialect of SQLAlchemy is needed. This is the way to a warehouse such as Snowflake, BigQuery or
+DuckDB, whose ledger is elsewhere.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -38,6 +40,8 @@ _MARKS: Final = {
     "named": ":%(name)s",
 }
 """A parameter in a statement, by DB-API's style."""
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Parameters = Mapping[str, Any] | Sequence[Any]
 
@@ -130,6 +134,18 @@ class HookDatabase:
     def __init__(self, hook: Any) -> None:
         self.hook = hook
         self.conn_type: str = hook.conn_type
+
+    @staticmethod
+    def quote(name: str) -> str:
+        """Return a table's or a schema's name as it is: databases quote in different ways.
+
+        :raises ConfigurationError: if the name would have to be quoted.
+        """
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"The name {name} cannot be used unquoted. Name the table in sql instead of table."
+            )
+        return name
 
     @contextmanager
     def connected(self, doing: str) -> Iterator[HookConnection]:

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from airflow_kombo.delivery.run_context import RunContext
-from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
+from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.ledger.outcomes import RowOutcome, UnsentRow, invalid
-from airflow_kombo.rows.mapped_rows import MappedRow
 
 
 class RequestReader:

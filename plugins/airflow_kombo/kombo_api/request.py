@@ -43,8 +43,16 @@ class RowRequest:
 
 @dataclass(frozen=True)
 class InvalidRow:
-    """Row without a request, and the reason."""
+    """Row without a request, and the reason.
+
+    :param is_addressed: False if the ids of the row's key are incomplete or wrong.
+    """
 
     key: LinkKey
     assessment_date: date | None
     error: RowError
+    is_addressed: bool = True
+
+
+MappedRow = RowRequest | InvalidRow
+"""A row's request, or the reason why it has none."""

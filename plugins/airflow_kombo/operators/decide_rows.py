@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from airflow_kombo.database.connections import engine_of
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.ledger.unknown_rows import (
     NOT_FOUND,
@@ -22,6 +20,7 @@ from airflow_kombo.ledger.unknown_rows import (
     UnknownRows,
     UnknownRowsFilter,
 )
+from airflow_kombo.operators.databases import opened
 from airflow_kombo.operators.parameters import ResolveParameters
 from airflow_kombo.statuses import Decision
 
@@ -46,15 +45,15 @@ become `retryable`, and the next run of their day sends them. The answer decides
 
 
 @contextmanager
-def unknown_rows(warehouse_conn_id: str, status_table: str) -> Iterator[UnknownRows]:
-    """Open the warehouse's `unknown` rows, and create our tables where they are missing."""
-    engine = engine_of(warehouse_conn_id)
-    try:
-        tables = Tables.named(status_table)
-        tables.create(engine)
-        yield UnknownRows(engine, tables)
-    finally:
-        engine.dispose()
+def unknown_rows(
+    warehouse_conn_id: str, ledger_conn_id: str | None, status_table: str
+) -> Iterator[UnknownRows]:
+    """Open the ledger's `unknown` rows, and create its tables where they are missing.
+
+    Where the ledger is not in the warehouse, the decisions are written back afterwards.
+    """
+    with opened(warehouse_conn_id, ledger_conn_id, status_table) as databases:
+        yield UnknownRows(databases.ledger, databases.tables)
 
 
 def parameters_of(operator: object) -> ResolveParameters:

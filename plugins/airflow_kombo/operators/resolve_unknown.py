@@ -7,6 +7,7 @@ which only the methods import.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +20,8 @@ from airflow_kombo.statuses import Decision
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from airflow_kombo.ledger.unknown_rows import UnknownRows
 
 LEAVE: Final = "leave as they are"
 _REASON: Final = "why"
@@ -45,7 +48,9 @@ class KomboResolveUnknownOperator(HITLOperator):
     :param reason: The evidence for the decision; the attempts' history keeps it, with the name of
         the person who triggered the run or answered. (templated)
     :param dry_run: List the rows in the log, and decide nothing. (templated)
-    :param warehouse_conn_id: The connection to the warehouse, which holds our tables.
+    :param warehouse_conn_id: The connection to the warehouse, as the delivering task names it.
+    :param ledger_conn_id: The connection to the database of the ledger, as the delivering task
+        names it. By default the warehouse holds the ledger too.
     :param status_table: The status table, as the delivering task names it.
     """
 
@@ -73,6 +78,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         reason: str | None = None,
         dry_run: bool | str = False,
         warehouse_conn_id: str = "warehouse_default",
+        ledger_conn_id: str | None = None,
         status_table: str = "kombo_result_links",
         **kwargs: Any,
     ) -> None:
@@ -95,6 +101,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.reason = reason
         self.is_dry_run = dry_run  # Airflow's operators have a method `dry_run`
         self.warehouse_conn_id = warehouse_conn_id
+        self.ledger_conn_id = ledger_conn_id
         self.status_table = status_table
 
     @not_tried_again()
@@ -114,7 +121,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         if parameters.decision:
             person = _triggering_person(context)
             decision = decide_rows.decision_by(parameters.decision, parameters.reason, person)
-        with decide_rows.unknown_rows(self.warehouse_conn_id, self.status_table) as unknown:
+        with self._unknown_rows() as unknown:
             asked_at = unknown.now()
             left = {"left": decide_rows.log_others(unknown, rows_filter)}
             if parameters.dry_run:
@@ -149,8 +156,13 @@ class KomboResolveUnknownOperator(HITLOperator):
         reason = (given.get(_REASON) or "").strip() or parameters.reason
         decision = decide_rows.decision_by(Decision(option), reason, person)
         rows_filter = decide_rows.filter_of(parameters, until=asked_at)
-        with decide_rows.unknown_rows(self.warehouse_conn_id, self.status_table) as unknown:
+        with self._unknown_rows() as unknown:
             return decide_rows.decide(unknown, rows_filter, decision)
+
+    def _unknown_rows(self) -> AbstractContextManager[UnknownRows]:
+        from airflow_kombo.operators.decide_rows import unknown_rows  # noqa: PLC0415 - see above
+
+        return unknown_rows(self.warehouse_conn_id, self.ledger_conn_id, self.status_table)
 
     def _ask(self, context: Context, asked_at: datetime) -> dict[str, int]:
         with adds_to_resumption(asked_at=asked_at):

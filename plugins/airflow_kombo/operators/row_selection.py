@@ -1,20 +1,30 @@
-"""The selection and the source of a run's rows."""
+"""The selection of a run's rows, and the rows themselves."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
-from airflow_kombo.kombo_api.writes import Write
-from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.database.hook_database import HookDatabase
+from airflow_kombo.operators.databases import Databases
 from airflow_kombo.operators.parameters import RunParameters
+from airflow_kombo.rows.done_rows import DoneRows
+from airflow_kombo.rows.hook_source import HookSource
+from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of, rows_of_day
+from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.rows.source import FIRST_DAY, Selection, Source
 from airflow_kombo.rows.task_source import TaskSource
+from airflow_kombo.rows.transformed_source import TransformedSource
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from sqlalchemy import Engine
+
+    from airflow_kombo.rows.transformed_source import Transform
 
 log = logging.getLogger(__name__)
 
@@ -36,36 +46,73 @@ def selection_of(parameters: RunParameters, context: Context) -> Selection:
     )
 
 
-def source_of(
-    parameters: RunParameters,
-    context: Context,
-    day: date,
-    *,
-    ledger: Ledger,
-    selection: Selection,
-    default_integration: str | None,
-    write: Write,
-) -> Source:
-    """Build the source of a run's rows, for the day and the days of the look back.
+@dataclass(frozen=True)
+class Rows:
+    """The parameters and parts for the rows of a run.
 
-    :raises ConfigurationError: if the rows cannot be read from it.
+    :param transform: The function of the dag's author, from frame to frame; or None.
+    :param default_integration: The integration of rows without one.
     """
-    if parameters.rows_task_id is not None:
-        rows = context["ti"].xcom_pull(task_ids=parameters.rows_task_id)
-        return TaskSource(rows, selection)
-    days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
-    sql = parameters.sql
-    source = QuerySource(
-        ledger.engine,
-        ledger.tables,
-        sql if sql is not None else rows_of_day(ledger.engine, str(parameters.table)),
-        parameters_of(day, days),
-        selection=selection,
-        default_integration=default_integration,
-        write=write,
-    )
-    if days and FIRST_DAY in source.uses:
-        log.info("Also the rows of the %d days before that were never delivered", days)
-    elif days:
-        log.info("Only the run's own day: the query does not use :%s", FIRST_DAY)
-    return source
+
+    parameters: RunParameters
+    databases: Databases
+    selection: Selection
+    mapping: RowMapping
+    transform: Transform | None
+    default_integration: str | None
+
+    def mapped(self, context: Context, day: date) -> MappedRows:
+        """Build the rows of a run as requests, for the day and the days of the look back.
+
+        SQL leaves out what is done where the query gives the keys, and the ledger is in the same
+        database. Otherwise the keys of each chunk are looked up in the ledger.
+
+        :raises ConfigurationError: if the rows cannot be read, or lack a column.
+        """
+        source = self._source(context, day)
+        leaves_out_done = isinstance(source, QuerySource) and source.tables is not None
+        if self.transform:
+            source = TransformedSource(source, self.transform)
+        done = None
+        if not leaves_out_done and not self.selection.also_done:
+            done = DoneRows(self.databases.ledger, self.databases.tables, self.selection)
+        mapped = MappedRows(
+            source, self.mapping, self.selection, self.default_integration, done=done
+        )
+        mapped.check()
+        return mapped
+
+    def _source(self, context: Context, day: date) -> Source:
+        parameters = self.parameters
+        if parameters.rows_task_id is not None:
+            return TaskSource(context["ti"].xcom_pull(task_ids=parameters.rows_task_id))
+        days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+        source = self._of_query(parameters_of(day, days))
+        if days and FIRST_DAY in source.uses:
+            log.info("Also the rows of the %d days before that were never delivered", days)
+        elif days:
+            log.info("Only the run's own day: the query does not use :%s", FIRST_DAY)
+        return source
+
+    def _of_query(self, days: Mapping[str, date]) -> QuerySource | HookSource:
+        databases, sql, warehouse = self.databases, self.parameters.sql, self.databases.warehouse
+        if sql is None:
+            sql = rows_of_day(str(self.parameters.table), _quote_of(warehouse))
+        if isinstance(warehouse, HookDatabase):
+            return HookSource(warehouse, sql, days)
+        has_keys = databases.are_one and not self.transform
+        return QuerySource(
+            warehouse,
+            databases.tables if has_keys else None,
+            sql,
+            days,
+            selection=self.selection,
+            default_integration=self.default_integration,
+            write=self.mapping.write,
+        )
+
+
+def _quote_of(warehouse: Engine | HookDatabase) -> Callable[[str], str]:
+    if isinstance(warehouse, HookDatabase):
+        return warehouse.quote
+    return warehouse.dialect.identifier_preparer.quote

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 from airflow.sdk import BaseXCom
 
-from airflow_kombo.database.connections import engine_of
 from airflow_kombo.delivery.run import DeliveryRun, RunReport
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.exceptions import TooManyRefusedError
@@ -26,26 +25,26 @@ from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.observability.asset_events import add_to_asset_events
 from airflow_kombo.observability.log_summary import table
 from airflow_kombo.operators.assessment_day import day_of
+from airflow_kombo.operators.databases import Databases, opened
 from airflow_kombo.operators.execution_timeout import execution_timeout
 from airflow_kombo.operators.failure_policy import Policy
 from airflow_kombo.operators.parameters import RunParameters
-from airflow_kombo.operators.row_selection import selection_of, source_of
+from airflow_kombo.operators.row_selection import Rows, selection_of
 from airflow_kombo.operators.task_stop import TaskStop
 from airflow_kombo.planning.dry_run import dry_run
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
-from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.result_link_mapping import mapping_of
 from airflow_kombo.rows.row_mapping import RowMapping
 from airflow_kombo.statuses import HELD, NOT_DELIVERED, SKIPPED, Status
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from sqlalchemy import Engine
+
+    from airflow_kombo.rows.transformed_source import Transform
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +53,10 @@ class WriteTask(Protocol):
     """Attributes of the operator for a run, beside the `RunParameters`."""
 
     mapping: str | Path | Mapping[str, Any]
+    transform: Transform | None
     kombo_conn_id: str
     warehouse_conn_id: str
+    ledger_conn_id: str | None
     integration_id: str | None
     status_table: str
     fail_on: Mapping[str, float]
@@ -70,11 +71,9 @@ class _Job:
     task: WriteTask
     context: Context
     parameters: RunParameters
-    write: Write
     mapping: RowMapping
     day: date
-    engine: Engine
-    tables: Tables
+    databases: Databases
 
 
 def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) -> dict[str, int]:
@@ -89,14 +88,9 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
     mapping = _mapping_of(write, task.mapping)
     day = day_of(context, parameters.assessment_date)
     log.info("Assessment day: %s", day)
-    engine = engine_of(task.warehouse_conn_id)
-    try:
-        tables = Tables.named(task.status_table)
-        tables.create(engine)
-        job = _Job(task, context, parameters, write, mapping, day, engine, tables)
+    with opened(task.warehouse_conn_id, task.ledger_conn_id, task.status_table) as databases:
+        job = _Job(task, context, parameters, mapping, day, databases)
         counts = asyncio.run(_run(job, stop))
-    finally:
-        engine.dispose()
     _add_asset_events(job, counts)
     return counts
 
@@ -111,20 +105,18 @@ async def _run(job: _Job, stop: TaskStop) -> dict[str, int]:
     hook = await _hook_of(job.task)
     selection = selection_of(parameters, job.context)
     redact = redactor(parameters.masked_fields, store=parameters.store_request)
-    ledger = Ledger(job.engine, job.tables, redact)
-    source = source_of(
+    engine, tables = job.databases.ledger, job.databases.tables
+    ledger = Ledger(engine, tables, redact)
+    rows = Rows(
         parameters,
-        job.context,
-        job.day,
-        ledger=ledger,
-        selection=selection,
-        default_integration=hook.default_integration,
-        write=job.write,
+        job.databases,
+        selection,
+        job.mapping,
+        job.task.transform,
+        hook.default_integration,
     )
-    if columns := source.columns():
-        job.mapping.check(columns)
-    mapped = MappedRows(source, job.mapping, selection, hook.default_integration)
-    run, runs = _run_of(job.context, job.day), Runs(job.engine, job.tables)
+    mapped = rows.mapped(job.context, job.day)
+    run, runs = _run_of(job.context, job.day), Runs(engine, tables)
     row_limit = None if parameters.approve_rows else _row_limit(runs, run, parameters.max_rows)
     if parameters.dry_run:
         planner = Planner(mapped, ledger, selection)

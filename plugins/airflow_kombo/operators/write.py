@@ -19,6 +19,7 @@ from airflow_kombo.operators.task_stop import TaskStop
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
+    from pandas import DataFrame
 
     from airflow_kombo.kombo_api.writes import Write
 
@@ -37,6 +38,10 @@ class KomboWriteOperator(BaseOperator):
     :param table: A table or view, of which the rows of the day (`assessment_date`) are taken.
         (templated)
     :param rows_task_id: An upstream task that returns a list of dictionaries, or a DataFrame.
+    :param transform: A function from frame to frame, which gets the rows in chunks as pandas
+        DataFrames before anything else is done with them: to join, derive, filter or rename. Each
+        column is of the type `object`, with the cells as the driver gave them. The function returns
+        the columns that the write and the mapping need. A result's rows may be in several chunks.
     :param mapping: The column or template of each part of a request: a YAML file, or its content as
         a dictionary.
     :param assessment_date: The day, `YYYY-MM-DD`; by default the run's partition key, else the date
@@ -60,7 +65,11 @@ class KomboWriteOperator(BaseOperator):
     :param dry_run: Write each row with the action of a run into a table of its own, and send
         nothing. (templated)
     :param kombo_conn_id: The connection to Kombo, of the type `http`.
-    :param warehouse_conn_id: The connection to the warehouse, which holds the rows and our tables.
+    :param warehouse_conn_id: The connection to the warehouse with the rows, of any type of SQL
+        database.
+    :param ledger_conn_id: The connection to the database of the ledger: PostgreSQL, SQLite, MySQL
+        or MariaDB. By default the warehouse holds the ledger too. With a ledger elsewhere, statuses
+        and warnings are written back to a table of the warehouse with the status table's name.
     :param integration_id: The integration of rows without one; by default the Kombo connection's
         extra of that name.
     :param status_table: The status table, with its schema before a dot where it has one; the other
@@ -105,6 +114,7 @@ class KomboWriteOperator(BaseOperator):
         sql: str | None = None,
         table: str | None = None,
         rows_task_id: str | None = None,
+        transform: Callable[[DataFrame], DataFrame] | None = None,
         assessment_date: str | None = None,
         lookback_days: int | str = 0,
         integration_ids: Sequence[str] | None = None,
@@ -117,6 +127,7 @@ class KomboWriteOperator(BaseOperator):
         dry_run: bool | str = False,
         kombo_conn_id: str = "kombo_default",
         warehouse_conn_id: str = "warehouse_default",
+        ledger_conn_id: str | None = None,
         integration_id: str | None = None,
         status_table: str | None = None,
         fail_on: Mapping[str, float] = FAIL_ON,
@@ -131,6 +142,7 @@ class KomboWriteOperator(BaseOperator):
         self.sql = sql
         self.table = table
         self.rows_task_id = rows_task_id
+        self.transform = transform
         self.assessment_date = assessment_date
         self.lookback_days = lookback_days
         self.integration_ids = integration_ids
@@ -143,6 +155,7 @@ class KomboWriteOperator(BaseOperator):
         self.is_dry_run = dry_run  # Airflow's operators have a method `dry_run`
         self.kombo_conn_id = kombo_conn_id
         self.warehouse_conn_id = warehouse_conn_id
+        self.ledger_conn_id = ledger_conn_id
         self.integration_id = integration_id
         self.status_table = status_table or _written_by(write).status_table
         self.fail_on = Policy(fail_on).limits

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from typing import Final
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
+from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
@@ -24,7 +24,7 @@ from airflow_kombo.ledger.outcomes import (
     moved_warning,
 )
 from airflow_kombo.planning.unmatched_ids import report_unmatched_ids
-from airflow_kombo.rows.mapped_rows import MappedRow, MappedRows
+from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.source import Selection
 from airflow_kombo.statuses import BINDING, MEANINGS, Action, ErrorCode, Status
 

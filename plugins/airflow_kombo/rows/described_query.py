@@ -45,7 +45,7 @@ def describe(
     :raises ConfigurationError: if the query cannot run, or lacks a key column or a parameter.
     :raises LedgerError: if the database cannot be reached now.
     """
-    statement, uses = _bound(sql, parameters)
+    statement, uses = bound_query(sql, parameters)
     types = _types_of(
         engine, select(text("*")).select_from(statement.columns().subquery("r")).where(false())
     )
@@ -55,8 +55,13 @@ def describe(
     return DescribedQuery(statement.columns(*map(column, types)).subquery("r"), types, uses)
 
 
-def _bound(sql: str, parameters: Mapping[str, Any]) -> tuple[TextClause, frozenset[str]]:
-    # A comment may hold a colon, or hide the closing bracket of the subquery.
+def bound_query(sql: str, parameters: Mapping[str, Any]) -> tuple[TextClause, frozenset[str]]:
+    """Bind a query's parameters.
+
+    :returns: The query, and the names of the parameters in it.
+    :raises ConfigurationError: if the query has another parameter.
+    """
+    # A comment may hold a colon, or hide the closing bracket of a subquery.
     statement = text(sqlparse.format(sql, strip_comments=True).strip().rstrip(";"))
     uses = frozenset(statement.compile().params)
     if unknown := sorted(uses - parameters.keys()):
@@ -73,6 +78,15 @@ def _bound(sql: str, parameters: Mapping[str, Any]) -> tuple[TextClause, frozens
     return statement.bindparams(*bound), uses
 
 
+def refuse_doubled(columns: Sequence[str]) -> None:
+    """Refuse columns of which two have the same name.
+
+    :raises ConfigurationError: with the name.
+    """
+    if doubled := [name for name, times in Counter(columns).items() if times > 1]:
+        raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
+
+
 def _types_of(engine: Engine, query: Select[Any]) -> dict[str, object]:
     try:
         with begin(engine, reads_only=True) as connection:
@@ -82,6 +96,5 @@ def _types_of(engine: Engine, query: Select[Any]) -> dict[str, object]:
     except SQLAlchemyError as error:
         kind = LedgerError if is_passing(error) else ConfigurationError
         raise kind(f"The query for the rows cannot run: {cause_of(error)}") from None
-    if doubled := [name for name, times in Counter(names).items() if times > 1]:
-        raise ConfigurationError(f"The query gives '{doubled[0]}' twice: name it once.")
+    refuse_doubled(names)
     return dict(zip(names, types, strict=True))

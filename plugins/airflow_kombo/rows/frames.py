@@ -7,12 +7,18 @@ columns are of the type `object`, which keeps each cell as it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pandas import DataFrame
 
+from airflow_kombo.exceptions import ConfigurationError
+
 Row = Mapping[str, Any]
+
+CHUNK_ROWS: Final = 2_000
+"""Rows of one frame: enough for work by column, and few enough for the memory."""
 
 
 def frame_of(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> DataFrame:
@@ -26,6 +32,23 @@ def frame_of(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> DataFrame
 def frame_of_records(records: Sequence[Row]) -> DataFrame:
     """Build a frame of dictionaries. A value that a dictionary lacks is NaN."""
     return DataFrame(list(records), dtype=object)
+
+
+def checked_frame(made: object, maker: str) -> DataFrame:
+    """Return a frame that a person's code made, with all columns of the type `object`.
+
+    :param maker: The code, for the error message.
+    :raises ConfigurationError: if it is no frame, or has a column twice or without a name.
+    """
+    if not isinstance(made, DataFrame):
+        raise ConfigurationError(f"{maker} returned a {type(made).__name__}: return a DataFrame.")
+    if unnamed := [name for name in made.columns if not isinstance(name, str)]:
+        raise ConfigurationError(
+            f"{maker} returned a column with the name {unnamed[0]!r}, which is no text: name it."
+        )
+    if doubled := [name for name, times in Counter(made.columns).items() if times > 1]:
+        raise ConfigurationError(f"{maker} returned the column '{doubled[0]}' twice: name it once.")
+    return made.astype(object)
 
 
 def cells(frame: DataFrame, column: str) -> list[Any]:

@@ -8,25 +8,26 @@ not grow with the day.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.kombo_api.request import InvalidRow, RowRequest
-from airflow_kombo.kombo_api.writes import Write
+from airflow_kombo.exceptions import RunStoppedError
+from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.rows.frames import cells
-from airflow_kombo.rows.other_targets import with_other_targets
+from airflow_kombo.rows.result_targets import ResultTargets
 from airflow_kombo.rows.row_buffer import RowBuffer
-from airflow_kombo.rows.row_keys import integrations_of
-from airflow_kombo.rows.row_mapping import RowMapping
-from airflow_kombo.rows.source import Selection, Source, Unmatched
+from airflow_kombo.rows.row_keys import day_of, keys_of
+from airflow_kombo.rows.source import LAST_DAY, Selection, Source, Unmatched
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MappedRow = RowRequest | InvalidRow
-"""A row's request, or the reason why it has none."""
+    from airflow_kombo.delivery_key import LinkKey
+    from airflow_kombo.exceptions import RowError
+    from airflow_kombo.kombo_api.writes import Write
+    from airflow_kombo.rows.done_rows import DoneRows
+    from airflow_kombo.rows.row_mapping import RowMapping
 
 PAGE_ROWS: Final = 64
 """Rows of one integration in memory at once; smaller pages take more time per row."""
@@ -39,6 +40,7 @@ class MappedRows:
     :param mapping: The mapping that makes a request of each row.
     :param selection: The rows that the run wants.
     :param default_integration: The integration of rows without one.
+    :param done: The rows to leave out, if the source does not leave them out by itself.
     :param page_rows: The rows of one page.
     """
 
@@ -49,6 +51,7 @@ class MappedRows:
         selection: Selection,
         default_integration: str | None = None,
         *,
+        done: DoneRows | None = None,
         page_rows: int = PAGE_ROWS,
     ) -> None:
         self.unmatched = Unmatched(selection)
@@ -56,29 +59,44 @@ class MappedRows:
         self._mapping = mapping
         self._selection = selection
         self._default_integration = default_integration
+        self._done = done
         self._page_rows = page_rows
         self._buffer = RowBuffer()
+        self._targets = ResultTargets()
+        self._is_cancelled = False
 
     @property
     def write(self) -> Write:
         """Return the write that sends the rows."""
         return self._mapping.write
 
+    def check(self) -> None:
+        """Check the rows' columns before a row is read, where the source knows them.
+
+        :raises ConfigurationError: if a column is missing.
+        """
+        if columns := self._source.columns():
+            self._check(columns)
+
     def plan(self) -> Mapping[str, int]:
         """Read the rows, make requests of them, and count them by integration.
 
         A blank id counts the rows without an integration.
 
-        :raises ConfigurationError: if the worker's disk has no room for them.
+        :raises ConfigurationError: if a column is missing, or if the worker's disk has no room.
+        :raises LedgerError: if the database fails.
+        :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
+        :raises RunStoppedError: if the reading was cancelled.
         """
         self.unmatched, self._buffer = Unmatched(self._selection), RowBuffer()
+        self._targets = ResultTargets()
         counts, open_pages = Counter[str](), defaultdict[str, list[MappedRow]](list)
-        for chunk in self._source.chunks():
-            for integration_id, row in self._map(chunk):
-                counts[integration_id] += 1
-                open_pages[integration_id].append(row)
-                if len(open_pages[integration_id]) == self._page_rows:
-                    self._put(integration_id, open_pages.pop(integration_id))
+        for row in self._mapped():
+            integration_id = row.key.integration_id
+            counts[integration_id] += 1
+            open_pages[integration_id].append(row)
+            if len(open_pages[integration_id]) == self._page_rows:
+                self._put(integration_id, open_pages.pop(integration_id))
         for integration_id, page in open_pages.items():
             self._put(integration_id, page)
         return counts
@@ -89,35 +107,53 @@ class MappedRows:
         :param rows: Most rows to yield.
         """
         for page in self._buffer.pages(integration_id):
-            yield [_restored(one, self.write) for one in page[:rows]]
+            yield self._targets.marked([_restored(one, self.write) for one in page[:rows]])
             rows -= len(page)
             if rows <= 0:
                 return
 
     def cancel(self) -> None:
-        """Cancel the reading of the rows; any thread may call this."""
+        """Cancel the reading of the rows; any thread may call this.
+
+        The reading thread then raises `RunStoppedError`.
+        """
+        self._is_cancelled = True
         self._source.cancel()
 
-    def _map(self, chunk: DataFrame) -> Iterator[tuple[str, MappedRow]]:
-        """Yield the wanted rows of a chunk, each with its integration."""
-        integrations = integrations_of(chunk, self._default_integration)
-        rows = with_other_targets(chunk, self._default_integration, self.write)
-        ids = zip(integrations, cells(rows, "result_id"), strict=True)
-        wanted = [self.unmatched.admit(*of_row) for of_row in ids]
-        if not all(wanted):
-            rows = rows[wanted]
-            integrations = list(compress(integrations, wanted))
-        mapped = self._mapping.requests(rows, self._default_integration)
-        return zip(integrations, mapped, strict=True)
+    def _mapped(self) -> Iterator[MappedRow]:
+        """Read the source, and yield the request of each wanted row."""
+        checked: Collection[str] = ()
+        for chunk in self._source.chunks():
+            if self._is_cancelled:
+                raise RunStoppedError("The run was stopped while it read rows.")
+            if (columns := tuple(chunk.columns)) != checked:
+                self._check(columns)
+                checked = columns
+            keys = keys_of(chunk, self._default_integration, self.write)
+            wanted = self._wanted(chunk, keys)
+            if not all(wanted):
+                chunk, keys = chunk[wanted], list(compress(keys, wanted))  # noqa: PLW2901
+            yield from self._mapping.requests(chunk, keys)
+
+    def _check(self, columns: Collection[str]) -> None:
+        self._mapping.check(columns)
+        self._selection.check(columns)
+
+    def _wanted(
+        self, chunk: DataFrame, keys: Sequence[tuple[LinkKey, RowError | None]]
+    ) -> list[bool]:
+        """Return True for each row that the run wants, and that is not done."""
+        done = self._done.among([key for key, _ in keys]) if self._done else ()
+        self._targets.add(key for key, wrong in keys if not wrong and key not in done)
+        wanted = [key not in done and self.unmatched.admit(key) for key, _ in keys]
+        if first := self._selection.not_before:
+            days = map(day_of, cells(chunk, LAST_DAY))
+            old = (day is not None and day < first for day in days)
+            wanted = [one and not is_old for one, is_old in zip(wanted, old, strict=True)]
+        return wanted
 
     def _put(self, integration_id: str, page: Collection[MappedRow]) -> None:
-        try:
-            self._buffer.put(integration_id, [_stored(row) for row in page])
-        except OSError as error:
-            raise ConfigurationError(
-                "The worker's temporary folder cannot take the rows until they are sent:"
-                f" {error.strerror}. Give it room, or set TMPDIR to another folder."
-            ) from None
+        self._buffer.put(integration_id, [_stored(row) for row in page])
 
 
 def _stored(row: MappedRow) -> Any:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import cancel_statement, transaction
 from airflow_kombo.exceptions import RunStoppedError
+from airflow_kombo.rows.frames import CHUNK_ROWS
+from airflow_kombo.rows.row_buffer import RowBuffer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
-_CHUNK_ROWS: Final = 2_000
-"""Rows of one fetch: enough for work by column, and few enough for the memory."""
 _CANCELS: Final = 20
 """Attempts to cancel a query."""
 _CANCEL_SECONDS: Final = 0.1
@@ -51,6 +51,16 @@ class QueryReader:
         :raises LedgerError: if the database fails.
         :raises RunStoppedError: if the query was cancelled.
         """
+        chunks = self._read(query)
+        if not dialect_of(self._engine).readers_stop_writers:
+            return chunks
+        # What is done with a chunk takes longer than a writer can wait, such as the heartbeat.
+        copy = RowBuffer()
+        for chunk in chunks:
+            copy.put("", chunk)
+        return copy.pages("")
+
+    def _read(self, query: Select[Any]) -> Iterator[list[Values]]:
         with transaction(self._engine, "read the rows", reads_only=True) as connection:
             self._has_ended.clear()
             self._connection = connection
@@ -59,11 +69,12 @@ class QueryReader:
                 with reader.prepared():
                     # A cursor at the server, where the database has them: otherwise the driver
                     # would hold all rows in memory.
-                    result = connection.execution_options(yield_per=_CHUNK_ROWS).execute(query)
-                    for chunk in result.partitions():
-                        if self._cancelled:
-                            raise RunStoppedError("The run was stopped while it read rows.")
-                        yield list(reader.rows(chunk))
+                    reading = connection.execution_options(yield_per=CHUNK_ROWS)
+                    with reading.execute(query) as result:
+                        for chunk in result.partitions():
+                            if self._cancelled:
+                                raise RunStoppedError("The run was stopped while it read rows.")
+                            yield list(reader.rows(chunk))
             finally:
                 self._connection = None
                 self._has_ended.set()

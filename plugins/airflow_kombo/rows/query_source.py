@@ -5,7 +5,7 @@ The rows are read through a cursor at the server, so memory does not grow with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,10 +33,8 @@ from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.described_query import describe
 from airflow_kombo.rows.frames import frame_of
-from airflow_kombo.rows.query_reader import QueryReader, Values
-from airflow_kombo.rows.row_keys import id_of
+from airflow_kombo.rows.query_reader import QueryReader
 from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, Selection
-from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -50,22 +48,23 @@ _EXACT: Final = 2**53
 
 
 class QuerySource:
-    """Rows of a query, except rows with a done status in the ledger.
+    """Rows of a query in a database that this project knows.
 
-    :param engine: The warehouse; the ledger's tables are in it too.
-    :param tables: The ledger's tables.
+    :param engine: The warehouse.
+    :param tables: The ledger's tables, if they are in the warehouse: then SQL leaves out the rows
+        with a done status. None if the ledger is elsewhere, or if the rows get their keys later.
     :param sql: The query; each parameter is written as `:name`.
     :param parameters: Values to bind; see `parameters_of`.
     :param selection: The rows that the run wants.
     :param default_integration: The integration of rows without one.
     :param write: The write that sends the rows.
-    :raises ConfigurationError: if the query cannot run, lacks a key column or a parameter.
+    :raises ConfigurationError: if the query cannot run, or lacks a key column or a parameter.
     """
 
     def __init__(
         self,
         engine: Engine,
-        tables: Tables,
+        tables: Tables | None,
         sql: str,
         parameters: Mapping[str, Any],
         *,
@@ -78,48 +77,48 @@ class QuerySource:
         self.selection = selection
         self.default_integration = default_integration
         self.write = write
-        query = describe(engine, sql, parameters, write.key_columns)
+        query = describe(engine, sql, parameters, write.key_columns if tables is not None else ())
         self.uses = query.uses
         self._rows = query.rows
         self._decimals = dialect_of(engine).decimals(engine, query.types)
         self._reader = QueryReader(engine, query.types)
-        selection.check(self.columns())
+        if tables is not None:
+            selection.check(self.columns())
 
-    def columns(self) -> Collection[str]:
+    def columns(self) -> list[str]:
         """Return the query's columns."""
-        return self._rows.c.keys()
+        return list(self._rows.c.keys())
 
     def chunks(self) -> Iterator[DataFrame]:
-        """Run the query, and yield the rows in the order of their results."""
-        names = list(self.columns())
-        place = names.index("result_id")
-        order = [func.coalesce(self._id(name), "") for name in self._order]
-        query = self._open(select(*self._rows.c)).order_by(*order)
-        for rows in _of_whole_results(self._reader.chunks(query), lambda row: id_of(row[place])):
-            yield frame_of(rows, names)
+        """Run the query, and yield the rows.
+
+        Where SQL leaves out what is done, they come in the order of their results.
+        """
+        query = select(*self._rows.c)
+        if self.tables is not None:
+            query = self._open(query, self.tables.links)
+        for rows in self._reader.chunks(query):
+            yield frame_of(rows, self.columns())
 
     def cancel(self) -> None:
         """Cancel a running query and wait until the end; any thread may call this."""
         self._reader.cancel()
 
-    def _open(self, query: Select[Any]) -> Select[Any]:
+    def _open(self, query: Select[Any], links: Table) -> Select[Any]:
         """Exclude rows with a done status in the ledger.
 
         The claim checks each row again before sending.
         """
-        links = self.tables.links
-        open_ = {*SENT_AGAIN, *SENT_WHEN_CHANGED, *self.selection.redeliver}
-        if CHANGED in open_:  # the request shows later if a row has changed
-            open_ = open_ - {CHANGED} | {Status.SUCCESS}
         if not self.selection.also_done:
+            open_ = links.c.status.in_(sorted(self.selection.open_statuses))
             query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
-            query = query.where(or_(links.c.status.is_(None), links.c.status.in_(sorted(open_))))
+            query = query.where(or_(links.c.status.is_(None), open_))
         if 0 < len(self.selection.result_ids) <= _IDS_IN_SQL:  # more ids are compared in Python
             query = query.where(self._id("result_id").in_(sorted(self.selection.result_ids)))
         if self.selection.not_before:
             day, first = self._rows.c[LAST_DAY], literal(self.selection.not_before, Date())
             query = query.where(or_(day.is_(None), day >= first))
-        return query
+        return query.order_by(*(func.coalesce(self._id(name), "") for name in self._order))
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
         ids = {target: self._id(name) for target, name in self.write.targets.items()}
@@ -152,32 +151,16 @@ class QuerySource:
         return func.nullif(dialect_of(self.engine).trimmed(self._text(name), _BLANKS), "")
 
 
-def _of_whole_results(
-    chunks: Iterable[list[Values]], result_of: Callable[[Values], str]
-) -> Iterator[list[Values]]:
-    """Yield sorted rows in chunks that end where a result ends.
-
-    Rows without a result have nothing in common.
-    """
-    waiting: list[Values] = []
-    for chunk in chunks:
-        end, result = len(waiting), result_of(chunk[0])
-        while result and end and result_of(waiting[end - 1]) == result:
-            end -= 1
-        if end:
-            yield waiting[:end]
-        waiting = waiting[end:] + chunk
-    if waiting:
-        yield waiting
-
-
 def parameters_of(day: date, lookback_days: int = 0) -> dict[str, date]:
     """Return the parameters of a query for one day and a number of days before."""
     return {FIRST_DAY: day - timedelta(days=lookback_days), LAST_DAY: day}
 
 
-def rows_of_day(engine: Engine, table: str) -> str:
-    """Build the query for a run's rows in a table or view with our column names."""
-    quoted = ".".join(map(engine.dialect.identifier_preparer.quote, table.split(".")))
+def rows_of_day(table: str, quote: Callable[[str], str]) -> str:
+    """Build the query for a run's rows in a table or view with our column names.
+
+    :param quote: The function that quotes a name for the database.
+    """
+    quoted = ".".join(map(quote, table.split(".")))
     days = f"assessment_date BETWEEN :{FIRST_DAY} AND :{LAST_DAY}"
     return f"SELECT * FROM {quoted} WHERE {days}"  # noqa: S608 - quoted

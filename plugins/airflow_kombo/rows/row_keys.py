@@ -20,9 +20,6 @@ from airflow_kombo.statuses import ErrorCode
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-OTHER_TARGET: Final = " other_target"
-"""Name of a row's extra value: another target of the same result. No column has this name."""
-
 _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
 """Prefix of a value that is no id: the row becomes `invalid` and keeps a key of its own."""
@@ -50,12 +47,6 @@ def integration_of(row: Row, default: str | None) -> str:
     return id_of(row.get("integration_id")) or (default or "").strip()
 
 
-def integrations_of(frame: DataFrame, default: str | None) -> list[str]:
-    """Return the integration of each row, as `integration_of` does."""
-    other = (default or "").strip()
-    return [id_of(value) or other for value in cells(frame, "integration_id")]
-
-
 def keys_of(
     frame: DataFrame, default_integration: str | None, write: Write = RESULT_LINKS
 ) -> list[tuple[LinkKey, RowError | None]]:
@@ -69,13 +60,14 @@ def keys_of(
         targets = [
             target if target[1] else (kind, text) for target, text in zip(targets, ids, strict=True)
         ]
-    integrations = integrations_of(frame, default_integration)
-    results, others = map(id_of, cells(frame, "result_id")), cells(frame, OTHER_TARGET)
+    default = (default_integration or "").strip()
+    integrations = (id_of(value) or default for value in cells(frame, "integration_id"))
+    results = map(id_of, cells(frame, "result_id"))
     keys: list[tuple[LinkKey, RowError | None]] = []
-    for place, (integration_id, (kind, target_id), result_id, other) in enumerate(
-        zip(integrations, targets, results, others, strict=True)
+    for place, (integration_id, (kind, target_id), result_id) in enumerate(
+        zip(integrations, targets, results, strict=True)
     ):
-        if not other and _are_plain(integration_id, target_id, result_id):
+        if _are_plain(integration_id, target_id, result_id):
             keys.append((LinkKey(integration_id, kind, target_id, result_id), None))
         else:
             keys.append(key_of(row_at(frame, place), default_integration, write))
@@ -110,9 +102,6 @@ def key_of(
     wrong = next(
         (error for name, text in named if (error := _wrong_id(row, name, text, write))), None
     )
-    if wrong is None and (other := row.get(OTHER_TARGET)):
-        reason = f"another row has the same one, for {other}: give each result one target"
-        wrong = RowError(ErrorCode.DUPLICATE_RESULT_ID, "result_id", reason)
     if wrong and isinstance(row.get("result_id"), Unreadable):
         result_id = ""  # two unreadable ids have the same text, so the digest replaces it
     key = LinkKey(

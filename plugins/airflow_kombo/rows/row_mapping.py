@@ -32,7 +32,7 @@ from airflow_kombo.kombo_api.writes import Request, Write
 from airflow_kombo.rows.declared_body import DeclaredBody, shown_place
 from airflow_kombo.rows.formats import UnwritableError, is_missing
 from airflow_kombo.rows.frames import cells
-from airflow_kombo.rows.row_keys import day_of, keys_of
+from airflow_kombo.rows.row_keys import day_of
 from airflow_kombo.rows.templates import Column, TemplateText
 from airflow_kombo.statuses import ErrorCode
 from airflow_kombo.suggestions import did_you_mean
@@ -153,14 +153,13 @@ class RowMapping(DeclaredBody):
         return {(field, name) for field, source in self._sources.items() for name in source.columns}
 
     def requests(
-        self, frame: DataFrame, default_integration: str | None
+        self, frame: DataFrame, keys: Sequence[tuple[LinkKey, RowError | None]]
     ) -> list[RowRequest | InvalidRow]:
         """Build the request of each row, or an invalid row with a reason.
 
-        :param default_integration: The integration of rows without one.
+        :param keys: The key of each row, as `keys_of` returns them.
         :returns: One for each row, in the order of the rows.
         """
-        keys = keys_of(frame, default_integration, self.write)
         texts = self._texts_by_tool(frame, [tool_of(key.integration_id) for key, _ in keys])
         made: list[RowRequest | InvalidRow] = []
         for (key, wrong), cell, (mapping, of_row) in zip(
@@ -171,7 +170,7 @@ class RowMapping(DeclaredBody):
                 _check(wrong, cell)
                 made.append(mapping._request(key, day, of_row))  # noqa: SLF001 - of the same class
             except RowError as error:
-                made.append(InvalidRow(key, day, error))
+                made.append(InvalidRow(key, day, error, is_addressed=wrong is None))
         return made
 
     def _texts_by_tool(

@@ -8,10 +8,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.rows.row_keys import id_of
+from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from airflow_kombo.delivery_key import LinkKey
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
@@ -46,6 +48,14 @@ class Selection:
         """Return true for an integration of the selection."""
         return not self.integration_ids or integration_id in self.integration_ids
 
+    @property
+    def open_statuses(self) -> frozenset[str]:
+        """Return the statuses with which a run reads a row; it leaves out rows with another one."""
+        open_ = {*SENT_AGAIN, *SENT_WHEN_CHANGED, *self.redeliver}
+        if CHANGED in open_:  # the request shows later if a row has changed
+            open_ = open_ - {CHANGED} | {Status.SUCCESS}
+        return frozenset(open_)
+
     def check(self, columns: Collection[str]) -> None:
         """Check the rows' columns against the selection.
 
@@ -67,16 +77,16 @@ class Unmatched:
         self.result_ids = set(selection.result_ids)
         self._selection = selection
 
-    def admit(self, integration_id: str, result_id: object) -> bool:
+    def admit(self, key: LinkKey) -> bool:
         """Return true for a row of the selection, and mark the row's ids as matched."""
-        if not self._selection.wants(integration_id):
+        selection = self._selection
+        if not selection.wants(key.integration_id):
             return False
-        if self._selection.result_ids:
-            text = id_of(result_id)
-            if text not in self._selection.result_ids:
+        if selection.result_ids:
+            if key.result_id not in selection.result_ids:
                 return False
-            self.result_ids.discard(text)
-        self.integration_ids.discard(integration_id)
+            self.result_ids.discard(key.result_id)
+        self.integration_ids.discard(key.integration_id)
         return True
 
 
@@ -84,17 +94,13 @@ class Source(Protocol):
     """A source of rows."""
 
     def columns(self) -> Collection[str]:
-        """Return the rows' columns."""
+        """Return the rows' columns; none if they are known only while the rows are read."""
 
     def chunks(self) -> Iterator[DataFrame]:
-        """Read the rows, in the order of their results, in chunks of a few thousand.
+        """Read the rows in chunks of a few thousand.
 
-        All rows of one result are in one chunk. The cells are as the database or the task gave
-        them.
+        The cells are as the database or the task gave them.
         """
 
     def cancel(self) -> None:
-        """Cancel the reading of rows, from any thread.
-
-        The reading thread then raises `RunStoppedError`.
-        """
+        """End a running query soon, where the database can do so; any thread may call this."""

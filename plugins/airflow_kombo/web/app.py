@@ -47,7 +47,7 @@ def make_app(warehouse: Warehouse | None = None) -> FastAPI:
     """
     if warehouse is None:
         settings = Settings.of_airflow()
-        engine = EngineOfConnection(settings.warehouse_conn_id)
+        engine = EngineOfConnection(settings.ledger_conn_id)
         warehouse = Warehouse(engine, Tables.named(settings.status_table))
     write = ShownWrite(warehouse.tables.links.fullname)
     app = FastAPI(

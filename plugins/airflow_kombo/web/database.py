@@ -32,11 +32,11 @@ class NoTablesError(KomboError):
 class Settings:
     """Settings of the page: the connection and the status table of the dag.
 
-    :param warehouse_conn_id: The connection to the warehouse.
+    :param ledger_conn_id: The connection to the database of the ledger; by default the warehouse.
     :param status_table: The status table, with its schema before a dot where it has one.
     """
 
-    warehouse_conn_id: str = "warehouse_default"
+    ledger_conn_id: str = "warehouse_default"
     status_table: str = STATUS_TABLE
 
     @classmethod
@@ -44,8 +44,9 @@ class Settings:
         """Read the section `kombo` of Airflow's configuration."""
         from airflow.configuration import conf  # noqa: PLC0415 - the bench has no Airflow
 
+        warehouse = conf.get(SECTION, "warehouse_conn_id", fallback=cls.ledger_conn_id)
         return cls(
-            conf.get(SECTION, "warehouse_conn_id", fallback=cls.warehouse_conn_id),
+            conf.get(SECTION, "ledger_conn_id", fallback=None) or warehouse,
             conf.get(SECTION, "status_table", fallback=cls.status_table),
         )
 

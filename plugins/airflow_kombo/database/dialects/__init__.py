@@ -12,7 +12,16 @@ from airflow_kombo.database.dialects.sqlite import SQLite
 if TYPE_CHECKING:
     from sqlalchemy import exc
 
-__all__ = ["Dialect", "MySQL", "PostgreSQL", "SQLite", "dialect_named", "dialect_of", "raised_by"]
+__all__ = [
+    "Dialect",
+    "MySQL",
+    "PostgreSQL",
+    "SQLite",
+    "dialect_named",
+    "dialect_of",
+    "is_known",
+    "raised_by",
+]
 
 _OTHER: Final = Dialect()
 _KNOWN: Final[tuple[Dialect, ...]] = (PostgreSQL(), SQLite(), MySQL())
@@ -40,6 +49,11 @@ def dialect_of(bound: _Bound) -> Dialect:
 def dialect_named(name: str) -> Dialect:
     """Return the dialect for SQLAlchemy's name of a database, such as `postgresql`."""
     return _BY_NAME.get(name, _OTHER)
+
+
+def is_known(name: str) -> bool:
+    """Return True for SQLAlchemy's name of a database that this project knows."""
+    return name in _BY_NAME
 
 
 def raised_by(error: exc.SQLAlchemyError) -> Dialect:

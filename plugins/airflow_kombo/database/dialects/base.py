@@ -37,6 +37,9 @@ class Dialect:
     can_limit_lock_waits: ClassVar[bool] = False
     """True if `limit_lock_waits` has an effect."""
 
+    readers_stop_writers: ClassVar[bool] = False
+    """True if nobody can commit while a query is read."""
+
     # Engines and transactions ---------------------------------------------------------------
 
     def connect_args(self, scheme: str, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class SQLite(Dialect):
     drivers = frozenset({"sqlite3"})
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
     has_server = False
+    readers_stop_writers = True
 
     def prepare(self, engine: Engine) -> None:
         """Begin each transaction ourselves.
