@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from airflow.configuration import conf
 from airflow.sdk import DAG, Param
 
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
@@ -84,4 +85,5 @@ with DAG(
         decision=dag.param("decision"),
         reason=dag.param("reason"),
         dry_run=dag.param("dry_run"),
+        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
     )

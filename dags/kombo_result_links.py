@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
+from airflow.configuration import conf
 from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
@@ -15,6 +16,9 @@ from airflow_kombo.timetables.nightly import NightlyTimetable
 HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in this time zone
 
 OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
+
+# Where the warehouse cannot hold the ledger: AIRFLOW__KOMBO__LEDGER_CONN_ID, also for the page.
+LEDGER_CONN_ID = conf.get("kombo", "ledger_conn_id", fallback=None)
 
 INCLUDE = Path(__file__).resolve().parents[1] / "include"
 TO_REDELIVER = list(reversed(REDELIVERABLE))  # the form lists `success` last: it makes second links
@@ -134,5 +138,6 @@ with DAG(
         approve_rows="{{ params.approve_rows }}",
         not_before="{{ params.not_before }}",
         dry_run="{{ params.dry_run }}",
+        ledger_conn_id=LEDGER_CONN_ID,
         outlets=[OUT],
     )

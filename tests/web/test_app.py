@@ -307,7 +307,7 @@ def test_before_the_first_run(warehouse):
     for path in ("/", "/rows", "/rows.csv", address("r1")):
         text = Document(browser.get(path).text).text
         assert "Nothing was delivered yet" in text
-        assert "warehouse_conn_id" in text
+        assert "ledger_conn_id, or else warehouse_conn_id" in text
 
 
 def test_empty_tables(warehouse, tables):
@@ -325,7 +325,7 @@ def test_without_a_connection():
     assert response.status_code == 503
     text = Document(response.text).text
     assert "has no connection no_such" in text
-    assert "warehouse_conn_id" in text
+    assert "ledger_conn_id" in text
 
 
 def test_a_connection_that_changes(monkeypatch, tmp_path):
@@ -348,6 +348,8 @@ def test_the_settings_of_the_page(monkeypatch):
     monkeypatch.setenv("AIRFLOW__KOMBO__WAREHOUSE_CONN_ID", "dwh")
     monkeypatch.setenv("AIRFLOW__KOMBO__STATUS_TABLE", "links.outcomes")
     assert Settings.of_airflow() == Settings("dwh", "links.outcomes")
+    monkeypatch.setenv("AIRFLOW__KOMBO__LEDGER_CONN_ID", "ledger")
+    assert Settings.of_airflow() == Settings("ledger", "links.outcomes")
 
 
 def test_every_request_is_denied_without_airflows_permissions(monkeypatch):

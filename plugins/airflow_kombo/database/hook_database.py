@@ -82,11 +82,12 @@ class HookConnection:
 
     def cancel(self) -> None:
         """End the statement of another thread, if the driver can do so."""
-        for owner, name in (
-            (self.raw, "cancel"),
-            (self.raw, "interrupt"),
-            (self._cursor, "cancel"),
-        ):
+        ways = (
+            (self._cursor, "cancel"),  # Databricks
+            (self._cursor, "interrupt"),  # DuckDB
+            (self.raw, "cancel"),  # psycopg
+        )
+        for owner, name in ways:
             if cancel := getattr(owner, name, None):
                 cancel()
                 return

@@ -60,15 +60,21 @@ def begin(
 
 
 @contextmanager
-def transaction(engine: Engine, doing: str, *, reads_only: bool = False) -> Iterator[Connection]:
+def transaction(
+    engine: Engine, doing: str, *, reads_only: bool = False, finds_by_key: bool = False
+) -> Iterator[Connection]:
     """Run a block in one transaction.
 
     :param doing: The work, for the error message: "The warehouse could not …".
     :param reads_only: Whether SQLite may let others write meanwhile.
+    :param finds_by_key: Whether to find rows by an index, at any cost that PostgreSQL estimates.
     :raises RowsHeldError: if somebody else's transaction held a lock for longer than we wait.
     :raises LedgerError: if the database refused; it names the work and the cause, and no parameter.
     """
-    with _as_ledger_error(doing), begin(engine, reads_only=reads_only) as connection:
+    with (
+        _as_ledger_error(doing),
+        begin(engine, reads_only=reads_only, finds_by_key=finds_by_key) as connection,
+    ):
         yield connection
 
 

@@ -46,7 +46,9 @@ class DoneRows:
         """
         ids = sorted({key.result_id for key in keys})
         done: set[LinkKey] = set()
-        with transaction(self._engine, "look rows up", reads_only=True) as connection:
+        with transaction(
+            self._engine, "look rows up", reads_only=True, finds_by_key=True
+        ) as connection:
             for start in range(0, len(ids), _LOOKUP_IDS):
                 found = connection.execute(self._query, {"ids": ids[start : start + _LOOKUP_IDS]})
                 done.update(map(LinkKey._make, found))

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_kombo.exceptions import RunStoppedError
+from airflow_kombo.exceptions import LedgerError, RunStoppedError, WarehouseError
 from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.rows.frames import cells
 from airflow_kombo.rows.result_targets import ResultTargets
@@ -91,7 +91,7 @@ class MappedRows:
         self.unmatched, self._buffer = Unmatched(self._selection), RowBuffer()
         self._targets = ResultTargets()
         counts, open_pages = Counter[str](), defaultdict[str, list[MappedRow]](list)
-        for row in self._mapped():
+        for row in self._until_cancelled():
             integration_id = row.key.integration_id
             counts[integration_id] += 1
             open_pages[integration_id].append(row)
@@ -120,12 +120,22 @@ class MappedRows:
         self._is_cancelled = True
         self._source.cancel()
 
+    def _until_cancelled(self) -> Iterator[MappedRow]:
+        """Yield the request of each wanted row, or raise if the reading is cancelled."""
+        try:
+            yield from self._mapped()
+        except (LedgerError, WarehouseError):
+            if not self._is_cancelled:
+                raise
+        if self._is_cancelled:
+            raise RunStoppedError("The run was stopped while it read rows.")
+
     def _mapped(self) -> Iterator[MappedRow]:
         """Read the source, and yield the request of each wanted row."""
         checked: Collection[str] = ()
         for chunk in self._source.chunks():
             if self._is_cancelled:
-                raise RunStoppedError("The run was stopped while it read rows.")
+                return
             if (columns := tuple(chunk.columns)) != checked:
                 self._check(columns)
                 checked = columns

@@ -117,7 +117,7 @@ class EngineOfConnection:
             raise ConfigurationError(
                 f"The API server has no connection {self._conn_id}. Create it where the API server"
                 " can read it too, not only the workers. Or name another connection as"
-                f" warehouse_conn_id in the section [{SECTION}] of Airflow's configuration."
+                f" ledger_conn_id in the section [{SECTION}] of Airflow's configuration."
             ) from None
         with self._lock:
             if self._cached is None or self._cached[0] != uri:

@@ -24,7 +24,13 @@ from sqlalchemy import (
 
 from airflow_kombo.database.cursor_readers import CursorReader, Psycopg2Reader, PsycopgReader
 from airflow_kombo.database.dialects.base import Dialect
-from airflow_kombo.database.dialects.postgresql_settings import BRIEFLY, BY_KEY, READING, WRITING
+from airflow_kombo.database.dialects.postgresql_settings import (
+    BRIEFLY,
+    BY_KEY,
+    READING,
+    READING_BY_KEY,
+    WRITING,
+)
 
 _LIBPQ: Final = frozenset({"", "psycopg", "psycopg2"})
 """SQLAlchemy's names of the drivers that take libpq's parameters; without a name it is psycopg2."""
@@ -82,8 +88,9 @@ class PostgreSQL(Dialect):
         An engine's event could do so too, but costs each statement 30 µs in SQLAlchemy 2.0.
         """
         briefly = connection.get_execution_options().get("waits_briefly", False)
+        reads = READING_BY_KEY if finds_by_key else READING
         writes = BRIEFLY if briefly else BY_KEY if finds_by_key else WRITING
-        connection.exec_driver_sql(READING if reads_only else writes)
+        connection.exec_driver_sql(reads if reads_only else writes)
 
     def limit_lock_waits(self, connection: Connection, milliseconds: int) -> None:
         """Limit each wait for a lock, until the transaction ends."""

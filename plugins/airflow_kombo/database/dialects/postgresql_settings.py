@@ -13,8 +13,11 @@ _LOCK_TIMEOUT_OF_READING: Final = "60s"
 _IDLE_TIMEOUT: Final = "60s"
 """Time after which the server ends a transaction whose worker has stopped, or is cut off."""
 
+_IDLE_TIMEOUT_OF_READING: Final = "600s"
+"""The same for a query whose rows a `transform` takes its time over. It holds no row."""
 
-def _settings(lock_timeout: str, *switched_off: str) -> str:
+
+def _settings(lock_timeout: str, *switched_off: str, idle: str = _IDLE_TIMEOUT) -> str:
     """Build the statement for the beginning of a transaction.
 
     Its settings end with the transaction: a pooler (PgBouncer) gives the session to others then.
@@ -22,13 +25,14 @@ def _settings(lock_timeout: str, *switched_off: str) -> str:
 
     :param lock_timeout: SQL for the longest wait for a lock.
     :param switched_off: Settings of the planner to switch off.
+    :param idle: The longest time without a statement.
     """
     durable = "current_setting('synchronous_commit')"
     settings = {
         "synchronous_commit": f"CASE {durable} WHEN 'remote_apply' THEN {durable} ELSE 'on' END",
         "lock_timeout": lock_timeout,
         "idle_in_transaction_session_timeout": _unless_set(
-            "idle_in_transaction_session_timeout", _IDLE_TIMEOUT
+            "idle_in_transaction_session_timeout", idle
         ),
         **dict.fromkeys(switched_off, "'off'"),
     }
@@ -50,12 +54,15 @@ def _at_most(name: str, value: str) -> str:
 
 
 _OF_A_WRITER: Final = _unless_set("lock_timeout", _LOCK_TIMEOUT)
+_OF_A_READER: Final = _unless_set("lock_timeout", _LOCK_TIMEOUT_OF_READING)
 _NO_SCANS: Final = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 WRITING: Final = _settings(_OF_A_WRITER)
 """For a transaction that writes."""
-READING: Final = _settings(_unless_set("lock_timeout", _LOCK_TIMEOUT_OF_READING))
+READING: Final = _settings(_OF_A_READER, idle=_IDLE_TIMEOUT_OF_READING)
 """For a transaction that reads."""
+READING_BY_KEY: Final = _settings(_OF_A_READER, *_NO_SCANS)
+"""For a transaction that reads rows by key; see `BY_KEY`."""
 BRIEFLY: Final = _settings(_at_most("lock_timeout", _BRIEF_LOCK_TIMEOUT), *_NO_SCANS)
 """For a transaction that finds rows by key, and waits for a lock for a short time only."""
 BY_KEY: Final = _settings(_OF_A_WRITER, *_NO_SCANS)

@@ -1,0 +1,147 @@
+"""Rows from one database, the ledger in another: an operator's task in this process."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import create_engine, make_url
+from support.harness import by_result, statuses
+
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
+
+TABLES = Tables.named()
+MAPPING = {"label": "{{ assessment_name }}", "url": {"column": "result_url"}}
+ROWS = """
+    CREATE TABLE assessment_results AS
+    SELECT 'r' || i AS result_id, DATE '2026-11-03' AS assessment_date,
+        'workday:' || i % 3 AS integration_id, 'c' || i AS candidate_id,
+        NULL::VARCHAR AS application_id, 'Coding' AS assessment_name,
+        'https://results.example/' || i AS result_url, i AS score
+    FROM range(60) numbers(i)
+"""
+
+
+@pytest.fixture
+def duck(tmp_path, monkeypatch):
+    """Return the path of a DuckDB with a day's rows: the warehouse of the connection."""
+    path = str(tmp_path / "warehouse.duckdb")
+    connection = {"conn_type": "duckdb", "host": path}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(connection))
+    with duckdb.connect(path) as database:
+        database.execute(ROWS)
+    return path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request, tmp_path, monkeypatch):
+    """Return the engine of the ledger's database, which the connection `ledger` names."""
+    if request.param == "sqlite":
+        url = make_url(f"sqlite:///{tmp_path / 'ledger.db'}")
+        connection = f"sqlite:///{url.database}"
+    else:
+        url = make_url(request.getfixturevalue("postgres_database"))
+        connection = json.dumps(
+            {
+                "conn_type": "postgres",
+                "host": url.query.get("host") or url.host,
+                "port": url.port,
+                "login": url.username,
+                "password": url.password,
+                "schema": url.database,
+            }
+        )
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", connection)
+    engine = create_engine(url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def context():
+    """Return as much of Airflow's context as a run reads."""
+    instance = SimpleNamespace(
+        dag_id="dag",
+        run_id="manual",
+        task_id="deliver",
+        map_index=-1,
+        try_number=1,
+        xcom_push=lambda *_: None,
+    )
+    moment = datetime(2026, 11, 3, tzinfo=timezone.utc)
+    dag_run = SimpleNamespace(
+        run_type="manual", run_id="manual", partition_key=None, logical_date=moment,
+        triggering_user_name="Ada",
+    )  # fmt: skip
+    return {"ti": instance, "dag_run": dag_run, "outlet_events": {}, "dag": None}
+
+
+def make(**options):
+    with DAG("own", schedule=None):
+        return KomboResultLinkOperator(
+            task_id="deliver",
+            mapping=MAPPING,
+            **{"table": "assessment_results", "ledger_conn_id": "ledger"} | options,
+        )
+
+
+def deliver(context, **options):
+    return make(**options).execute(context)
+
+
+def test_a_day_of_a_column_store_is_delivered_once(duck, ledger, standin, context):
+    """Rows of DuckDB are delivered, and what is done is looked up in the ledger next time."""
+    counts = deliver(context)
+    assert (counts["planned"], counts["success"]) == (60, 60)
+    assert statuses(ledger, TABLES) == {"success": 60}
+    again = deliver(context)
+    assert again["planned"] == 0
+    assert len(standin.links()) == 60
+
+
+def test_a_transform_makes_rows_of_a_warehouse(duck, ledger, standin, context):
+    """A function gets the warehouse's rows in frames, and what it leaves out is not sent."""
+
+    def best(frame):
+        return frame[frame["score"].astype(int) >= 50].assign(assessment_name="Best")
+
+    assert deliver(context, transform=best)["success"] == 10
+    assert {one["label"] for one in standin.links()} == {"Best"}
+    assert deliver(context)["planned"] == 50
+
+
+def test_a_ledger_in_a_column_store_is_refused(duck, context, standin):
+    """Without a ledger of its own, such a warehouse is refused with the parameter to set."""
+    with pytest.raises(AirflowFailException, match=r"cannot hold the ledger\. Set ledger_conn_id"):
+        deliver(context, ledger_conn_id=None)
+    assert standin.stats()["received"] == 0
+
+
+def test_a_table_is_named_plainly(duck, ledger, context, standin):
+    """A table's name that would have to be quoted is refused: databases quote differently."""
+    with pytest.raises(AirflowFailException, match="Name the table in sql instead of table"):
+        deliver(context, table='main."assessment results"')
+
+
+def test_a_decision_is_made_in_the_ledger(duck, ledger, standin, context):
+    """A person's decision finds the `unknown` rows in the ledger's own database."""
+    standin.add_rule({"kind": "answer", "status": 504, "code": "PLATFORM.TASK_TIMED_OUT"})
+    deliver(context, result_ids=["r0"])
+    assert statuses(ledger, TABLES) == {"unknown": 1}
+    with DAG("resolve", schedule=None):
+        task = KomboResolveUnknownOperator(
+            task_id="resolve",
+            result_ids=["r0"],
+            decision="created",
+            reason="seen in the logs",
+            ledger_conn_id="ledger",
+        )
+    assert task.execute(context) == {"decided": 1, "left": 0}
+    assert by_result(ledger, TABLES)["r0"].status == "success"
