@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from itertools import count
 
 import pytest
@@ -75,9 +76,10 @@ def engine(tmp_path):
 def test_each_block_is_run():
     """The page has a block of each kind that is tested here, and no other."""
     kinds = [kind for kind, _ in BLOCKS]
-    assert kinds == ["sh", "python", "python", "python", "python", "yaml", "python"]
+    assert kinds == ["sh", "python", "python", "python", "python", "python", "yaml", "python"]
     assert set(DAGS) == {
         "from_another_warehouse",
+        "through_pandas",
         "from_a_task",
         "from_a_frame",
         "one_link",
@@ -101,6 +103,48 @@ def test_another_warehouse(run, postgres, standin):
     engine.dispose()
     assert (link.result_id, link.target_id, link.status) == ("1", "a1", "success")
     assert [one["url"] for one in standin.links()] == ["https://results.example/1"]
+
+
+WIDE = """
+CREATE TABLE {name}_results (
+    result_id integer, customer integer, assessment_date date, candidate_id text,
+    application_id text, test text, report text, score numeric, level text, coding text,
+    english text
+);
+INSERT INTO {name}_results VALUES
+    (1, 1, '2026-11-03', 'c1', NULL, 'Coding', 'https://results.example/{name}/1', 49.5, 'low',
+     'https://results.example/{name}/1c', 'https://results.example/{name}/1e'),
+    (2, 2, '2026-11-03', NULL, 'a2', 'Coding', 'https://results.example/{name}/2', 80, 'high',
+     'https://results.example/{name}/2c', NULL),
+    (9007199254740993, 3, '2026-11-03', 'c3', NULL, 'Coding', 'https://results.example/{name}/3',
+     NULL, NULL, NULL, NULL);
+"""
+
+
+def test_rows_through_pandas(run, engine, standin, tmp_path):
+    """Functions join, derive and split the rows; what they make is delivered, and only once."""
+    with sqlite3.connect(tmp_path / "crm.db") as database:
+        database.execute("CREATE TABLE customers (id integer, kombo_id text)")
+        database.execute("INSERT INTO customers VALUES (1, 'workday:one'), (2, 'lever:two')")
+    raw = engine.raw_connection()
+    for name in ("join", "derive", "split"):
+        raw.executescript(WIDE.format(name=name))
+    raw.close()
+    crm = json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "crm.db")})
+    warehouse = f"sqlite:///{engine.url.database}"
+    run("through_pandas", WAREHOUSE_DEFAULT=warehouse, CRM=crm)
+
+    def links(name):
+        found = all_of(engine, Tables.named(f"{name}_links").links)
+        return {one.result_id: (one.integration_id, one.target_id, one.status) for one in found}
+
+    one, two = ("workday:one", "c1", "success"), ("lever:two", "a2", "success")
+    assert links("join") == {"1": one, "2": two, "9007199254740993": ("", "c3", "invalid")}
+    assert links("derive") == {"2": two}
+    assert links("split") == {"1-coding": one, "1-english": one, "2-coding": two}
+    sent = [json.loads(request["body"]) for request in standin.requests(last=100)]
+    levels = [body["details"]["attributes"][0]["value"] for body in sent]
+    assert sorted(levels) == ["excellent", "high", "high", "low", "low", "low"]
 
 
 def test_another_source_of_rows(run, engine, standin):
