@@ -15,18 +15,25 @@ help: ## List the targets
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/runtime
+.venv/dev: requirements-dev.txt requirements-duckdb.txt .venv/runtime
 	@echo "Installing the development tools ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+.venv/duckdb: requirements-duckdb.txt .venv/runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-duckdb.txt
+	@touch $@
+
+# The demo's warehouse: SQLite by default, or WAREHOUSE=duckdb, with the ledger in SQLite beside it.
+DEMO = $(BIN)/python -m tools.demo $(if $(WAREHOUSE),--warehouse=$(WAREHOUSE))
+
 .PHONY: demo
-demo: .venv/runtime ## Deliver one day of believable results to a stand-in for Kombo, and show every row's status
-	@$(BIN)/python -m tools.demo $(DAY)
+demo: .venv/runtime $(if $(filter duckdb,$(WAREHOUSE)),.venv/duckdb) ## Deliver one day of believable results to a stand-in for Kombo, and show every row's status
+	@$(DEMO) $(DAY)
 
 .PHONY: up
-up: .venv/runtime ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
-	@$(BIN)/python -m tools.demo up $(if $(PORT),--port $(PORT))
+up: .venv/runtime $(if $(filter duckdb,$(WAREHOUSE)),.venv/duckdb) ## Airflow's own UI with the dag, the demo warehouse and the stand-in; Ctrl-C ends all of it
+	@$(DEMO) up $(if $(PORT),--port $(PORT))
 
 # Slow tests with real parts have targets of their own, of at most 4 minutes, that `.ci/run` calls.
 DAG_TESTS := tests/dags/test_kombo_result_links.py tests/dags/test_look_first.py

@@ -18,12 +18,13 @@ from typing import Final, NoReturn
 from rich.console import Console
 
 from tools.demo.airflow import DAG, ROOT, Airflow, AirflowError
-from tools.demo.rows import DAYS, DEFAULT_INTEGRATION, fill
+from tools.demo.rows import DAYS, DEFAULT_INTEGRATION
+from tools.demo.warehouse import CONNECTION as WAREHOUSE
+from tools.demo.warehouse import WAREHOUSES
 from tools.kombo_standin.client import DEFAULT_KEY, StandIn, StandInError, running
 
 KOMBO: Final = "AIRFLOW_CONN_KOMBO_DEFAULT"
-WAREHOUSE: Final = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
-"""Environment variables that replace the stand-in and the demo's SQLite file."""
+"""Environment variable that replaces the stand-in, as `WAREHOUSE` replaces the demo's file."""
 
 UP: Final = "up"
 _INTERRUPTED: Final = 130  # a shell's exit status of a program that Ctrl-C ended
@@ -45,15 +46,18 @@ def main() -> None:
         metavar="DAY | up",
         help="deliver this day (%(default)s), or open Airflow's UI",
     )
+    parser.add_argument(
+        "--warehouse", choices=list(WAREHOUSES), default="sqlite", help="(%(default)s)"
+    )
     parser.add_argument("--port", type=int, default=8080, help="of the UI (%(default)s)")
     options = parser.parse_args()
     for name in _ENDING:
         signal.signal(name, _interrupt)
     try:
         if options.what == UP:
-            up(options.port)
+            up(options.port, options.warehouse)
         else:
-            deliver(options.what)
+            deliver(options.what, options.warehouse)
     except KeyboardInterrupt:
         say("Stopped; nothing is left running.")
         sys.exit(0 if options.what == UP else _INTERRUPTED)
@@ -69,9 +73,12 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def deliver(day: date) -> None:
-    """Run the dag for one day, and print the statuses of the day's rows."""
-    with _stage("demo.log") as (airflow, standin):
+def deliver(day: date, warehouse: str) -> None:
+    """Run the dag for one day, and print the statuses of the day's rows.
+
+    :param warehouse: The kind of the warehouse.
+    """
+    with _stage("demo.log", warehouse) as (airflow, standin):
         _migrate(airflow)
         say(f"Airflow: airflow dags test {DAG} {day} (it takes some 10 s to start)")
         with console.status("Airflow is at work ..."):
@@ -80,14 +87,17 @@ def deliver(day: date) -> None:
         _report(airflow, day)
         if standin:
             _say_what_was_counted_by(standin)
-    _say_where_to_look(is_stand_in=standin is not None)
+    _say_where_to_look(warehouse, is_stand_in=standin is not None)
 
 
-def up(port: int) -> None:
-    """Run Airflow's UI until a signal comes."""
+def up(port: int, warehouse: str) -> None:
+    """Run Airflow's UI until a signal comes.
+
+    :param warehouse: The kind of the warehouse.
+    """
     if _is_taken(port):
         sys.exit(f"Port {port} is taken by another program. Try: make up PORT={port + 1}")
-    with _stage("up.log", port) as (airflow, standin):
+    with _stage("up.log", warehouse, port) as (airflow, standin):
         _migrate(airflow)
         say("Airflow: airflow standalone (it takes some 30 s to start)")
         with airflow.standalone() as process:
@@ -104,16 +114,18 @@ def up(port: int) -> None:
 
 
 @contextmanager
-def _stage(log: str, port: int = 8080) -> Iterator[tuple[Airflow, StandIn | None]]:
+def _stage(log: str, warehouse: str, port: int = 8080) -> Iterator[tuple[Airflow, StandIn | None]]:
     """Prepare the warehouse, Kombo and an Airflow with connections to both."""
     home, connections = Path.cwd(), dict[str, str]()
-    (home / ".demo").mkdir(exist_ok=True)
+    folder = home / ".demo"
+    folder.mkdir(exist_ok=True)
     with ExitStack() as stack:
         standin = None
         if os.environ.get(WAREHOUSE):
             say(f"Warehouse: the one that {WAREHOUSE} names")
         else:
-            connections[WAREHOUSE] = _warehouse(home / ".demo" / "warehouse.db")
+            sentence, connections = WAREHOUSES[warehouse](folder)
+            say(f"Warehouse: {sentence}")
         if os.environ.get(KOMBO):
             say(f"Kombo: the one that {KOMBO} names")
         else:
@@ -122,12 +134,7 @@ def _stage(log: str, port: int = 8080) -> Iterator[tuple[Airflow, StandIn | None
             )
             connections[KOMBO] = _connection_to(standin)
             say(f"Kombo: a stand-in at {standin.url}")
-        yield Airflow(home / ".airflow", _new(home / ".demo" / log), connections, port), standin
-
-
-def _warehouse(file: Path) -> str:
-    say(f"Warehouse: {file} with {fill(file)} assessment results")
-    return json.dumps({"conn_type": "sqlite", "host": str(file)})
+        yield Airflow(home / ".airflow", _new(folder / log), connections, port), standin
 
 
 def _connection_to(standin: StandIn) -> str:
@@ -166,16 +173,18 @@ def _say_what_was_counted_by(standin: StandIn) -> None:
         say("A link more than there are successes was made before its answer was lost: unknown.")
 
 
-def _say_where_to_look(*, is_stand_in: bool) -> None:
+def _say_where_to_look(warehouse: str, *, is_stand_in: bool) -> None:
+    again = "" if warehouse == "sqlite" else f" WAREHOUSE={warehouse}"
     say("\nWhere to look next")
-    say("  make demo                  once more: it posts nothing")
+    say(f"  make demo{again:18}  once more: it posts nothing")
     if is_stand_in:
         say(
             f"  make demo DAY={DAYS[-1]}   one integration lacks a permission: its rows are blocked"
         )
     say("  make up                    Airflow's own UI, with the same dag and data")
     say("  README.md                  the rest; include/result_link_mapping.yaml says what is sent")
-    say("  your warehouse:" if os.environ.get(WAREHOUSE) else "  sqlite3 .demo/warehouse.db")
+    ledger = "ledger" if warehouse == "duckdb" else "warehouse"
+    say("  your warehouse:" if os.environ.get(WAREHOUSE) else f"  sqlite3 .demo/{ledger}.db")
     say("    SELECT * FROM kombo_result_links WHERE status <> 'success';   -- every row's status")
     say("    SELECT * FROM kombo_result_link_attempts WHERE attempt > 1;   -- every POST, as sent")
     say("    SELECT * FROM kombo_result_link_runs ORDER BY started_at;     -- every run, its sum")

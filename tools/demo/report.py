@@ -5,6 +5,7 @@ The report runs in a process of its own, because Airflow's connection names the 
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from datetime import date
@@ -15,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection, func, select
 
-from airflow_kombo.database.connections import engine_of
+from airflow_kombo.database.connections import database_of, engine_of
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
@@ -26,7 +27,8 @@ def main() -> None:
     """Print the report of the command line's day."""
     day, console = date.fromisoformat(sys.argv[1]), Console(highlight=False)
     tables = Tables.named()
-    engine = engine_of("warehouse_default")
+    ledger = os.environ.get("AIRFLOW__KOMBO__LEDGER_CONN_ID")
+    engine = engine_of(ledger or "warehouse_default")
     with engine.connect() as connection:
         for part in (_statuses, _warnings, _reasons):
             table = part(connection, tables, day)
@@ -34,6 +36,16 @@ def main() -> None:
                 console.print(table, "")
         console.print(_posted(connection, tables, day))
     engine.dispose()
+    if ledger:
+        console.print(_written_back(tables))
+
+
+def _written_back(tables: Tables) -> str:
+    """Return a sentence about the copy of the statuses in the warehouse."""
+    with database_of("warehouse_default").connected("count the rows") as connection:
+        connection.execute(select(func.count()).select_from(tables.links))
+        ((written,),) = connection.rows(1)
+    return f"Written back to the warehouse: {written} rows of its own {tables.links.fullname}."
 
 
 def _statuses(connection: Connection, tables: Tables, day: date) -> Table:
