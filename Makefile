@@ -42,7 +42,8 @@ SCHEDULER_TESTS := tests/dags/test_days.py tests/dags/test_kombo_resolve_unknown
 AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_extending.py \
 	tests/tools/demo tests/web/test_page_in_airflow.py
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
-SLOW_TESTS := $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS)
+DIALECT_TESTS := tests/database/test_dialect_types.py
+SLOW_TESTS := $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) $(DIALECT_TESTS)
 # One file stays on one worker: its tests share servers.
 WORKERS := auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -77,6 +78,10 @@ test-airflow: .venv/dev ## The other tests that start Airflow: page, demo, exten
 .PHONY: test-bench
 test-bench: .venv/dev ## The tests that compare two commits with the bench: at most 4 minutes
 	$(BIN)/python -m pytest $(BENCH_TESTS)
+
+.PHONY: test-dialects
+test-dialects: .venv/dev ## The tests that install dialects of warehouses, each alone: at most 4 minutes
+	$(BIN)/python -m pytest $(DIALECT_TESTS)
 
 .PHONY: bench
 bench: .venv/dev ## Measure speed, rate and memory, or compare two commits: COMPARE=main (docs/performance.md)

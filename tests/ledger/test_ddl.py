@@ -12,8 +12,9 @@ from sqlalchemy import event, inspect, text
 from sqlalchemy.exc import ProgrammingError
 from support.harness import DAY, SQL, fill, mapped_rows, row, run_day
 
+from airflow_kombo.database.warehouse_kinds import KINDS
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.ddl import DIALECTS, main, statements
+from airflow_kombo.ledger.ddl import DIALECTS, main, statements, written_back
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.planning.dry_run import dry_run
@@ -30,6 +31,15 @@ def test_the_docs_have_the_statements_of_the_tables(dialect):
     """The statements in docs/tables.md are those of `python -m airflow_kombo.ledger.ddl`."""
     whole = "\n\n".join(statements(dialect))
     assert f"```sql\n{whole}\n```" in DOCS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_docs_have_the_statement_of_the_written_back_table(kind, capsys):
+    """The docs have the statement for each kind of warehouse, and the command prints it."""
+    docs = (ROOT / "docs" / "written-back-table.md").read_text()
+    assert f"```sql\n{written_back(kind)}\n```" in docs
+    main(["--written-back", kind])
+    assert capsys.readouterr().out == f"{written_back(kind)}\n"
 
 
 def test_an_owners_tables_are_what_we_would_make(warehouse):

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from copy import copy
 from datetime import date
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -27,11 +28,13 @@ _AIRFLOWS_OWN: Final = {"gcpbigquery": "pyformat"}
 """The style of connections that Airflow's provider makes itself, by the connection's type."""
 _DATES_AS_TEXT: Final = frozenset({"gcpbigquery", "sqlite"})
 """Types of connections that cannot bind a date: BigQuery's writes 2026-11-03 without quotes."""
-_WRONG: Final = ("ProgrammingError", "NotSupportedError")
-"""DB-API's errors of a statement that would fail again."""
+_WRONG: Final = ("ProgrammingError", "NotSupportedError", "BadRequest", "Forbidden", "NotFound")
+"""Errors of a statement that would fail again: DB-API's, and those of Google's clients."""
 
 _QUOTING: Final = ("IntegrityError", "DataError")
 """DB-API's errors whose text may quote a row."""
+_GOOGLES: Final = ("google.", "googleapiclient.")
+"""Where the errors of BigQuery's hook are from: its connection has no errors of DB-API's."""
 
 _MARKS: Final = {
     "qmark": "?",
@@ -96,6 +99,7 @@ class HookConnection:
         """Insert rows with one statement.
 
         :param table: The table's name, as the database reads it.
+        :param rows: Values that the driver binds as they are; dates and times are given as text.
         """
         count = len(columns)
         names = [f"p{number}" for number in range(count * len(rows))]
@@ -103,10 +107,14 @@ class HookConnection:
         values = ", ".join(
             f"({', '.join(marks[start : start + count])})" for start in range(0, len(marks), count)
         )
-        plain = [self._plain(value) for row in rows for value in row]
-        given = dict(zip(names, plain, strict=True)) if "name" in self._mark else plain
+        flat = [value for row in rows for value in row]
+        given = dict(zip(names, flat, strict=True)) if "name" in self._mark else flat
         into = f"INSERT INTO {table} ({', '.join(columns)})"
         self._cursor.execute(f"{into} VALUES {values}", given)
+
+    def commit(self) -> None:
+        """Commit what was written so far, where the connection has transactions."""
+        self.raw.commit()
 
     def rendered(self, statement: ClauseElement) -> tuple[str, Parameters]:
         """Return a statement's text and parameters, in the style of the driver."""
@@ -158,9 +166,15 @@ class HookDatabase:
         :raises ConfigurationError: if a statement is wrong, or may not be executed.
         :raises WarehouseError: if the database fails in another way, which may pass.
         """
-        with _as_our_error(doing), closing(self.hook.get_conn()) as raw:
+        with _as_our_error(doing), closing(self._new_connection()) as raw:
             yield HookConnection(raw, self.conn_type, getattr(self.hook, "placeholder", ""))
             raw.commit()
+
+    def _new_connection(self) -> Any:
+        hook = copy(self.hook)  # Databricks' hook returns its connection again, also a closed one
+        if hasattr(hook, "use_legacy_sql"):  # BigQuery's; its default has no INSERT
+            hook.use_legacy_sql = False
+        return hook.get_conn()
 
 
 @contextmanager
@@ -168,12 +182,18 @@ def _as_our_error(doing: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        driver = driver_of(error)
-        if driver is None or not isinstance(error, driver.Error):  # an error in this program
+        if not _is_of_driver(error):  # an error in this program
             raise
         names = {kind.__name__ for kind in type(error).__mro__}
         kind = ConfigurationError if names.intersection(_WRONG) else WarehouseError
         raise kind(f"The warehouse could not {doing}: {_cause_of(error, names)}") from None
+
+
+def _is_of_driver(error: Exception) -> bool:
+    driver = driver_of(error)
+    if driver is not None:
+        return isinstance(error, driver.Error)
+    return any(kind.__module__.startswith(_GOOGLES) for kind in type(error).__mro__)
 
 
 def _cause_of(error: Exception, names: set[str]) -> str:

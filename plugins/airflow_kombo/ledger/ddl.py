@@ -14,6 +14,8 @@ from typing import Final
 from sqlalchemy import make_url
 from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
 
+from airflow_kombo.database.warehouse_kinds import KINDS
+from airflow_kombo.database.warehouse_table import WarehouseTable
 from airflow_kombo.ledger.tables import STATUS_TABLE, Tables
 
 DIALECTS: Final = ("postgresql", "sqlite")
@@ -31,13 +33,26 @@ def statements(dialect: str = "postgresql", status_table: str = STATUS_TABLE) ->
             yield "\n".join(line.rstrip() for line in text.replace("\t", "    ").splitlines()) + ";"
 
 
+def written_back(warehouse: str, status_table: str = STATUS_TABLE) -> str:
+    """Return the statement for the written-back table, with a semicolon.
+
+    :param warehouse: A name of `KINDS`.
+    """
+    return f"{WarehouseTable(Tables.named(status_table).links, KINDS[warehouse]).create};"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the statements for the database and the status table of the arguments."""
     parser = ArgumentParser("python -m airflow_kombo.ledger.ddl", description=__doc__)
     parser.add_argument("--dialect", choices=DIALECTS, default="postgresql")
     parser.add_argument("--status-table", default=STATUS_TABLE, metavar="[SCHEMA.]NAME")
+    parser.add_argument("--written-back", choices=sorted(KINDS), metavar="WAREHOUSE")
     options = parser.parse_args(arguments)
-    for statement in statements(options.dialect, options.status_table):
+    table = options.status_table
+    if options.written_back:
+        sys.stdout.write(f"{written_back(options.written_back, table)}\n")
+        return
+    for statement in statements(options.dialect, table):
         sys.stdout.write(f"{statement}\n\n")
 
 
