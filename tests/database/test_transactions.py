@@ -182,11 +182,11 @@ def test_a_deadlock_is_a_race_to_run_again(postgres, driver):
 
 
 def test_waits_end_by_default(postgres):
-    """A writer waits for a lock for seconds, a query for a minute; an abandoned session ends."""
+    """A writer waits for a lock for seconds, a query for a minute; a silent session ends."""
     with engine_at(postgres) as engine:
         assert [one[1:] for one in ways_to_write(engine)] == [["5s", "1min"], ["5s", "1min"]]
         with transaction(engine, "read", reads_only=True) as connection:
-            assert shown(connection)[1:] == ["1min", "1min"]
+            assert shown(connection)[1:] == ["1min", "10min"]  # a transform may take its time
 
 
 def test_a_users_own_limits_win(postgres):

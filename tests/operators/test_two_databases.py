@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timezone
 from types import SimpleNamespace
 
@@ -10,9 +11,10 @@ import duckdb
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
-from sqlalchemy import create_engine, make_url
-from support.harness import by_result, statuses
+from sqlalchemy import create_engine, delete, make_url
+from support.harness import by_result, make_source_table, statuses
 
+from airflow_kombo.exceptions import WarehouseError
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
@@ -45,7 +47,7 @@ def ledger(request, tmp_path, monkeypatch):
     """Return the engine of the ledger's database, which the connection `ledger` names."""
     if request.param == "sqlite":
         url = make_url(f"sqlite:///{tmp_path / 'ledger.db'}")
-        connection = f"sqlite:///{url.database}"
+        connection = f"sqlite://{url.database}"
     else:
         url = make_url(request.getfixturevalue("postgres_database"))
         connection = json.dumps(
@@ -83,6 +85,12 @@ def context():
     return {"ti": instance, "dag_run": dag_run, "outlet_events": {}, "dag": None}
 
 
+def written_back(path):
+    """Return the statuses in the warehouse by result."""
+    with duckdb.connect(path) as database:
+        return dict(database.sql("SELECT result_id, status FROM kombo_result_links").fetchall())
+
+
 def make(**options):
     with DAG("own", schedule=None):
         return KomboResultLinkOperator(
@@ -101,6 +109,7 @@ def test_a_day_of_a_column_store_is_delivered_once(duck, ledger, standin, contex
     counts = deliver(context)
     assert (counts["planned"], counts["success"]) == (60, 60)
     assert statuses(ledger, TABLES) == {"success": 60}
+    assert written_back(duck) == dict.fromkeys([f"r{number}" for number in range(60)], "success")
     again = deliver(context)
     assert again["planned"] == 0
     assert len(standin.links()) == 60
@@ -145,3 +154,60 @@ def test_a_decision_is_made_in_the_ledger(duck, ledger, standin, context):
         )
     assert task.execute(context) == {"decided": 1, "left": 0}
     assert by_result(ledger, TABLES)["r0"].status == "success"
+    assert written_back(duck) == {"r0": "success"}
+
+
+def test_a_warehouse_that_cannot_be_written_is_told(duck, ledger, standin, context):
+    """Links are delivered all the same; the next try sends nothing, and writes them back."""
+    with duckdb.connect(duck) as database:
+        database.execute("CREATE VIEW kombo_result_links AS SELECT 1 AS result_id")
+    with pytest.raises(AirflowFailException, match="has no column integration_id"):
+        deliver(context)
+    assert standin.stats()["received"] == 0
+    full = "CREATE VIEW kombo_result_links AS SELECT " + ", ".join(
+        f"NULL AS {column.name}" for column in TABLES.links.columns
+    )
+    with duckdb.connect(duck) as database:
+        database.execute("DROP VIEW kombo_result_links")
+        database.execute(full)  # it can be read, and not be written
+    with pytest.raises((AirflowFailException, WarehouseError), match="could not take the statuses"):
+        deliver(context, fail_on={"failed": 0})
+    assert statuses(ledger, TABLES) == {"success": 60}
+    with duckdb.connect(duck) as database:
+        database.execute("DROP VIEW kombo_result_links")
+    assert deliver(context)["planned"] == 0
+    assert len(written_back(duck)) == 60
+    assert standin.stats()["received"] == 60
+
+
+def test_refused_rows_are_written_back_before_the_task_fails(duck, ledger, standin, context):
+    """A task that fails by its policy has told the warehouse why."""
+    standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"})
+    with pytest.raises(AirflowFailException, match="rows are failed"):
+        deliver(context)
+    assert set(written_back(duck).values()) == {"failed"}
+
+
+def test_a_ledger_that_was_lost_is_refused(duck, ledger, standin, context):
+    """An empty ledger beside a warehouse with delivered rows sends nothing."""
+    deliver(context)
+    with ledger.begin() as connection:
+        connection.execute(delete(TABLES.links))
+    with pytest.raises(AirflowFailException, match="The ledger lost rows"):
+        deliver(context)
+    assert standin.stats()["received"] == 60
+
+
+def test_a_dry_run_writes_nothing_to_the_warehouse(duck, ledger, standin, context):
+    """A dry run plans by the ledger, and makes no table in the warehouse."""
+    assert deliver(context, dry_run=True)["send"] == 60
+    with duckdb.connect(duck) as database:
+        assert database.sql("SHOW TABLES").fetchall() == [("assessment_results",)]
+
+
+def test_one_database_by_two_names_is_refused(ledger, standin, context, monkeypatch):
+    """A ledger_conn_id that leads to the warehouse itself ends the task before a row is sent."""
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", os.environ["AIRFLOW_CONN_LEDGER"])
+    make_source_table(ledger)
+    with pytest.raises(AirflowFailException, match="names the database of the warehouse"):
+        deliver(context)

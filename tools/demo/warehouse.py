@@ -1,4 +1,4 @@
-"""Warehouses of the demo: SQLite with the ledger in it, or DuckDB with the ledger beside it."""
+"""Warehouses of the demo: SQLite with the ledger in it, DuckDB with one beside it."""
 
 from __future__ import annotations
 

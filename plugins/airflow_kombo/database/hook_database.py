@@ -44,6 +44,8 @@ _MARKS: Final = {
 }
 """A parameter in a statement, by DB-API's style."""
 
+_FOLDING_UP: Final = frozenset({"snowflake", "oracle"})
+"""Types of connections to databases that return an unquoted name in upper case."""
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 Parameters = Mapping[str, Any] | Sequence[Any]
@@ -74,7 +76,7 @@ class HookConnection:
             self._cursor.execute(sql, parameters)
         else:
             self._cursor.execute(sql)
-        return [column[0] for column in self._cursor.description or ()]
+        return [self._plain_name(column[0]) for column in self._cursor.description or ()]
 
     def rows(self, most: int) -> list[tuple[Any, ...]]:
         """Return the next rows of the statement.
@@ -127,6 +129,10 @@ class HookConnection:
         if compiled.positiontup is None:
             return str(compiled), values
         return str(compiled), [values[name] for name in compiled.positiontup]
+
+    def _plain_name(self, name: str) -> str:
+        is_folded = self._conn_type in _FOLDING_UP and name.isupper()
+        return name.lower() if is_folded else name
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, date) and self._conn_type in _DATES_AS_TEXT:

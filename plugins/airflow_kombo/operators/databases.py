@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from airflow_kombo.database.connections import database_of, engine_of, warehouse_of
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.write_back import WriteBack
 
 if TYPE_CHECKING:
     from airflow_kombo.database.hook_database import HookDatabase
@@ -23,16 +24,35 @@ class Databases:
     :param ledger: The database of the ledger.
     :param tables: The tables of the ledger.
     :param warehouse: The database of the rows; the same as `ledger` where one database holds both.
+    :param copy: The copy of the status table in the warehouse; None where it has the ledger.
     """
 
     ledger: Engine
     tables: Tables
     warehouse: Engine | HookDatabase
+    copy: WriteBack | None = None
 
     @property
     def are_one(self) -> bool:
         """Return True if the ledger is in the warehouse."""
         return self.warehouse is self.ledger
+
+    def check(self) -> None:
+        """Refuse a ledger that lost rows, before anything is sent.
+
+        :raises ConfigurationError: if it lost rows, or if the warehouse's copy cannot be used.
+        :raises WarehouseError: if the warehouse fails.
+        """
+        if self.copy:
+            self.copy.check()
+
+    def write_back(self) -> None:
+        """Write statuses and warnings back to the warehouse, where the ledger is elsewhere.
+
+        :raises WarehouseError: if the warehouse fails. The next call goes on.
+        """
+        if self.copy:
+            self.copy.run()
 
 
 @contextmanager
@@ -45,19 +65,16 @@ def opened(
     :raises ConfigurationError: if a connection or a table cannot be used.
     :raises LedgerError: if the ledger's database cannot be reached, or refuses.
     """
-    ledger = engine_of(ledger_conn_id or warehouse_conn_id)
-    is_elsewhere = ledger_conn_id not in {None, warehouse_conn_id}
-    warehouse = warehouse_of(warehouse_conn_id) if is_elsewhere else ledger
+    ledger, tables = engine_of(ledger_conn_id or warehouse_conn_id), Tables.named(status_table)
+    warehouse: Engine | HookDatabase = ledger
+    copy = None
     try:
-        tables = Tables.named(status_table)
+        if ledger_conn_id not in {None, warehouse_conn_id}:
+            warehouse = warehouse_of(warehouse_conn_id)
+            copy = WriteBack(ledger, tables, database_of(warehouse_conn_id))
         tables.create(ledger)
-        yield Databases(ledger, tables, warehouse)
+        yield Databases(ledger, tables, warehouse, copy)
     finally:
         ledger.dispose()
         if isinstance(warehouse, Engine):
             warehouse.dispose()
-
-
-def written_back(warehouse_conn_id: str, databases: Databases) -> HookDatabase | None:
-    """Return the warehouse for the write-back; None where it holds the ledger itself."""
-    return None if databases.are_one else database_of(warehouse_conn_id)

@@ -53,7 +53,9 @@ def unknown_rows(
     Where the ledger is not in the warehouse, the decisions are written back afterwards.
     """
     with opened(warehouse_conn_id, ledger_conn_id, status_table) as databases:
+        databases.check()
         yield UnknownRows(databases.ledger, databases.tables)
+        databases.write_back()
 
 
 def parameters_of(operator: object) -> ResolveParameters:

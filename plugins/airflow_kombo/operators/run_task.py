@@ -82,6 +82,7 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
     :raises ConfigurationError: if a person has to change something; nothing was sent.
     :raises TooManyRefusedError: if more rows ended badly than the task's policy allows.
     :raises LedgerError: if the ledger failed.
+    :raises WarehouseError: if a warehouse whose ledger is elsewhere failed. Another try goes on.
     :raises RunStoppedError: if the task was stopped.
     """
     parameters = RunParameters.of(task)
@@ -90,6 +91,8 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
     log.info("Assessment day: %s", day)
     with opened(task.warehouse_conn_id, task.ledger_conn_id, task.status_table) as databases:
         job = _Job(task, context, parameters, mapping, day, databases)
+        if not parameters.dry_run:
+            databases.check()
         counts = asyncio.run(_run(job, stop))
     _add_asset_events(job, counts)
     return counts
@@ -183,6 +186,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         _log_table(report.senders)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
+    job.databases.write_back()
     _apply_policy(job.task, report, run.run_id)
     return report.numbers
 

@@ -174,6 +174,8 @@ class KomboWriteOperator(BaseOperator):
             does not retry the task. Its cause is a `ConfigurationError`, before anything is sent,
             or a `TooManyRefusedError`, by `fail_on`, after all rows were tried.
         :raises LedgerError: if the ledger failed.
+        :raises WarehouseError: if a warehouse whose ledger is elsewhere failed. Another try sends
+            nothing twice, and writes back what is missing.
         :raises RunStoppedError: if the task was stopped.
         """
         with self._stop.covers():
