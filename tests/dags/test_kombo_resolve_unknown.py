@@ -198,7 +198,7 @@ def test_only_errors_that_may_pass_are_tried_again(home, ledger, tmp_path):
     assert tries == {"unreasoned": 1, "mistyped": 1, "unwritable": 2}
     assert "A decision needs a reason" in output
     assert "None of the 2 result_ids has a row in kombo_result_links" in output
-    assert "The warehouse could not decide about rows" in output
+    assert "The database could not decide about rows" in output
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
 
 

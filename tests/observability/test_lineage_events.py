@@ -67,3 +67,22 @@ def test_tables_are_named_with_database_and_schema(postgres, monkeypatch, given,
     assert [one.name for one in found.outputs] == [
         f"postgres.out.{name}" for name in ("links", "link_attempts", "link_runs")
     ]
+
+
+def test_a_ledger_elsewhere_has_names_of_its_own(postgres, monkeypatch):
+    """The ledger's tables are the ledger's; the warehouse has the rows and the copy."""
+    url = make_url(postgres)
+    ledger = {"conn_type": "postgres", "login": url.username, "schema": url.database}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(ledger | {"host": url.query["host"]}))
+    warehouse = {"conn_type": "duckdb", "host": "/data/warehouse.duckdb"}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", json.dumps(warehouse))
+    found = lineage(
+        "warehouse_default", "ledger", sql=SQL, table=None, status_table="kombo_result_links"
+    )
+    assert [one.name for one in found.inputs] == ["/data/warehouse.duckdb.assessment_results"]
+    *ours, copy = found.outputs
+    assert [one.name for one in ours] == [f"postgres.public.{name}" for name in TABLES]
+    assert (copy.namespace, copy.name) == (
+        "duckdb",
+        "/data/warehouse.duckdb.kombo_result_links",
+    )

@@ -65,7 +65,7 @@ def transaction(
 ) -> Iterator[Connection]:
     """Run a block in one transaction.
 
-    :param doing: The work, for the error message: "The warehouse could not …".
+    :param doing: The work, for the error message: "The database could not …".
     :param reads_only: Whether SQLite may let others write meanwhile.
     :param finds_by_key: Whether to find rows by an index, at any cost that PostgreSQL estimates.
     :raises RowsHeldError: if somebody else's transaction held a lock for longer than we wait.
@@ -81,7 +81,7 @@ def transaction(
 def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) -> Result:
     """Run `work` in one transaction, and again when another run was faster.
 
-    :param doing: The work, for the error message: "The warehouse could not …".
+    :param doing: The work, for the error message: "The database could not …".
     :param work: A function that finds rows by key.
     :raises LedgerError: as `transaction` does, and when the race is lost again and again.
     """
@@ -93,7 +93,7 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
             begin(engine, finds_by_key=True) as connection,
         ):
             return work(connection)
-    raise LedgerError(f"The warehouse could not {doing}: another run was faster {_RACES} times.")
+    raise LedgerError(f"The database could not {doing}: another run was faster {_RACES} times.")
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def _as_ledger_error(doing: str) -> Iterator[None]:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
         kind = RowsHeldError if is_held(error) else LedgerError
-        raise kind(f"The warehouse could not {doing}: {cause_of(error)}") from None
+        raise kind(f"The database could not {doing}: {cause_of(error)}") from None
 
 
 def _state_of(error: exc.SQLAlchemyError) -> str | None:

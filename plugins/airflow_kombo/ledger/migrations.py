@@ -127,7 +127,7 @@ def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
 def _not_created(engine: Engine, tables: Sequence[Table], error: exc.DBAPIError) -> LedgerError:
     advice = " The connection's user needs CREATE and USAGE, and has to own the tables."
     return LedgerError(
-        f"The warehouse could not make {tables[0].fullname} and the tables beside it"
+        f"The database could not make {tables[0].fullname} and the tables beside it"
         f"{_named(engine, tables)}: {cause_of(error)}." + ("" if is_passing(error) else advice)
     )
 

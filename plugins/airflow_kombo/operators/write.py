@@ -198,7 +198,11 @@ class KomboWriteOperator(BaseOperator):
         from airflow_kombo.observability.lineage_events import lineage  # noqa: PLC0415 - optional
 
         return lineage(
-            self.warehouse_conn_id, sql=self.sql, table=self.table, status_table=self.status_table
+            self.warehouse_conn_id,
+            self.ledger_conn_id,
+            sql=self.sql,
+            table=self.table,
+            status_table=self.status_table,
         )
 
 
