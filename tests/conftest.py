@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from itertools import count
+from pathlib import Path
 
 # Set before the first import of Airflow, which makes and reads its home.
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-kombo-tests-")
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from support.harness import connect, make_source_table
 from support.left_processes import pytest_sessionfinish
+from support.mariadb import ABSENT, IS_INSTALLED, mariadb_server
 from support.quick import pytest_collection_modifyitems, pytest_configure
 
 from airflow_kombo.database.transactions import prepare
@@ -24,6 +26,7 @@ from tools.kombo_standin import client
 __all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish"]
 
 _SCHEMAS = count()
+_ALSO_ON_MARIADB = {"database", "delivery", "ledger", "planning", "rows", "web"}
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,6 +38,17 @@ def pytest_xdist_auto_num_workers(config):
     return None if config.option.numprocesses == "logical" else (os.cpu_count() or 1) + 1
 
 
+def pytest_generate_tests(metafunc):
+    """Run a test on each database of its folder, unless the test names its own."""
+    marks = metafunc.definition.iter_markers("parametrize")
+    if "warehouse" in metafunc.fixturenames and not any(
+        "warehouse" in one.args[0] for one in marks
+    ):
+        folder = metafunc.definition.path.relative_to(Path(__file__).parent).parts[0]
+        also = ["mariadb"] if folder in _ALSO_ON_MARIADB else []
+        metafunc.parametrize("warehouse", ["sqlite", "postgresql", *also], indirect=True)
+
+
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """Return the URL of a PostgreSQL server for the whole session."""
@@ -43,11 +57,35 @@ def postgres(tmp_path_factory):
         yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory):
+    """Return a MariaDB server for the whole session."""
+    if not IS_INSTALLED:
+        pytest.skip(ABSENT)
+    with mariadb_server(tmp_path_factory.mktemp("mariadb")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(mariadb):
+    """Return the URL of an empty database on MariaDB, which compares texts without case."""
+    name = f"test_{next(_SCHEMAS)}"
+    maker = create_engine(mariadb.url())
+    with maker.begin() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} COLLATE utf8mb4_general_ci"))
+    yield mariadb.url(name)
+    with maker.begin() as connection:
+        connection.execute(text(f"DROP DATABASE {name}"))
+    maker.dispose()
+
+
+@pytest.fixture
 def warehouse(request, tmp_path):
-    """Return the engine of an empty warehouse, on SQLite and on PostgreSQL."""
+    """Return the engine of an empty warehouse, on each of some databases."""
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
+    elif request.param == "mariadb":
+        engine = create_engine(request.getfixturevalue("database"))
     else:
         engine = _schema_of_its_own(request.getfixturevalue("postgres"))
     yield prepare(engine)

@@ -7,23 +7,26 @@ from datetime import date
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import JSON, Column, Date, Integer, MetaData, String, Table, Text, select, update
+from sqlalchemy import JSON, Column, Date, Integer, MetaData, Table, select, update
 
 from airflow_kombo.database.bulk_writes import Bulk
+from airflow_kombo.database.dialects.columns import ID, LONG_TEXT, TABLE_OPTIONS
 
 THINGS = Table(
     "things",
     MetaData(),
-    Column("name", String(255), primary_key=True),
+    Column("name", ID, primary_key=True),
     Column("day", Date),
     Column("number", Integer),
     Column("notes", JSON(none_as_null=True)),
-    Column("text", Text),
+    Column("text", LONG_TEXT),
+    **TABLE_OPTIONS,
 )
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"))
 ROWS = st.lists(
     st.fixed_dictionaries(
-        {"name": TEXT.filter(lambda text: len(text.encode()) < 200)},
+        # MySQL pads texts with blanks to compare them; no id ends in one.
+        {"name": TEXT.filter(lambda text: len(text.encode()) < 200 and not text.endswith(" "))},
         optional={
             "day": st.dates(),
             "number": st.integers(-(2**31), 2**31 - 1),

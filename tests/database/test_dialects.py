@@ -68,13 +68,13 @@ def test_an_engine_knows_its_dialect(warehouse):
 
 
 def test_a_clock_is_read_in_each_dialect():
-    """The clock is a function of SQLite's own there, and standard SQL elsewhere."""
+    """The clock is UTC, also where CURRENT_TIMESTAMP is a time of the session's zone."""
     texts = {
         name: str(select(utc_now()).compile(dialect=make_url(f"{name}://").get_dialect()()))
         for name in ("sqlite", "postgresql", "mysql")
     }
-    assert "strftime" in texts.pop("sqlite")
-    assert all("CURRENT_TIMESTAMP" in one for one in texts.values())
+    words = {"sqlite": "strftime", "postgresql": "CURRENT_TIMESTAMP", "mysql": "UTC_TIMESTAMP(6)"}
+    assert all(words[name] in text for name, text in texts.items())
 
 
 class DriverError(Exception):
@@ -97,7 +97,14 @@ def _error(module, *arguments, **attributes):
         (_error("psycopg", "x", sqlstate=None), False, True),  # there was no server
         (_error("psycopg.errors", "x", sqlstate="42P01"), False, False),
         (_error("pymysql.err", 1205, "x"), True, True),
+        (_error("pymysql.err", 1205, "x", sqlstate="HY000"), True, True),
         (_error("pymysql.err", 1213, "x"), False, True),
+        (_error("pymysql.err", 1040, "x"), False, True),  # too many connections
+        (_error("pymysql.err", 1290, "x"), False, True),  # a replica, after a failover
+        (_error("pymysql.err", 1317, "x"), False, True),  # interrupted
+        (_error("pymysql.err", 2013, "x"), False, True),  # the connection was lost
+        (_error("pymysql.err", 1054, "x"), False, False),  # no such column
+        (_error("pymysql.err", 1142, "x"), False, False),  # no right to do so
         (_error("MySQLdb._exceptions", 2003, "x"), False, True),
         (_error("mysql.connector.errors", 1205, "x", sqlstate="HY000"), True, True),
         (_error("mysql.connector.errors", 1146, "x", sqlstate="42S02"), False, False),

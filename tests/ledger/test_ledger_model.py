@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,16 +12,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import create_engine
+from sqlalchemy import delete
 from support.harness import all_of, by_result, delivery
 from support.quick import examples
 
-from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import DECIDED, Decision, Status
 
@@ -38,13 +34,12 @@ class World(RuleBasedStateMachine):
     The model has the expected status of each row, and of each attempt.
     """
 
-    def __init__(self):
+    def __init__(self, engine, tables):
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        path = Path(self.folder.name) / "warehouse.db"
-        self.engine = prepare(create_engine(f"sqlite:///{path}"))
-        self.tables = Tables.named()
-        self.tables.create(self.engine)
+        self.engine, self.tables = engine, tables
+        with engine.begin() as connection:
+            for table in (tables.links, tables.attempts, tables.runs):
+                connection.execute(delete(table))
         self.ledger = Ledger(self.engine, self.tables)
         self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # the rules choose the dead runs
         self.living, self.dead = [], []
@@ -56,10 +51,6 @@ class World(RuleBasedStateMachine):
         self.before = {}  # by row and attempt: the status after a release
         self.senders = {}  # by row and attempt: the run
         self.started = 0
-
-    def teardown(self):
-        self.engine.dispose()
-        self.folder.cleanup()
 
     @rule()
     def start(self):
@@ -239,7 +230,8 @@ class World(RuleBasedStateMachine):
         return delivery(name, target_id=name)
 
 
-def test_any_order_of_events_keeps_the_promise():
+@pytest.mark.parametrize("warehouse", ["sqlite", "mariadb"], indirect=True)
+def test_any_order_of_events_keeps_the_promise(warehouse, tables):
     """In any order of events, one run sends each row, and each status is true."""
     once = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)
-    run_state_machine_as_test(World, settings=once)
+    run_state_machine_as_test(lambda: World(warehouse, tables), settings=once)

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from support.harness import all_of, delivery
 
+from airflow_kombo.database.dialects.columns import TABLE_OPTIONS
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 from airflow_kombo.ledger.claims import Ledger
@@ -43,7 +44,7 @@ def older(warehouse):
     metadata = MetaData()
     for table in Tables.named().links.metadata.sorted_tables:
         kept = [column for column in table.columns if column.name not in {*LATER, "schema_version"}]
-        Table(table.name, metadata, *(column._copy() for column in kept))
+        Table(table.name, metadata, *(column._copy() for column in kept), **TABLE_OPTIONS)
     metadata.create_all(warehouse)
     key = dict.fromkeys(["integration_id", "target_type", "target_id", "result_id", "run_id"], "1")
     claimed_at = datetime(2026, 11, 3, tzinfo=timezone.utc)

@@ -18,7 +18,7 @@ from support.hook_warehouses import (
 )
 
 from airflow_kombo.database.hook_database import HookDatabase
-from airflow_kombo.database.named_locks import locked
+from airflow_kombo.database.transactions import locked
 from airflow_kombo.exceptions import ConfigurationError, RowsHeldError, WarehouseError
 from airflow_kombo.ledger import changed_results, write_back
 from airflow_kombo.ledger.tables import Tables

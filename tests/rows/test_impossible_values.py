@@ -250,6 +250,7 @@ def test_rows_whose_result_ids_cannot_be_read_have_a_status_each(
     assert len(all_of(warehouse, tables.links)) == 2
 
 
+@pytest.mark.parametrize("warehouse", ["sqlite", "postgresql"], indirect=True)
 def test_the_ledger_reads_as_ever_after_the_rows(warehouse, tables, source_table):
     """The reader's settings end with the query; the connection is reset."""
     fill(warehouse, source_table, [row("r1")])

@@ -52,7 +52,7 @@ def test_the_day_of_a_row_is_a_day_or_nothing(value, day):
         ({"candidate_id": 95.0, "result_id": 7}, ("workday:1", "candidate", "95", "7")),
         ({"result_id": UUID(int=1)}, ("workday:1", "candidate", "c1", str(UUID(int=1)))),
         ({"candidate_id": "größe/試"}, ("workday:1", "candidate", "größe/試", "r1")),
-        ({"candidate_id": "x" * 255}, ("workday:1", "candidate", "x" * 255, "r1")),
+        ({"candidate_id": "x" * 250}, ("workday:1", "candidate", "x" * 250, "r1")),
     ],
 )
 def test_a_rows_key(columns, key):
@@ -71,7 +71,7 @@ def test_a_rows_key(columns, key):
         *(
             ({name: value}, "invalid_field", name)
             for name in KEY_COLUMNS
-            for value in ("..", "a\x00b", "a\nb", "a\x7f", HALF, "a\u2028b", "x" * 256, "ü" * 128)
+            for value in ("..", "a\x00b", "a\nb", "a\x7f", HALF, "a\u2028b", "x" * 251, "ü" * 128)
         ),
         *(
             ({"candidate_id": value}, "invalid_field", "candidate_id")
@@ -89,11 +89,12 @@ def test_an_id_that_cannot_travel_makes_the_row_invalid(columns, code, field):
 @unhurried
 @given(st.fixed_dictionaries(dict.fromkeys(KEY_COLUMNS, HOSTILE)), HOSTILE_TEXT | st.none())
 def test_every_row_has_a_key_that_a_database_can_hold(ids, default):
-    """A key is printable, at most 255 bytes a part, and always the same, for any ids."""
+    """A key is printable, at most 250 bytes a part, and always the same, for any ids."""
     key, _ = key_of(ids, default)
     for part in (key.integration_id, key.target_type, key.target_id, key.result_id):
-        assert len(part.encode()) <= 255
+        assert len(part.encode()) <= 250
         assert part.isprintable()
+        assert part == part.strip(" ")  # MySQL's comparison takes no notice of blanks at the end
     assert key.result_id
     assert key_of(ids, default)[0] == key
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from datetime import date
+from math import isfinite
 from pathlib import Path
 from uuid import uuid4
 
@@ -98,6 +99,12 @@ def fill(engine, table, rows):
     """Write rows into the table of assessment results."""
     with engine.begin() as connection:
         connection.execute(insert(table), list(rows))
+
+
+def can_store(engine, values):
+    """Return False for values beyond a database: MySQL has no infinite number."""
+    floats = [value for value in values.values() if isinstance(value, float)]
+    return engine.dialect.name != "mysql" or all(map(isfinite, floats))
 
 
 def delivery(result_id="r1", *, integration_id="workday:one", target_id="c1", **changes):

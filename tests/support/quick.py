@@ -26,6 +26,7 @@ SLOW_MODULES = {
     "subprocess",
     "uvicorn",
 }
+SERVERS = {"postgresql", "mariadb"}
 _FOUND = {}
 _EXAMPLES = settings.default.max_examples
 
@@ -48,7 +49,7 @@ def pytest_collection_modifyitems(items):
         slow = set().union(*map(slow_names, [item.path, *_conftests_of(item.path)]))
         params = item.callspec.params if hasattr(item, "callspec") else {}
         needs = {item.originalname, *item.fixturenames}
-        if not needs & slow and params.get("warehouse") != "postgresql":
+        if not needs & slow and params.get("warehouse") not in SERVERS:
             item.add_marker(pytest.mark.quick)
 
 
@@ -72,7 +73,7 @@ def _find_slow_names(tree):
         for node in tree.body
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
     }
-    used.pop("warehouse", None)  # slow on PostgreSQL only: the parameter decides
+    used.pop("warehouse", None)  # slow on a server only: the parameter decides
     while more := {name for name, names in used.items() if names & slow} - slow:
         slow |= more
     return slow

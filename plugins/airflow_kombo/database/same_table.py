@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from os.path import realpath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.exceptions import ConfigurationError, WarehouseError
 
@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from airflow_kombo.database.hook_database import HookDatabase
-
-_ON_MYSQL: Final = "SELECT @@hostname, @@port, @@datadir, DATABASE()"
-_IDENTITY: Final[Mapping[str, str]] = {
-    "postgresql": (
-        "SELECT CAST(pg_postmaster_start_time() AS text), current_database(),"
-        " CAST(CAST(to_regclass('{table}') AS oid) AS text)"
-    ),
-    "sqlite": "SELECT file FROM pragma_database_list WHERE name = 'main'",
-    "mysql": _ON_MYSQL,
-    "mariadb": _ON_MYSQL,
-}
-"""Queries for what only this table has, by SQLAlchemy's name of the database."""
 
 
 def is_same_table(engine: Engine, warehouse: HookDatabase, table: str) -> bool:
@@ -37,9 +25,10 @@ def is_same_table(engine: Engine, warehouse: HookDatabase, table: str) -> bool:
 
     :param table: A table that exists, at least behind the engine.
     """
-    query = text(_IDENTITY.get(engine.dialect.name, "").format(table=table))
-    if not query.text:
+    identity = dialect_of(engine).identity(table)
+    if identity is None:
         return False
+    query = text(identity)
     with transaction(engine, "be identified", reads_only=True) as ledger:
         ours = _names(ledger.execute(query).one())
     with suppress(ConfigurationError, WarehouseError):  # another kind of database

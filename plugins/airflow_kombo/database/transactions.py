@@ -37,9 +37,9 @@ def prepare(engine: Engine) -> Engine:
 
 
 def waiting_briefly(engine: Engine) -> Engine:
-    """Return the engine with a wait for locks of a quarter of a second.
+    """Return the engine with a wait for locks of a quarter of a second, or of one on MySQL.
 
-    Its transactions find rows by key. On databases other than PostgreSQL they wait as all others.
+    Its transactions find rows by key. On SQLite they wait as all others.
     """
     return engine.execution_options(waits_briefly=True)
 
@@ -78,6 +78,36 @@ def transaction(
         yield connection
 
 
+@contextmanager
+def bare_connection(engine: Engine, doing: str) -> Iterator[Connection]:
+    """Connect without the settings of our transactions, for a server that may not know them.
+
+    :param doing: The work, for the error message: "The database could not …".
+    :raises LedgerError: if the database cannot be reached.
+    """
+    bound = engine.execution_options(reads_only=True)
+    with _as_ledger_error(doing), bound.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def locked(engine: Engine, name: str, seconds: int) -> Iterator[None]:
+    """Hold a lock that one process at a time may have, until the block or the process ends.
+
+    :param name: The work, for the error message: "Another process has … locked".
+    :param seconds: Seconds to wait at most for another process.
+    :raises RowsHeldError: if another process holds the lock for longer.
+    :raises LedgerError: if the database fails.
+    """
+    with (
+        _as_ledger_error(f"lock {name}"),
+        dialect_of(engine).locked(engine, name, seconds) as is_ours,
+    ):
+        if not is_ours:
+            raise RowsHeldError(f"Another process has {name} locked for more than {seconds} s.")
+        yield
+
+
 def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) -> Result:
     """Run `work` in one transaction, and again when another run was faster.
 
@@ -102,7 +132,7 @@ def _as_lost_race() -> Iterator[None]:
         yield
     except exc.IntegrityError:
         raise RaceLostError from None
-    except exc.OperationalError as error:
+    except exc.DBAPIError as error:
         if _state_of(error) not in _CONFLICTS:
             raise
         raise RaceLostError from None
@@ -140,6 +170,11 @@ def is_held(error: exc.SQLAlchemyError) -> bool:
     return _state_of(error) == LOCK_NOT_AVAILABLE
 
 
+def is_unstorable(error: exc.SQLAlchemyError) -> bool:
+    """Return True if a column cannot hold a value."""
+    return isinstance(error, exc.DataError) or (_state_of(error) or "").startswith("22")
+
+
 def cause_of(error: exc.SQLAlchemyError) -> str:
     """Return the kind of a database error, with the first line if no row is quoted."""
     original = getattr(error, "orig", None) or error
@@ -154,4 +189,4 @@ def cancel_statement(connection: Connection) -> None:
 
     This is safe from any thread. Where the driver cannot cancel, the statement ends by itself.
     """
-    dialect_of(connection).cancel(connection.connection.driver_connection)
+    dialect_of(connection).cancel(connection)

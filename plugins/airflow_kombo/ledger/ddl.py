@@ -9,27 +9,29 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import make_url
-from sqlalchemy.schema import CreateIndex, CreateTable, DDLElement
+from sqlalchemy import create_mock_engine
 
 from airflow_kombo.database.warehouse_kinds import KINDS
 from airflow_kombo.database.warehouse_table import WarehouseTable
 from airflow_kombo.ledger.tables import STATUS_TABLE, Tables
 
-DIALECTS: Final = ("postgresql", "sqlite")
+DIALECTS: Final = ("postgresql", "sqlite", "mysql")
 """Databases on which the statements are tested, by SQLAlchemy's names."""
 
 
 def statements(dialect: str = "postgresql", status_table: str = STATUS_TABLE) -> Iterator[str]:
     """Return the statements, each with a semicolon. The table of dry runs comes last."""
-    tables, language = Tables.named(status_table), make_url(f"{dialect}://").get_dialect()()
+    tables = Tables.named(status_table)
+    made: list[Any] = []
+    engine = create_mock_engine(f"{dialect}://", lambda ddl, *_, **__: made.append(ddl))
     for table in (tables.links, tables.attempts, tables.runs, tables.preview):
-        indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        create: DDLElement = CreateTable(table)
-        for statement in (create, *map(CreateIndex, indexes)):
-            text = str(statement.compile(dialect=language)).strip()
+        made.clear()
+        table.create(engine, checkfirst=False)
+        create, *indexes = made  # only those indexes that this database gets
+        for statement in (create, *sorted(indexes, key=lambda one: str(one.element.name))):
+            text = str(statement.compile(dialect=engine.dialect)).strip()
             yield "\n".join(line.rstrip() for line in text.replace("\t", "    ").splitlines()) + ";"
 
 

@@ -10,7 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Connection, Engine, Table, exc, func, inspect, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Index,
+    MetaData,
+    Table,
+    exc,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.schema import CreateIndex, DropIndex
 
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
@@ -181,12 +194,9 @@ def _refuse_without_keys(connection: Connection, table: Table) -> None:
 
 def _statement(connection: Connection, table: Table, name: str, columns: Iterable[str]) -> str:
     """Build the statement to add a key, after one to drop an index of the same name."""
-    preparer = connection.dialect.identifier_preparer
-    index = preparer.quote(name)
-    on = f"{preparer.format_table(table)} ({', '.join(map(preparer.quote, columns))})"
-    indexes = inspect(connection).get_indexes(table.name, table.schema)
-    drop = ""
-    if name in {one["name"] for one in indexes}:
-        schema = f"{preparer.quote_schema(table.schema)}." if table.schema else ""
-        drop = f"DROP INDEX {schema}{index}; "
-    return f"{drop}CREATE UNIQUE INDEX {index} ON {on}"
+    alike = Table(table.name, MetaData(table.schema), *(Column(one) for one in columns))
+    index = Index(name, *alike.columns, unique=True)
+    have = inspect(connection).get_indexes(table.name, table.schema)
+    is_in_the_way = name in {one["name"] for one in have}
+    needed = (DropIndex(index), CreateIndex(index)) if is_in_the_way else (CreateIndex(index),)
+    return "; ".join(str(one.compile(dialect=connection.dialect)).strip() for one in needed)

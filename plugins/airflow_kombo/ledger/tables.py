@@ -10,19 +10,22 @@ from sqlalchemy import (
     JSON,
     Column,
     Date,
-    DateTime,
     Engine,
     Index,
     Integer,
     MetaData,
     String,
     Table,
-    Text,
     text,
 )
 
+from airflow_kombo.database.dialects.columns import ID, LONG_TEXT, MOMENT, TABLE_OPTIONS
+from airflow_kombo.database.dialects.indexes import (
+    where_indexes_are_never_partial,
+    where_indexes_may_be_partial,
+)
 from airflow_kombo.delivery_key import LinkKey, Target
-from airflow_kombo.ledger import migrations
+from airflow_kombo.ledger import migrations, safety
 from airflow_kombo.ledger.outcomes import OUTCOME
 from airflow_kombo.ledger.renamed_columns import rename_verdict
 from airflow_kombo.statuses import COUNTED
@@ -36,15 +39,13 @@ KEY: Final = LinkKey._fields
 TARGET: Final = Target._fields
 """Columns of the key without the result."""
 
-_MOMENT: Final = DateTime(timezone=True)
-_ID: Final = String(255)
 _RUN_ID: Final = String(36)
 _OUTCOME_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "status": String(16),
-    "error_code": Text(),
-    "error_title": Text(),
-    "error_message": Text(),
-    "log_url": Text(),
+    "error_code": LONG_TEXT,
+    "error_title": LONG_TEXT,
+    "error_message": LONG_TEXT,
+    "log_url": LONG_TEXT,
     "http_status": Integer(),
     "warnings": JSON(none_as_null=True),
 }
@@ -69,11 +70,15 @@ class Tables:
         schema, _, name = status_table.rpartition(".")
         stem = name.removesuffix("s")
         metadata = MetaData(schema=schema or None)
+
+        def table(name: str, *parts: Column[Any] | Index) -> Table:
+            return Table(name, metadata, *parts, **TABLE_OPTIONS)
+
         return cls(
-            links=Table(name, metadata, *_links(), *_link_indexes(name)),
-            attempts=Table(f"{stem}_attempts", metadata, *_attempts(f"{stem}_attempts")),
-            runs=Table(f"{stem}_runs", metadata, *_runs()),
-            preview=Table(f"{stem}_preview", metadata, *_preview(f"{stem}_preview")),
+            links=table(name, *_links(), *_link_indexes(name)),
+            attempts=table(f"{stem}_attempts", *_attempts(f"{stem}_attempts")),
+            runs=table(f"{stem}_runs", *_runs()),
+            preview=table(f"{stem}_preview", *_preview(f"{stem}_preview")),
         )
 
     def create(self, engine: Engine) -> None:
@@ -82,13 +87,16 @@ class Tables:
         Many tasks may do so at once.
 
         :raises ConfigurationError: if a table lacks columns that it always had, or a key without
-            which two runs could send a row twice, or if a newer version uses the tables.
+            which two runs could send a row twice, or if a newer version uses the tables, or if
+            the database fails a trial.
         :raises LedgerError: if the database cannot be reached, or refuses.
         """
         tables = [self.links, self.attempts, self.runs]
+        safety.refuse_unfit_server(engine)
         migrations.refuse_newer_version(engine, self.runs)
         migrations.create(engine, tables)
         migrations.refuse_without_keys(engine, tables)
+        safety.refuse_unsafe_tables(engine, *tables)
 
     def create_preview(self, engine: Engine) -> None:
         """Create the table of dry runs, or migrate an older version's.
@@ -102,7 +110,7 @@ class Tables:
 
 def _key() -> list[Column[Any]]:
     return [
-        Column(name, String(16) if name == "target_type" else _ID, primary_key=True) for name in KEY
+        Column(name, String(16) if name == "target_type" else ID, primary_key=True) for name in KEY
     ]
 
 
@@ -126,8 +134,8 @@ def _links() -> list[Column[Any]]:
         Column("request_hash", String(64)),
         Column("url_hash", String(64)),
         Column("run_id", _RUN_ID, nullable=False),
-        Column("first_sent_at", _MOMENT),
-        Column("updated_at", _MOMENT, nullable=False),
+        Column("first_sent_at", MOMENT),
+        Column("updated_at", MOMENT, nullable=False),
     ]
 
 
@@ -148,6 +156,7 @@ def _link_indexes(name: str) -> list[Index]:
             "result_id",
         ),
         _partial(f"{name}_warned", "warnings IS NOT NULL", "assessment_date"),
+        _instead_of_partial(f"{name}_status", "status", "run_id"),
     ]
 
 
@@ -156,17 +165,18 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         *_key(),
         Column("attempt", Integer, primary_key=True),
         Column("run_id", _RUN_ID, nullable=False),
-        Column("request", Text),
+        Column("request", LONG_TEXT),
         *_outcome(status_known=False),
-        Column("claimed_at", _MOMENT, nullable=False),
-        Column("answered_at", _MOMENT),
+        Column("claimed_at", MOMENT, nullable=False),
+        Column("answered_at", MOMENT),
         Column("milliseconds", Integer),
         # A person's decision about an unknown attempt. The attempt keeps its status.
         Column("resolution", String(16)),
-        Column("resolved_by", Text),
-        Column("resolved_at", _MOMENT),
-        Column("resolution_reason", Text),
+        Column("resolved_by", LONG_TEXT),
+        Column("resolved_at", MOMENT),
+        Column("resolution_reason", LONG_TEXT),
         _partial(f"{name}_open", "status IS NULL", "run_id"),
+        _instead_of_partial(f"{name}_run", "run_id", "status"),
         Index(f"{name}_result", "result_id"),
     ]
 
@@ -178,24 +188,30 @@ def _partial(name: str, condition: str, *columns: str) -> Index:
     among all that are being sent, as long as it has no statistics of the table.
     """
     only = text(condition)
-    return Index(name, *columns, postgresql_where=only, sqlite_where=only)
+    index = Index(name, *columns, postgresql_where=only, sqlite_where=only)
+    return where_indexes_may_be_partial(index)
+
+
+def _instead_of_partial(name: str, *columns: str) -> Index:
+    """Return an index that finds the same rows on a database without partial indexes."""
+    return where_indexes_are_never_partial(Index(name, *columns))
 
 
 def _runs() -> list[Column[Any]]:
     return [
         Column("run_id", _RUN_ID, primary_key=True),
-        Column("dag_id", Text),
-        Column("dag_run_id", Text),
-        Column("task_id", Text),
+        Column("dag_id", LONG_TEXT),
+        Column("dag_run_id", LONG_TEXT),
+        Column("task_id", LONG_TEXT),
         Column("map_index", Integer),
         Column("try_number", Integer),
         Column("assessment_date", Date),
-        Column("started_at", _MOMENT, nullable=False),
-        Column("heartbeat_at", _MOMENT, nullable=False),
-        Column("ended_at", _MOMENT),
+        Column("started_at", MOMENT, nullable=False),
+        Column("heartbeat_at", MOMENT, nullable=False),
+        Column("ended_at", MOMENT),
         Column("planned", Integer),
         *(Column(name, Integer) for name in COUNTED),
-        Column("error", Text),
+        Column("error", LONG_TEXT),
         Column("schema_version", Integer),
     ]
 
@@ -204,19 +220,19 @@ def _preview(name: str) -> list[Column[Any] | Index]:
     return [
         Column("run_id", _RUN_ID, primary_key=True),
         Column("number", Integer, primary_key=True, autoincrement=False),
-        *(Column(one, _ID, nullable=False) for one in KEY),
+        *(Column(one, ID, nullable=False) for one in KEY),
         Column("assessment_date", Date),
         Column("action", String(16), nullable=False),
-        Column("error_code", Text),
-        Column("error_message", Text),
+        Column("error_code", LONG_TEXT),
+        Column("error_message", LONG_TEXT),
         Column("status", String(16)),
-        Column("request", Text),
+        Column("request", LONG_TEXT),
         Column("url_hash", String(64)),
-        Column("dag_id", Text),
-        Column("dag_run_id", Text),
-        Column("task_id", Text),
+        Column("dag_id", LONG_TEXT),
+        Column("dag_run_id", LONG_TEXT),
+        Column("task_id", LONG_TEXT),
         Column("map_index", Integer),
         Column("run_date", Date),
-        Column("previewed_at", _MOMENT, nullable=False),
+        Column("previewed_at", MOMENT, nullable=False),
         Index(f"{name}_target", "run_id", "integration_id", "target_id"),
     ]

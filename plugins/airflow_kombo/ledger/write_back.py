@@ -16,10 +16,9 @@ from typing import Final
 from sqlalchemy import Engine, select
 
 from airflow_kombo.database.hook_database import HookConnection, HookDatabase
-from airflow_kombo.database.named_locks import locked
 from airflow_kombo.database.same_table import is_same_table
 from airflow_kombo.database.sql import in_utc, utc_now
-from airflow_kombo.database.transactions import transaction
+from airflow_kombo.database.transactions import locked, transaction
 from airflow_kombo.database.warehouse_kinds import kind_of
 from airflow_kombo.database.warehouse_table import WarehouseTable, moment_of
 from airflow_kombo.delivery_key import LinkKey

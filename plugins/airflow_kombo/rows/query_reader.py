@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,9 +53,9 @@ class QueryReader:
         :raises RunStoppedError: if the query was cancelled.
         """
         chunks = self._read(query)
-        if not dialect_of(self._engine).readers_stop_writers:
+        if not dialect_of(self._engine).reads_at_once:
             return chunks
-        # What is done with a chunk takes longer than a writer can wait, such as the heartbeat.
+        # To map a chunk takes longer than others can wait, such as the heartbeat.
         copy = RowBuffer()
         for chunk in chunks:
             copy.put("", chunk)
@@ -69,8 +70,9 @@ class QueryReader:
                 with reader.prepared():
                     # A cursor at the server, where the database has them: otherwise the driver
                     # would hold all rows in memory.
-                    reading = connection.execution_options(yield_per=CHUNK_ROWS)
-                    with reading.execute(query) as result:
+                    bound = connection.execution_options(yield_per=CHUNK_ROWS)
+                    # MySQL takes no other statement, such as ROLLBACK, before the cursor's end.
+                    with closing(bound.execute(query)) as result:
                         for chunk in result.partitions():
                             if self._cancelled:
                                 raise RunStoppedError("The run was stopped while it read rows.")

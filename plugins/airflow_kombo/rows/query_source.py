@@ -15,7 +15,6 @@ from sqlalchemy import (
     Date,
     Engine,
     Select,
-    String,
     Table,
     and_,
     case,
@@ -137,15 +136,17 @@ class QuerySource:
     def _text(self, name: str) -> ColumnElement[str]:
         """Return an id as the ledger's text, as far as SQL can: `95` for 95.0."""
         column_ = self._rows.c[name]
-        text_ = cast(column_, String)
+        dialect = dialect_of(self.engine)
+        text_ = dialect.as_text(column_)
         if name not in self._decimals:
             return text_
         has_point = and_(text_.like("%.%"), text_.not_like("%e%"))
-        short = case((has_point, func.rtrim(func.rtrim(text_, "0"), ".")), else_=text_)
+        no_zeros = dialect.without_end(text_, "0")
+        short = case((has_point, dialect.without_end(no_zeros, ".")), else_=text_)
         whole = cast(column_, BigInteger)  # without it, 1e15 would keep its exponent
-        as_whole = case((column_ == whole, cast(whole, String)), else_=short)
+        as_whole = case((column_ == whole, dialect.as_text(whole)), else_=short)
         number = case((and_(column_ > -_EXACT, column_ < _EXACT), as_whole), else_=short)
-        return dialect_of(self.engine).formatted(column_, number, text_)
+        return dialect.formatted(column_, number, text_)
 
     def _id(self, name: str) -> ColumnElement[str]:
         return func.nullif(dialect_of(self.engine).trimmed(self._text(name), _BLANKS), "")

@@ -24,8 +24,8 @@ _IDS: Final = (str, int, Decimal, UUID)
 _UNPRINTABLE: Final = "\x00"
 """Prefix of a value that is no id: the row becomes `invalid` and keeps a key of its own."""
 _DOTS: Final = frozenset({".", ".."})
-_LONGEST_ID: Final = 255
-"""Most bytes of an id. Four ids stay below PostgreSQL's limit of 2,704 bytes in an index."""
+_LONGEST_ID: Final = 250
+"""Most bytes of an id. Three ids of 250 characters are the most that a key of MySQL's can hold."""
 
 
 def day_of(value: object) -> date | None:

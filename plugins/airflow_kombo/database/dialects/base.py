@@ -3,11 +3,21 @@
 # ruff: noqa: ARG002 - the subclasses' methods use the arguments
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Table, func, inspect
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    FromClause,
+    String,
+    Table,
+    cast,
+    func,
+    inspect,
+)
 
 from airflow_kombo.database.cursor_readers import CursorReader
 
@@ -36,9 +46,13 @@ class Dialect:
     """True if an operational error without a state comes from a server out of reach."""
     can_limit_lock_waits: ClassVar[bool] = False
     """True if `limit_lock_waits` has an effect."""
+    mend_transactions: ClassVar[str] = ""
+    """Advice to get transactions for `{table}`."""
+    has_partial_indexes: ClassVar[bool] = True
+    """False if an index always has all rows of a table."""
 
-    readers_stop_writers: ClassVar[bool] = False
-    """True if nobody can commit while a query is read."""
+    reads_at_once: ClassVar[bool] = False
+    """True if a query's rows have to be read without a pause, however many they are."""
 
     # Engines and transactions ---------------------------------------------------------------
 
@@ -59,15 +73,31 @@ class Dialect:
     def limit_lock_waits(self, connection: Connection, milliseconds: int) -> None:
         """Limit each wait for a lock, until the transaction ends."""
 
-    def cancel(self, driver_connection: Any) -> None:
+    def cancel(self, connection: Connection) -> None:
         """End the statement that another thread waits for, if the driver can do so."""
-        if cancel := getattr(driver_connection, "cancel", None):
+        if cancel := getattr(connection.connection.driver_connection, "cancel", None):
             cancel()
 
     def state_of(self, error: BaseException | None) -> str | None:
         """Return SQL's state of a driver's error, or None if the error has none."""
         state: str | None = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
         return state
+
+    def locked(self, engine: Engine, name: str, seconds: int) -> AbstractContextManager[bool]:
+        """Hold a lock that one process at a time may have, until the block or the process ends.
+
+        :param name: The lock's name.
+        :param seconds: Seconds to wait at most for another process.
+        :returns: A context with False if another process holds the lock for longer.
+        """
+        return nullcontext(True)  # noqa: FBT003 - the context's value
+
+    def identity(self, table: str) -> str | None:
+        """Return a query for the identity of one table on one server, or None without a way.
+
+        Two connections with different hosts or files may lead to the same table.
+        """
+        return None
 
     # Reading and writing many rows ----------------------------------------------------------
 
@@ -103,6 +133,10 @@ class Dialect:
         """
         return number
 
+    def as_text(self, value: ColumnElement[Any]) -> ColumnElement[str]:
+        """Return a value as a text to be compared with an id in our tables."""
+        return cast(value, String)
+
     def trimmed(self, text: ColumnElement[str], blanks: str) -> ColumnElement[str]:
         """Return a text without blanks at the ends; standard SQL removes spaces only.
 
@@ -110,7 +144,19 @@ class Dialect:
         """
         return func.trim(text)
 
+    def without_end(self, text: ColumnElement[str], character: str) -> ColumnElement[str]:
+        """Return a text without a character at the end, however often the text has it."""
+        return func.rtrim(text, character)
+
     # Tables ---------------------------------------------------------------------------------
+
+    def lack(self, connection: Connection) -> str | None:
+        """Return what the server lacks to hold the ledger, or None."""
+        return f"{connection.dialect.name} is none that was tried"
+
+    def mend_ids(self, table: str, columns: Iterable[str]) -> str:
+        """Return advice to compare the ids in some columns of a table exactly."""
+        return ""
 
     def unique_keys(self, connection: Connection, table: Table) -> set[frozenset[str | None]]:
         """Return the sets of columns with unique values in a table."""
@@ -120,7 +166,11 @@ class Dialect:
         indexes = inspector.get_indexes(table.name, table.schema)
         return {
             frozenset(primary),
-            *(frozenset(constraint["column_names"]) for constraint in constraints),
+            *(
+                frozenset(constraint["column_names"])
+                for constraint in constraints
+                if "duplicates_index" not in constraint  # the index says more
+            ),
             *(frozenset(index["column_names"]) for index in indexes if _is_unique(index)),
         }
 
@@ -143,5 +193,7 @@ class Dialect:
 
 def _is_unique(index: ReflectedIndex) -> bool:
     """Return True if an index keeps all rows of a table unique."""
-    is_partial = any(name.endswith("_where") for name in index.get("dialect_options", {}))
+    # On some rows only, or on the beginnings of texts.
+    narrower = ("_where", "_length")
+    is_partial = any(name.endswith(narrower) for name in index.get("dialect_options", {}))
     return bool(index["unique"]) and not is_partial

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
+from zlib import crc32
 
 from sqlalchemy import (
     JSON,
@@ -43,6 +45,9 @@ _REACHING_THE_SERVER: Final = {
     "tcp_user_timeout": 60_000,
 }
 """libpq's parameters: a lost server is noticed within a minute, not in hours."""
+
+_LEAST_VERSION: Final = 12
+"""The oldest version on which the ledger was tried."""
 
 # An index counts if it covers all rows, is built, and is checked at each statement.
 _UNIQUE_KEYS: Final = text("""
@@ -121,12 +126,55 @@ class PostgreSQL(Dialect):
         names = {"name": table.name, "schema": table.schema}
         return {frozenset(one) for one in connection.execute(_UNIQUE_KEYS, names).scalars()}
 
+    def lack(self, connection: Connection) -> str | None:
+        """Return what the server lacks to hold the ledger, by its own words."""
+        version: str = connection.exec_driver_sql("SELECT version()").scalar_one()
+        return lack_of_version(version)
+
+    def mend_ids(self, table: str, columns: Iterable[str]) -> str:
+        """Return the statement to compare the ids in some columns of a table exactly."""
+        exact = (f'ALTER COLUMN {one} TYPE VARCHAR(255) COLLATE "default"' for one in columns)
+        return f"Its owner can do so: ALTER TABLE {table} {', '.join(exact)}"
+
+    @contextmanager
+    def locked(self, engine: Engine, name: str, seconds: int) -> Iterator[bool]:
+        """Hold an advisory lock in a transaction: a pooler gives the session to others after it."""
+        with engine.begin() as connection:
+            limits = {
+                "lock_timeout": f"{seconds}s",
+                "idle_in_transaction_session_timeout": "0",
+                "transaction_timeout": "0",  # since PostgreSQL 17
+            }
+            for setting, value in limits.items():
+                known = func.current_setting(setting, True)  # noqa: FBT003 - SQL's own
+                change = func.set_config(setting, value, True)  # noqa: FBT003
+                connection.execute(select(change).where(known.is_not(None)))
+            connection.execute(select(func.pg_advisory_xact_lock(crc32(name.encode()))))
+            yield True
+
+    def identity(self, table: str) -> str:
+        """Return the query for the server's start, the database and the table's number."""
+        return (
+            "SELECT CAST(pg_postmaster_start_time() AS text), current_database(),"
+            f" CAST(CAST(to_regclass('{table}') AS oid) AS text)"
+        )
+
     @contextmanager
     def reading_in_time(self, connection: Connection, seconds: float) -> Iterator[None]:
         """Make a transaction read-only, and end each statement after some time."""
         _set(connection, "statement_timeout", str(round(seconds * 1000)))
         _set(connection, "transaction_read_only", "on")
         yield
+
+
+def lack_of_version(version: str) -> str | None:
+    """Return what a server lacks to hold the ledger, by the result of `version()`, or None."""
+    found = re.match(r"PostgreSQL (\d+)", version)
+    if "Redshift" in version:
+        return "it is Amazon Redshift, which does not enforce keys"
+    if found is None or int(found[1]) < _LEAST_VERSION:
+        return f"it is {version.partition(' on ')[0]}, and PostgreSQL {_LEAST_VERSION} is needed"
+    return None
 
 
 def _set(connection: Connection, name: str, value: str) -> None:

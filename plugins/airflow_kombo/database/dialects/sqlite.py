@@ -1,11 +1,13 @@
 """SQLite: a file with one writing transaction at a time."""
 
+# ruff: noqa: ARG002 - the base's arguments
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from sqlalchemy import ColumnElement, Connection, Engine, case, event, func
 
@@ -25,7 +27,7 @@ class SQLite(Dialect):
     drivers = frozenset({"sqlite3"})
     now = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
     has_server = False
-    readers_stop_writers = True
+    reads_at_once = True  # nobody can commit meanwhile
 
     def prepare(self, engine: Engine) -> None:
         """Begin each transaction ourselves.
@@ -36,9 +38,9 @@ class SQLite(Dialect):
         event.listen(engine, "connect", _leave_transactions_to_us)
         event.listen(engine, "begin", _begin)
 
-    def cancel(self, driver_connection: Any) -> None:
+    def cancel(self, connection: Connection) -> None:
         """End the statement of another thread."""
-        driver_connection.interrupt()
+        cast("Any", connection.connection.driver_connection).interrupt()
 
     def reader(self, connection: Connection, types: Mapping[str, object]) -> CursorReader:
         """Build the reader of one query's rows, by the driver."""
@@ -58,6 +60,36 @@ class SQLite(Dialect):
     def trimmed(self, text: ColumnElement[str], blanks: str) -> ColumnElement[str]:
         """Return a text without blanks at the ends."""
         return func.trim(text, blanks)
+
+    def lack(self, connection: Connection) -> str | None:
+        """Return None: every version has what a ledger needs."""
+
+    def mend_ids(self, table: str, columns: Iterable[str]) -> str:
+        """Return advice to compare the ids in some columns of a table exactly."""
+        return (
+            f"Make {table} anew without COLLATE, and copy its rows:"
+            " python -m airflow_kombo.ledger.ddl --dialect sqlite prints the statements"
+        )
+
+    @contextmanager
+    def locked(self, engine: Engine, name: str, seconds: int) -> Iterator[bool]:
+        """Lock an empty file beside the database: a lock in it would stop all runs."""
+        path = engine.url.database
+        if not path or path == ":memory:":  # no other process sees such a database
+            yield True
+            return
+        file = f"{path}-lock"
+        with closing(sqlite3.connect(file, timeout=seconds, isolation_level=None)) as lock:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError:
+                yield False
+            else:
+                yield True
+
+    def identity(self, table: str) -> str:
+        """Return the query for the database's file."""
+        return "SELECT file FROM pragma_database_list WHERE name = 'main'"
 
     def make_read_only(self, engine: Engine, busy_seconds: float) -> None:
         """Refuse writes on each connection of an engine."""

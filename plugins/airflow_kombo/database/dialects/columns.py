@@ -1,0 +1,31 @@
+"""Types of columns that differ between databases, and MySQL's options of a table."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import DateTime, String, Text
+from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT
+
+_MYSQL: Final = ("mysql", "mariadb")
+
+ID: Final = String(255).with_variant(String(250), *_MYSQL)
+"""An id. A key of three of them, `target_type` and a number fits MySQL's limit of 3,072 bytes:
+MySQL reserves four bytes for each character. A row's id has at most 250 bytes."""
+LONG_TEXT: Final = Text().with_variant(MEDIUMTEXT(), *_MYSQL)
+"""A text of any length. MySQL's TEXT ends at 64 kB, and a request may be longer."""
+MOMENT: Final = DateTime(timezone=True).with_variant(DATETIME(fsp=6), *_MYSQL)
+"""A time in UTC, with microseconds. MySQL's own default is whole seconds."""
+
+_OPTIONS: Final = {
+    "engine": "InnoDB",  # the engine with transactions
+    "row_format": "DYNAMIC",  # others end keys at 767 bytes
+    "charset": "utf8mb4",
+    # Case and accents count. Blanks at the end do not, but no id has any. MySQL and MariaDB both
+    # have this collation; bytes (VARBINARY) would be no text for those who read the tables.
+    "collate": "utf8mb4_bin",
+}
+TABLE_OPTIONS: Final[dict[str, Any]] = {
+    f"{name}_{option}": value for name in _MYSQL for option, value in _OPTIONS.items()
+}
+"""Options of our tables, whatever the defaults of the server and of the database are."""
