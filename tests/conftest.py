@@ -67,7 +67,7 @@ def mariadb(tmp_path_factory):
 
 
 @pytest.fixture
-def database(mariadb):
+def mariadb_database(mariadb):
     """Return the URL of an empty database on MariaDB, which compares texts without case."""
     name = f"test_{next(_SCHEMAS)}"
     maker = create_engine(mariadb.url())
@@ -85,7 +85,7 @@ def warehouse(request, tmp_path):
     if request.param == "sqlite":
         engine = create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}")
     elif request.param == "mariadb":
-        engine = create_engine(request.getfixturevalue("database"))
+        engine = create_engine(request.getfixturevalue("mariadb_database"))
     else:
         engine = _schema_of_its_own(request.getfixturevalue("postgres"))
     yield prepare(engine)

@@ -114,9 +114,9 @@ def test_a_commit_of_mysql_has_to_be_on_the_disk(flush, has_log, sync, statement
     assert found is None if statement is None else found.endswith(statement)
 
 
-def test_a_mariadb_that_forgets_commits_is_refused(mariadb, database):
+def test_a_mariadb_that_forgets_commits_is_refused(mariadb, mariadb_database):
     """The server is asked for its settings at each start of a run."""
-    engine = prepare(create_engine(database))
+    engine = prepare(create_engine(mariadb_database))
     run(engine, "SET GLOBAL innodb_flush_log_at_trx_commit = 2")
     try:
         with pytest.raises(ConfigurationError, match="innodb_flush_log_at_trx_commit = 1"):
@@ -177,9 +177,11 @@ def test_a_key_that_takes_a_second_row_is_refused(warehouse, word):
     refused(warehouse, f"The table {LINKS} takes a second row with the same integration_id, t")
 
 
-def test_collations_without_case_are_refused_on_mariadb(database):
+def test_collations_without_case_are_refused_on_mariadb(mariadb_database):
     """The statement in the error mends a table in the database's usual collation."""
-    engine = made_by_hand(prepare(create_engine(database)), ("utf8mb4_bin", "utf8mb4_general_ci"))
+    engine = made_by_hand(
+        prepare(create_engine(mariadb_database)), ("utf8mb4_bin", "utf8mb4_general_ci")
+    )
     for table in (LINKS, ATTEMPTS):
         ids = "integration_id, target_id, result_id"
         message = refused(engine, f"The table {table} takes two ids for one .+, in {ids}")
@@ -188,19 +190,19 @@ def test_collations_without_case_are_refused_on_mariadb(database):
     engine.dispose()
 
 
-def test_a_column_that_knows_no_accents_is_refused_on_mariadb(database):
+def test_a_column_that_knows_no_accents_is_refused_on_mariadb(mariadb_database):
     """An ASCII column is an error that names the table."""
-    engine = made_by_hand(prepare(create_engine(database)))
+    engine = made_by_hand(prepare(create_engine(mariadb_database)))
     run(engine, f"ALTER TABLE {LINKS} MODIFY result_id VARCHAR(250) CHARACTER SET ascii NOT NULL")
     refused(engine, f"The table {LINKS} does not take every character")
     engine.dispose()
 
 
 @pytest.mark.parametrize("table", [LINKS, ATTEMPTS, RUNS])
-def test_tables_without_transactions_are_refused(database, table):
+def test_tables_without_transactions_are_refused(mariadb_database, table):
     """A table of MyISAM keeps the rows of the trial, which are deleted, and is mended."""
     engine = made_by_hand(
-        prepare(create_engine(database)),
+        prepare(create_engine(mariadb_database)),
         (r"VARCHAR\(250\)", "VARCHAR(60)"),  # its keys end at 1,000 bytes
         (r"VARCHAR\(64\)", "VARCHAR(36)"),
         ("ROW_FORMAT=DYNAMIC ", ""),
