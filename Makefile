@@ -61,7 +61,11 @@ check: lint ## Lint, types and the tests that start no process and no server: at
 
 .PHONY: test
 test: lint ## Lint, types and all tests but the slow ones below: at most 12 minutes
-	$(PYTEST) $(SLOW_TESTS:%=--ignore=%)
+	$(PYTEST) -m "not mariadb" $(SLOW_TESTS:%=--ignore=%)
+
+.PHONY: test-mariadb
+test-mariadb: .venv/dev ## The tests on MariaDB, from Debian's mariadb-server: at most 4 minutes
+	$(PYTEST) -m mariadb $(SLOW_TESTS:%=--ignore=%)
 
 .PHONY: test-dags
 test-dags: .venv/dev ## The tests that run a dag with Airflow's commands: at most 4 minutes

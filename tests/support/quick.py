@@ -1,6 +1,6 @@
-"""Plugin for pytest: the marker `quick`, for tests that start no process and no server.
+"""Plugin for pytest: the markers `quick`, for tests without a process, and `mariadb`.
 
-The marker is derived from the source. A test is not quick if it uses, also through a fixture or
+The marker `quick` is derived from the source. A test is not quick if it uses, also through a fixture or
 a helper in `support` or `tools`, a module that starts processes, listens, or is Airflow's own.
 """
 
@@ -39,18 +39,22 @@ def examples(number):
 
 
 def pytest_configure(config):
-    """Register the marker."""
+    """Register the markers."""
     config.addinivalue_line("markers", "quick: starts no process and no server (derived)")
+    config.addinivalue_line("markers", "mariadb: needs a MariaDB server (derived)")
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the quick tests."""
+    """Mark the quick tests, and those on MariaDB."""
     for item in items:
         slow = set().union(*map(slow_names, [item.path, *_conftests_of(item.path)]))
         params = item.callspec.params if hasattr(item, "callspec") else {}
         needs = {item.originalname, *item.fixturenames}
         if not needs & slow and params.get("warehouse") not in SERVERS:
             item.add_marker(pytest.mark.quick)
+        words = {value for value in params.values() if isinstance(value, str)}
+        if "mariadb" in words.union(item.fixturenames):
+            item.add_marker(pytest.mark.mariadb)
 
 
 def _conftests_of(path):
