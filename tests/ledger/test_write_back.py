@@ -47,6 +47,7 @@ def back(warehouse, tables, database):
 def execute(database, statement):
     with database.connected("be changed") as connection:
         connection.execute(text(statement))
+        connection.commit()
 
 
 def test_the_warehouse_gets_every_column_of_every_row(warehouse, tables, database, back):

@@ -169,6 +169,7 @@ def test_a_crash_at_each_statement_of_a_long_night_is_mended(conn_type, tmp_path
     while is_dead:
         with real.connected("be emptied") as connection:
             connection.execute(text("DELETE FROM kombo_result_links"))
+            connection.commit()
         database.left = life
         try:
             back.run()

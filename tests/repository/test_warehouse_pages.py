@@ -198,9 +198,9 @@ def test_postgresql_runs_its_page(postgres_database):
     engine.dispose()
 
 
-def test_mariadb_runs_its_page(database):
+def test_mariadb_runs_its_page(mariadb_database):
     """MariaDB creates the table of its page, and runs the query."""
-    engine = create_engine(database)
+    engine = create_engine(mariadb_database)
     with engine.connect() as connection:
         connection.execute(text(table_of("mysql")))
         days = {"first_assessment_date": DAY, "assessment_date": DAY}
@@ -211,7 +211,8 @@ def test_mariadb_runs_its_page(database):
 @PAGES
 def test_the_statements_of_a_night_are_counted(name, tmp_path, monkeypatch):
     """The numbers of statements are those of a run on DuckDB with the warehouse's limits."""
-    limit = KINDS["postgres" if name == "postgresql" else name].most_parameters
+    kind = KINDS["postgres" if name == "postgresql" else name]
+    limit = 10**6 if kind.takes_json else kind.most_parameters  # all rows are one parameter
     limited = replace(KINDS["duckdb"], most_parameters=limit)
     kinds = {**KINDS, "duckdb": limited}
     monkeypatch.setattr(warehouse_kinds, "KINDS", kinds)

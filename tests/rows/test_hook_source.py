@@ -133,3 +133,10 @@ def test_rows_are_delivered_from_any_order(duck):
     assert planned.plan() == {"workday:one": 6}
     made = [one for page in planned.pages("workday:one", 6) for one in page]
     assert [one.error.code for one in made] == ["duplicate_result_id"] * 6
+
+
+def test_a_connection_without_a_provider_is_told(monkeypatch):
+    """A type of connection that Airflow has no hook for names what to install."""
+    monkeypatch.setenv("AIRFLOW_CONN_DUCK", '{"conn_type": "nowhere"}')
+    with pytest.raises(ConfigurationError, match=r"Unknown hook type.* provider installed\?"):
+        warehouse_of("duck")

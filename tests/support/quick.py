@@ -1,7 +1,8 @@
 """Plugin for pytest: the markers `quick`, for tests without a process, and `mariadb`.
 
-The marker `quick` is derived from the source. A test is not quick if it uses, also through a fixture or
-a helper in `support` or `tools`, a module that starts processes, listens, or is Airflow's own.
+The marker `quick` is derived from the source. A test is not quick if it uses, also through a
+fixture or a helper in `support` or `tools`, a module that starts processes, listens, or is
+Airflow's own.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -17,6 +18,12 @@ from airflow_kombo.exceptions import ConfigurationError, NoConnectionError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+_SQL_HOOKS: Final = {
+    "databricks": "airflow.providers.databricks.hooks.databricks_sql.DatabricksSqlHook"
+}
+"""Hooks for SQL, by the type of connections for which Airflow has another hook."""
+_CALLED_OTHERWISE: Final = frozenset({"redshift"})
+"""Types of connections whose URL names another database: Redshift's begins with postgresql."""
 _ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
 
 
@@ -68,16 +75,25 @@ def hook_of(conn_id: str) -> Any:
     """Return the Airflow hook of a connection.
 
     :raises NoConnectionError: if there is no such connection.
+    :raises ConfigurationError: if Airflow has no hook for the connection's type.
     """
     try:
-        return BaseHook.get_hook(conn_id)
+        hook = BaseHook.get_hook(conn_id)
     except AirflowNotFoundException:
         raise NoConnectionError(conn_id) from None
+    except AirflowException as error:  # such as: Unknown hook type "snowflake"
+        raise ConfigurationError(
+            f"The connection {conn_id} cannot be used: {error}. Is its Airflow provider installed?"
+        ) from None
+    if path := _SQL_HOOKS.get(hook.conn_type):
+        module, _, name = path.rpartition(".")
+        hook = getattr(import_module(module), name)(conn_id)
+    return hook
 
 
 def _dialect_of(hook: Any) -> str | None:
     """Return SQLAlchemy's name of a hook's database; None for an unknown one."""
-    if not hasattr(hook, "get_sqlalchemy_engine"):
+    if not hasattr(hook, "get_sqlalchemy_engine") or hook.conn_type in _CALLED_OTHERWISE:
         return None
     try:
         name = make_url(hook.get_uri()).get_backend_name()

@@ -164,9 +164,10 @@ class HookDatabase:
 
     @contextmanager
     def connected(self, doing: str) -> Iterator[HookConnection]:
-        """Open a connection for a block, commit after it, and close the connection.
+        """Open a connection for a block, and close the connection.
 
-        Where the connection commits each statement by itself, it goes on to do so.
+        A block that writes has to commit. Where the connection commits each statement by itself, it
+        goes on to do so.
 
         :param doing: The work, for the error message: "The warehouse could not …".
         :raises ConfigurationError: if a statement is wrong, or may not be executed.
@@ -174,7 +175,6 @@ class HookDatabase:
         """
         with _as_our_error(doing), closing(self._new_connection()) as raw:
             yield HookConnection(raw, self.conn_type, getattr(self.hook, "placeholder", ""))
-            raw.commit()
 
     def _new_connection(self) -> Any:
         hook = copy(self.hook)  # Databricks' hook returns its connection again, also a closed one

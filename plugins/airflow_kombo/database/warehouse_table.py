@@ -105,6 +105,8 @@ class WarehouseTable:
     def _parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         """Split rows for the limits of one statement."""
         most = min(MOST_ROWS, self._kind.most_parameters // len(self.columns))
+        if self._kind.takes_json:  # all rows are one parameter
+            most = MOST_ROWS
         part: list[Sequence[Any]] = []
         octets = 0
         for row in rows:

@@ -71,8 +71,8 @@ class WriteBack:
                 f"ledger_conn_id names the database of the warehouse: its {name} would be written"
                 " back to itself. Leave ledger_conn_id out, or name another database."
             )
-        missing = [one for one in self._table.columns if one not in self._existing_columns()]
-        if missing:
+        existing = self._existing_columns()
+        if missing := [one for one in self._table.columns if one not in existing]:
             raise ConfigurationError(
                 f"The warehouse's table {name} has no column {', '.join(missing)}, so statuses"
                 " cannot be written back. Add what is missing (docs/tables.md has the types), or"
@@ -161,6 +161,7 @@ class WriteBack:
         except (ConfigurationError, WarehouseError):  # drivers call a missing table either way
             with self._warehouse.connected(f"create {self._table.name}") as connection:
                 connection.execute(self._table.create)
+                connection.commit()
             return self._look()
 
     def _look(self) -> set[str]:
