@@ -102,14 +102,24 @@ def _schema_of_its_own(url):
 
 
 @pytest.fixture
-def postgres_database(postgres):
+def new_postgres_database(postgres):
+    """Return a function for the URL of another empty database on the PostgreSQL server."""
+
+    def make():
+        name = f"database_{next(_SCHEMAS)}"
+        maker = create_engine(postgres, isolation_level="AUTOCOMMIT")
+        with maker.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        maker.dispose()
+        return make_url(postgres).set(database=name).render_as_string(hide_password=False)
+
+    return make
+
+
+@pytest.fixture
+def postgres_database(new_postgres_database):
     """Return the URL of an empty database on the PostgreSQL server."""
-    name = f"database_{next(_SCHEMAS)}"
-    maker = create_engine(postgres, isolation_level="AUTOCOMMIT")
-    with maker.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    maker.dispose()
-    return make_url(postgres).set(database=name).render_as_string(hide_password=False)
+    return new_postgres_database()
 
 
 @pytest.fixture

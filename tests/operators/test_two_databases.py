@@ -31,6 +31,20 @@ ROWS = """
 """
 
 
+def connection_to(url):
+    """Return Airflow's connection to a database of PostgreSQL, as a text."""
+    return json.dumps(
+        {
+            "conn_type": "postgres",
+            "host": url.query.get("host") or url.host,
+            "port": url.port,
+            "login": url.username,
+            "password": url.password,
+            "schema": url.database,
+        }
+    )
+
+
 @pytest.fixture
 def duck(tmp_path, monkeypatch):
     """Return the path of a DuckDB with a day's rows: the warehouse of the connection."""
@@ -50,16 +64,7 @@ def ledger(request, tmp_path, monkeypatch):
         connection = f"sqlite://{url.database}"
     else:
         url = make_url(request.getfixturevalue("postgres_database"))
-        connection = json.dumps(
-            {
-                "conn_type": "postgres",
-                "host": url.query.get("host") or url.host,
-                "port": url.port,
-                "login": url.username,
-                "password": url.password,
-                "schema": url.database,
-            }
-        )
+        connection = connection_to(url)
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", connection)
     engine = create_engine(url)
     yield engine
@@ -95,8 +100,12 @@ def make(**options):
     with DAG("own", schedule=None):
         return KomboResultLinkOperator(
             task_id="deliver",
-            mapping=MAPPING,
-            **{"table": "assessment_results", "ledger_conn_id": "ledger"} | options,
+            **{
+                "mapping": MAPPING,
+                "table": "assessment_results",
+                "ledger_conn_id": "ledger",
+            }
+            | options,
         )
 
 
@@ -211,3 +220,55 @@ def test_one_database_by_two_names_is_refused(ledger, standin, context, monkeypa
     make_source_table(ledger)
     with pytest.raises(AirflowFailException, match="names the database of the warehouse"):
         deliver(context)
+
+
+TYPED = """
+    CREATE TABLE assessment_results (
+        result_id bigint, assessment_date date, integration_id text, candidate_id bigint,
+        application_id bigint, assessment_name text, result_url text, score numeric(20, 10),
+        completed_at timestamptz, remote_fields jsonb
+    );
+    INSERT INTO assessment_results VALUES
+        (9007199254740993, '2026-11-03', 'workday:1', 9007199254740995, NULL, 'Ünï 🧩',
+            'https://results.example/1', 95.10, '2026-11-03 23:30:00-02:00',
+            '{"workday": {"n": 9007199254740997, "x": [null, true, "é"]}}'),
+        (2, '2026-11-03', 'workday:1', NULL, 9223372036854775807, 'Coding',
+            'https://results.example/2', NULL, NULL, NULL)
+"""
+TYPED_MAPPING = MAPPING | {
+    "attributes": {"Score": {"column": "score"}, "At": {"column": "completed_at"}},
+    "remote_fields": {"column": "remote_fields"},
+}
+
+
+@pytest.mark.parametrize("ledger_conn_id", [None, "ledger"])
+def test_types_of_postgresql_arrive_to_the_letter(
+    new_postgres_database, ledger, standin, context, monkeypatch, ledger_conn_id
+):
+    """Large ids beside NULL, exact numbers, times with a zone and JSON reach Kombo as they are."""
+    url = make_url(new_postgres_database())
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(TYPED)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", connection_to(url))
+    counts = deliver(context, mapping=TYPED_MAPPING, ledger_conn_id=ledger_conn_id)
+    assert counts["success"] == 2
+    one, two = sorted(standin.requests(last=2), key=lambda request: request["raw_path"])
+    assert one["raw_path"].endswith("/applications/9223372036854775807/result-links")
+    assert json.loads(one["body"]) == {"label": "Coding", "url": "https://results.example/2"}
+    assert two["raw_path"].endswith("/candidates/9007199254740995/result-links")
+    body = json.loads(two["body"])
+    assert body["label"] == "Ünï 🧩"
+    assert body["remote_fields"] == {"workday": {"n": 9007199254740997, "x": [None, True, "é"]}}
+    assert [line["value"] for line in body["details"]["attributes"]] == [
+        "95.1",
+        "2026-11-04 01:30+00:00",
+    ]
+    with engine.begin() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT result_id, status FROM kombo_result_links ORDER BY result_id"
+        )
+        assert rows.all() == [("2", "success"), ("9007199254740993", "success")]
+    again = deliver(context, mapping=TYPED_MAPPING, ledger_conn_id=ledger_conn_id)
+    assert again["planned"] == 0
+    engine.dispose()
