@@ -245,7 +245,7 @@ TYPED_MAPPING = MAPPING | {
 def test_types_of_postgresql_arrive_to_the_letter(
     new_postgres_database, ledger, standin, context, monkeypatch, ledger_conn_id
 ):
-    """Large ids beside NULL, exact numbers, times with a zone and JSON reach Kombo as they are."""
+    """Large ids beside NULL, exact numbers, times with a zone and JSON reach Kombo whole."""
     url = make_url(new_postgres_database())
     engine = create_engine(url)
     with engine.begin() as connection:
