@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime, timezone
-from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
@@ -38,24 +36,6 @@ def rows(engine, standin):
     table = make_source_table(engine)
     fill(engine, table, made)
     return table
-
-
-@pytest.fixture
-def context():
-    """Return as much of Airflow's context as a run reads."""
-    pushed = {}
-    instance = SimpleNamespace(
-        dag_id="dag",
-        run_id="manual",
-        task_id="deliver",
-        map_index=-1,
-        try_number=1,
-        xcom_push=pushed.__setitem__,
-        pushed=pushed,
-    )
-    moment = datetime(2026, 11, 3, tzinfo=timezone.utc)
-    dag_run = SimpleNamespace(run_type="manual", partition_key=None, logical_date=moment)
-    return {"ti": instance, "dag_run": dag_run, "outlet_events": {}, "dag": None}
 
 
 def make(max_in_flight, **more):

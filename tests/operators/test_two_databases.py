@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timezone
-from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -69,25 +67,6 @@ def ledger(request, tmp_path, monkeypatch):
     engine = create_engine(url)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def context():
-    """Return as much of Airflow's context as a run reads."""
-    instance = SimpleNamespace(
-        dag_id="dag",
-        run_id="manual",
-        task_id="deliver",
-        map_index=-1,
-        try_number=1,
-        xcom_push=lambda *_: None,
-    )
-    moment = datetime(2026, 11, 3, tzinfo=timezone.utc)
-    dag_run = SimpleNamespace(
-        run_type="manual", run_id="manual", partition_key=None, logical_date=moment,
-        triggering_user_name="Ada",
-    )  # fmt: skip
-    return {"ti": instance, "dag_run": dag_run, "outlet_events": {}, "dag": None}
 
 
 def written_back(path):
