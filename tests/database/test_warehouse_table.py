@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import duckdb
 import pytest
 import sqlglot
 from sqlalchemy import text
@@ -98,7 +99,7 @@ def test_a_statement_stays_below_the_limits(kind, monkeypatch):
         for number in range(2_500)
     ]
     table_of(kind).insert(recorder, rows)
-    if KINDS[kind].takes_json:
+    if KINDS[kind].json:
         given = [json.loads(parameters["given"]) for _, parameters in recorder.statements]
         assert [row["result_id"] for part in given for row in part] == [row[3] for row in rows]
         return
@@ -140,3 +141,26 @@ def test_no_colon_of_a_statement_is_a_parameter():
     table_of("databricks").insert(recorder, [list(ledger_row("r1", START).values())])
     ((sql, parameters),) = recorder.statements
     assert set(text(sql).compile().params) == set(parameters) == {"given"}
+
+
+def test_duckdb_keeps_each_text_as_it_is():
+    """DuckDB's rows are JSON, and no character of a text changes on the way."""
+    texts = ['"', "'", "\\", "\n\t", "é 🎓", "%s ? :name {}", "[1]", "", None]
+    table = table_of("duckdb")
+    with duckdb.connect() as raw:
+        connection = HookConnection(raw, "duckdb", "?")
+        raw.execute("CREATE SCHEMA analytics")
+        connection.execute(table.create)
+        rows = [
+            list(ledger_row(f"r{place}{one}", START, error_message=one).values())
+            for place, one in enumerate(texts)
+        ]
+        table.insert(connection, rows)
+        query = text("SELECT result_id, error_message, attempts FROM analytics.kombo_result_links")
+        connection.execute(query)
+        written = connection.rows(len(texts) + 1)
+        connection.execute(table.delete("result_id", [row[0] for row in written[1:]]))
+        connection.execute(query)
+        left = connection.rows(len(texts) + 1)
+    assert written == [(f"r{place}{one}", one, 1) for place, one in enumerate(texts)]
+    assert left == written[:1]

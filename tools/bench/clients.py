@@ -10,34 +10,36 @@ import asyncio
 import json
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, suppress
 from datetime import date
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import uuid4
 
 import aiohttp
+from airflow.configuration import conf
 from airflow.sdk import BaseHook
 
-from airflow_kombo.database.connections import engine_of
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
-from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.request import RowRequest as Request
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.garbage_collection import long_lived_objects
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.tables import STATUS_TABLE
+from airflow_kombo.operators.databases import Databases, opened
+from airflow_kombo.operators.parameters import RunParameters
+from airflow_kombo.operators.row_selection import Rows, selection_of
 from airflow_kombo.rows.mapped_rows import MappedRows
-from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
-from airflow_kombo.rows.source import Selection
 from airflow_kombo.statuses import Status
 from tools.bench.process import ROOT, Took, measured
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from airflow.sdk import Context
 
 IN_FLIGHT: Final = 32
 """Calls in flight of the bare loop and of the official client."""
@@ -46,6 +48,8 @@ _LOOKBACK_DAYS: Final = 7
 _QUERY: Final = (ROOT / "include" / "sql" / "assessment_results.sql").read_text("utf-8")
 _MAPPING: Final = ROOT / "include" / "result_link_mapping.yaml"
 _DRAIN_SECONDS: Final = 0.5
+_CONTEXT: Final = cast("Context", {"dag_run": SimpleNamespace(run_type="scheduled")})
+"""As much of Airflow's context as the rows of a run need."""
 
 
 def ours(day: date, _rows: int | None) -> Took:
@@ -54,30 +58,54 @@ def ours(day: date, _rows: int | None) -> Took:
 
 
 def _deliver(day: date) -> Mapping[str, int]:
-    engine, tables = engine_of("warehouse_default"), Tables.named()
-    tables.create(engine)
-    mapping, selection, hook = ResultLinkMapping.load(_MAPPING), Selection(), KomboHook()
+    with _databases() as databases:
+        databases.check()
+        numbers = asyncio.run(_delivered(databases, day))
+        databases.write_back()
+    return numbers
 
-    async def deliver() -> dict[str, int]:
-        await hook.config()
-        source = _source(engine, day, hook.default_integration, selection)
-        mapping.check(source.columns())
-        parts = RunParts(
-            Run(str(uuid4()), assessment_date=day),
-            mapped=MappedRows(source, mapping, selection, hook.default_integration),
-            selection=selection,
-            hook=hook,
-            ledger=Ledger(engine, tables),
-            runs=Runs(engine, tables),
-            settings=Settings(drain=_DRAIN_SECONDS),
-        )
-        delivery = DeliveryRun(parts)
-        signal.signal(signal.SIGTERM, lambda *_: delivery.stop("The bench has seen enough."))
-        with suppress(RunStoppedError):  # the run with a hanging integration ends this way
-            await delivery.deliver()
-        return delivery.report.numbers
 
-    return asyncio.run(deliver())
+async def _delivered(databases: Databases, day: date) -> dict[str, int]:
+    hook = KomboHook()
+    await hook.config()
+    rows = _rows_of(databases, default_integration=hook.default_integration)
+    parts = RunParts(
+        Run(str(uuid4()), assessment_date=day),
+        mapped=rows.mapped(_CONTEXT, day),
+        selection=rows.selection,
+        hook=hook,
+        ledger=Ledger(databases.ledger, databases.tables),
+        runs=Runs(databases.ledger, databases.tables),
+        settings=Settings(drain=_DRAIN_SECONDS),
+    )
+    delivery = DeliveryRun(parts)
+    signal.signal(signal.SIGTERM, lambda *_: delivery.stop("The bench has seen enough."))
+    with suppress(RunStoppedError):  # the run with a hanging integration ends this way
+        await delivery.deliver()
+    return delivery.report.numbers
+
+
+def plan(day: date, _rows: int | None) -> Took:
+    """Read, look up and map the day's rows as the operator does, and send nothing."""
+
+    def run() -> Mapping[str, int]:
+        with _databases() as databases, long_lived_objects():
+            planned = _rows_of(databases).mapped(_CONTEXT, day).plan()
+        return {"success": 0, "planned": sum(planned.values())}
+
+    return measured(run)
+
+
+def write_back(_day: date, _rows: int | None) -> Took:
+    """Write statuses back to the warehouse, and send nothing."""
+
+    def run() -> Mapping[str, int]:
+        with _databases() as databases:
+            databases.check()
+            written = databases.copy.run() if databases.copy else 0
+        return {"success": 0, "written": written}
+
+    return measured(run)
 
 
 def bare(day: date, rows: int | None) -> Took:
@@ -96,7 +124,7 @@ def one_by_one(day: date, rows: int | None) -> Took:
 
 
 CLIENTS: Final[Mapping[str, Callable[[date, int | None], Took]]] = {
-    client.__name__: client for client in (ours, bare, official, one_by_one)
+    client.__name__: client for client in (ours, plan, write_back, bare, official, one_by_one)
 }
 
 
@@ -181,26 +209,37 @@ def _official_calls(requests: list[Request]) -> Iterator[tuple[str, str, dict[st
 
 def _requests(day: date) -> Iterator[Request]:
     """Map the day's rows with the shipped mapping, and yield the requests by turns."""
-    engine, mapping = engine_of("warehouse_default"), ResultLinkMapping.load(_MAPPING)
-    selection = Selection(redeliver=frozenset({Status.SUCCESS}))
-    mapped = MappedRows(_source(engine, day, None, selection), mapping, selection)
-    senders = []
-    for name, rows in mapped.plan().items():
-        made = [one for page in mapped.pages(name, rows) for one in page]
-        senders.append([one for one in made if isinstance(one, RowRequest)])
-    engine.dispose()
+    with _databases() as databases:
+        mapped = _rows_of(databases, redeliver=(Status.SUCCESS,)).mapped(_CONTEXT, day)
+        senders = [list(_requests_of(mapped, name, rows)) for name, rows in mapped.plan().items()]
     for together in zip(*senders, strict=True):
         yield from together
 
 
-def _source(
-    engine: Engine, day: date, default_integration: str | None, selection: Selection
-) -> QuerySource:
-    return QuerySource(
-        engine,
-        Tables.named(),
-        _QUERY,
-        parameters_of(day, _LOOKBACK_DAYS),
-        selection=selection,
+def _requests_of(mapped: MappedRows, integration_id: str, rows: int) -> Iterator[Request]:
+    for page in mapped.pages(integration_id, rows):
+        yield from (row for row in page if isinstance(row, Request))
+
+
+def _databases() -> AbstractContextManager[Databases]:
+    """Open the databases as the shipped dag's task does."""
+    ledger = conf.get("kombo", "ledger_conn_id", fallback=None)
+    return opened("warehouse_default", ledger, STATUS_TABLE)
+
+
+def _rows_of(
+    databases: Databases,
+    *,
+    default_integration: str | None = None,
+    redeliver: tuple[str, ...] = (),
+) -> Rows:
+    """Build the rows of the shipped query and mapping, as the operator does."""
+    parameters = RunParameters(sql=_QUERY, lookback_days=_LOOKBACK_DAYS, redeliver=redeliver)
+    return Rows(
+        parameters,
+        databases,
+        selection_of(parameters, _CONTEXT),
+        ResultLinkMapping.load(_MAPPING),
+        transform=None,
         default_integration=default_integration,
     )

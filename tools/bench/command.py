@@ -13,6 +13,7 @@ from rich.console import Console
 from tools.bench import process, stage
 from tools.bench.compare import SCENARIOS as COMPARED
 from tools.bench.compare import compared
+from tools.bench.elsewhere import elsewhere, require_duckdb
 from tools.bench.machine import facts
 from tools.bench.measurement import Bench, Scale
 from tools.bench.process import FOLDER, ROOT
@@ -86,6 +87,8 @@ def _compare(options: Namespace) -> None:
 
 def measured(scenarios: list[str], scale: Scale) -> Report:
     """Run scenarios, and return the report."""
+    if elsewhere.__name__ in scenarios:  # no other scenario needs it, so no other one ends
+        require_duckdb()
     process.prepare()
     with stage.running() as stage_:
         known = {**facts(stage_.warehouse), "command": _command()}

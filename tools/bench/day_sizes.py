@@ -31,20 +31,31 @@ def size(bench: Bench) -> list[Finding]:
             empty = [bench.run_empty() for _ in range(repeats)]
             again = [bench.run("ours", rows=0) for _ in range(repeats)]
     return [
-        *_memory(days),
-        _again(again, empty, max(size for size in sizes if size <= 200_000)),  # noqa: PLR2004
+        *memory("Peak memory", days, 100),
+        delivered_again(
+            "A delivered day again",
+            again,
+            empty,
+            2.0,
+            max(size for size in sizes if size <= 200_000),  # noqa: PLR2004
+        ),
         _cpu(days, empty),
     ]
 
 
-def _memory(days: Mapping[int, list[Run]]) -> list[Finding]:
+def memory(what: str, days: Mapping[int, list[Run]], most: float) -> list[Finding]:
+    """Compare the peak memory of the largest days with the smallest day's.
+
+    :param days: The runs by the day's size.
+    :param most: The limit in MB.
+    """
     peaks = {rows: median(run.peak_mb for run in runs) for rows, runs in days.items()}
     least = min(peaks)
     return [
         at_most(
-            f"Peak memory: {rows:,} rows against {least:,}, MB more",
+            f"{what}: {rows:,} rows against {least:,}, MB more",
             peaks[rows] - peaks[least],
-            100,
+            most,
             rows,
             note=f"{peaks[rows]:.0f} MB against {peaks[least]:.0f} MB",
         )
@@ -53,13 +64,19 @@ def _memory(days: Mapping[int, list[Run]]) -> list[Finding]:
     ]
 
 
-def _again(again: list[Run], empty: list[Run], rows: int) -> Finding:
+def delivered_again(
+    what: str, again: list[Run], empty: list[Run], most: float, rows: int
+) -> Finding:
+    """Compare the time of a day without a row to send with the time of an empty day.
+
+    :param most: The limit in seconds.
+    """
     delivered, nothing = (median(run.seconds for run in runs) for runs in (again, empty))
     posts = sum(run.server.total("posts") for run in again)
     finding = at_most(
-        "A delivered day again: seconds above an empty day, and POSTs",
+        f"{what}: seconds above an empty day, and POSTs",
         delivered - nothing,
-        2.0,
+        most,
         rows,
         note=f"{delivered:.2f} s against {nothing:.2f} s, {posts} POSTs",
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from tools.bench.counts import Counts
 from tools.bench.orders import Orders
 from tools.bench.stage import Run, Stage
-from tools.bench.warehouse import EMPTY_DAY
+from tools.bench.warehouse import DAY, EMPTY_DAY
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +54,14 @@ class Bench:
         orders: Orders = AT_ONCE,
         *,
         rows: int | None,
+        day: date = DAY,
         enough: Callable[[Counts], bool] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Run:
-        """Run a client over the day, and keep the result; the parameters are `Stage.run`'s."""
-        return self._keep(self.stage.run(client, orders, rows=rows, enough=enough))
-
-    def run_empty(self) -> Run:
-        """Deliver a day without rows, and keep the result."""
-        return self._keep(self.stage.run("ours", AT_ONCE, day=EMPTY_DAY, rows=0))
-
-    def _keep(self, run: Run) -> Run:
+        """Run a client over a day, and keep the result; the parameters are `Stage.run`'s."""
+        run = self.stage.run(
+            client, orders, day=day, rows=rows, enough=enough, environment=environment
+        )
         self.runs.setdefault(self._scenario, []).append(run)
         log.info(
             "%s: %s, %d rows in %.1f s; others used %.0f %%, the machine stood still for %.1f s",
@@ -74,3 +73,7 @@ class Bench:
             run.stood_still,
         )
         return run
+
+    def run_empty(self) -> Run:
+        """Deliver a day without rows, and keep the result."""
+        return self.run("ours", rows=0, day=EMPTY_DAY)

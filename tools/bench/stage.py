@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -23,6 +23,8 @@ from tools.bench.warehouse import DATABASE, DAY, Warehouse
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
+WAREHOUSE: Final = "AIRFLOW_CONN_WAREHOUSE_DEFAULT"
+"""The environment variable of the warehouse's connection."""
 _KEY: Final = "ks_dev_bench"
 _LOOK_SECONDS: Final = 0.2
 _BLINK_SECONDS: Final = 0.1
@@ -48,6 +50,7 @@ class Run:
     :param machine: CPU time of all cores: time by number of cores.
     :param stood_still: The longest time in which this process was ready and did not run. A high
         value means that the host suspended the virtual machine: then no figure is valid.
+    :param counts: The client's own counts.
     :param server: The server's counts.
     """
 
@@ -61,6 +64,7 @@ class Run:
     others: float
     machine: float
     stood_still: float
+    counts: Mapping[str, int]
     server: Counts
 
     @property
@@ -98,6 +102,7 @@ class Stage:
         day: date = DAY,
         rows: int | None,
         enough: Callable[[Counts], bool] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Run:
         """Post a day with a client.
 
@@ -106,9 +111,13 @@ class Stage:
         :param day: The day to deliver.
         :param rows: The expected number of posted rows; None: any number.
         :param enough: End the run by a SIGTERM as soon as this is true of the server's counts.
+        :param environment: Environment variables beside those of `connections`, or in their place.
         :raises BenchError: if the client fails, or the server counted other requests than expected.
         """
-        return self.observe(client, orders, rows, lambda: self._took(client, day, rows, enough))
+        known = {**self.connections(), **(environment or {})}
+        return self.observe(
+            client, orders, rows, lambda: self._took(client, day, rows, known, enough)
+        )
 
     def observe(
         self, client: str, orders: Orders, rows: int | None, deliver: Callable[[], Took]
@@ -143,6 +152,7 @@ class Stage:
             others=used["all"] - used["server"] - used["postgres"] - took.cpu - took.cpu_before,
             machine=(monotonic() - began) * (psutil.cpu_count() or 1),
             stood_still=late[0],
+            counts=took.counts,
             server=counts,
         )
 
@@ -151,9 +161,10 @@ class Stage:
         client: str,
         day: date,
         rows: int | None,
+        connections: Mapping[str, str],
         enough: Callable[[Counts], bool] | None,
     ) -> Took:
-        with process.client(client, day, rows, self.connections()) as (running, pipe):
+        with process.client(client, day, rows, connections) as (running, pipe):
             try:
                 if enough:
                     self._await(running, enough)
@@ -178,10 +189,9 @@ class Stage:
         :param database: The name of the warehouse's database.
         """
         kombo = {"conn_type": "http", "host": self.server.url, "password": _KEY}
-        postgres = {"conn_type": "postgres", "host": self.warehouse.host, "login": "postgres"}
         return {
             "AIRFLOW_CONN_KOMBO_DEFAULT": json.dumps(kombo),
-            "AIRFLOW_CONN_WAREHOUSE_DEFAULT": json.dumps(postgres | {"schema": database}),
+            WAREHOUSE: self.warehouse.connection(database),
         }
 
     def _cpu(self) -> dict[str, float]:

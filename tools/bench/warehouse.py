@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -35,7 +36,9 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
+from sqlalchemy.schema import CreateTable
 
 from airflow_kombo.ledger.tables import Tables
 
@@ -47,6 +50,8 @@ DATABASE: Final = "postgres"
 _TOOL: Final = "workday:"
 _ID_LENGTH: Final = 24
 """The length of Kombo's ids."""
+_BATCH_ROWS: Final = 16
+"""Rows that a delivery records in one transaction."""
 
 _RESULTS: Final = Table(
     "assessment_results",
@@ -90,6 +95,11 @@ class Warehouse:
     host: str
     pid: int
 
+    def connection(self, database: str = DATABASE) -> str:
+        """Return Airflow's connection to a database, as an environment variable has it."""
+        known = {"conn_type": "postgres", "host": self.host, "login": "postgres"}
+        return json.dumps(known | {"schema": database})
+
     def fill(self, rows: int, integrations: int) -> None:
         """Write a day of new rows, evenly spread over integrations."""
         with self.engine.begin() as connection:
@@ -100,6 +110,12 @@ class Warehouse:
         Tables.named().create(self.engine)
         # Autovacuum has seen a warehouse that was loaded hours ago.
         self._maintain(self.engine, "VACUUM ANALYZE assessment_results", "CHECKPOINT")
+
+    def deliver(self) -> None:
+        """Write all rows of the day to the ledger as delivered, with the newest an hour old."""
+        with self.engine.begin() as connection:
+            connection.execute(_delivered(Tables.named().links))
+        self._maintain(self.engine, "VACUUM ANALYZE", "CHECKPOINT")
 
     def make(self, database: str, rows: int, integrations: int) -> None:
         """Make a database with such a day, and without our tables."""
@@ -141,12 +157,22 @@ class Warehouse:
             return str(connection.execute(select(func.current_setting(name))).scalar_one())
 
 
+def statements(rows: int, integrations: int) -> list[str]:
+    """Return statements that create and fill the day's table in PostgreSQL or in DuckDB."""
+    dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    given = {"literal_binds": True}
+    made = [CreateTable(_RESULTS), _rows(rows, integrations)]
+    return [str(one.compile(dialect=dialect, compile_kwargs=given)) for one in made]
+
+
 def _drop(database: str) -> str:
     return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
 
 
 def _rows(rows: int, integrations: int) -> Insert:
-    number = func.generate_series(0, rows - 1).column_valued("number")
+    # DuckDB knows the column by its own name only.
+    numbers = func.generate_series(0, rows - 1).table_valued("number").render_derived()
+    number = numbers.c.number
 
     def digest(of: str) -> ColumnElement[str]:
         return func.md5(literal(of) + cast(number, Text))
@@ -167,6 +193,30 @@ def _rows(rows: int, integrations: int) -> Insert:
         "duration_seconds": 1800 + number % 3600,
     }
     return insert(_RESULTS).from_select(list(values), select(*values.values()))
+
+
+def _delivered(links: Table) -> Insert:
+    """Build the ledger's rows of a day that was delivered at 2,000 rows a second."""
+    rows = _RESULTS.c
+    place = func.row_number().over(order_by=rows.result_id)
+    sent = func.now() - timedelta(hours=1) - (place // _BATCH_ROWS) * timedelta(milliseconds=8)
+    digest = func.md5(rows.result_url)
+    values: dict[str, ColumnElement[Any]] = {
+        "integration_id": rows.integration_id,
+        "target_type": case((rows.application_id.is_(None), "candidate"), else_="application"),
+        "target_id": func.coalesce(rows.application_id, rows.candidate_id),
+        "result_id": rows.result_id,
+        "assessment_date": rows.assessment_date,
+        "status": literal("success"),
+        "http_status": literal(200),
+        "attempts": literal(1),
+        "request_hash": func.concat(digest, digest),
+        "url_hash": func.concat(digest, func.md5(digest)),
+        "run_id": literal("5ba6d64e-1f6c-4d3b-9d0c-0d8a5c1f7a10"),
+        "first_sent_at": sent,
+        "updated_at": sent,
+    }
+    return insert(links).from_select(list(values), select(*values.values()))
 
 
 @contextmanager

@@ -15,13 +15,15 @@ from sqlalchemy import Table, TextClause, bindparam, text
 
 from airflow_kombo.database.hook_database import HookConnection
 from airflow_kombo.database.sql import in_utc
-from airflow_kombo.database.warehouse_kinds import WarehouseKind
+from airflow_kombo.database.warehouse_kinds import JsonOfKind, WarehouseKind
 
 MOST_ROWS: Final = 1_000
 """Most rows of one INSERT: SQL Server takes no more, and larger ones are hardly faster."""
 MOST_OCTETS: Final = 400_000
 """Octets of the values in one INSERT. BigQuery, Snowflake and Databricks end at about a million,
 and quotes and escapes come on top."""
+
+_PLAIN: Final = frozenset({str, int})
 
 
 class WarehouseTable:
@@ -69,8 +71,8 @@ class WarehouseTable:
 
     def delete(self, column: str, values: Sequence[str]) -> TextClause:
         """Build the statement that deletes the rows with one of some texts in a column."""
-        if self._kind.takes_json:
-            found = f"array_contains(from_json(:given, 'ARRAY<STRING>'), {column})"
+        if self._kind.json:
+            found = self._kind.json.contains.format(column=column)
             statement = text(f"DELETE FROM {self.name} WHERE {found}")  # noqa: S608 - names only
             return statement.bindparams(given=json.dumps(list(values)))
         statement = text(f"DELETE FROM {self.name} WHERE {column} IN :given")  # noqa: S608
@@ -81,14 +83,16 @@ class WarehouseTable:
 
         :param rows: Their values in the order of the columns.
         """
-        for part in self._parts([[self.text_of(value) for value in row] for row in rows]):
-            if self._kind.takes_json:
-                connection.execute(self._insert_json(part))
+        for part in self._parts([[*map(self.text_of, row)] for row in rows]):
+            if self._kind.json:
+                connection.execute(self._insert_json(self._kind.json, part))
             else:
                 connection.insert(self.name, list(self.columns), part)
 
     def text_of(self, value: Any) -> Any:
         """Return a value for a parameter: an integer, a text or NULL."""
+        if value is None or type(value) in _PLAIN:  # most values are
+            return value
         if isinstance(value, datetime):
             moment = in_utc(value).astimezone(timezone.utc)
             plain = moment.replace(tzinfo=None).isoformat(" ", "microseconds")
@@ -105,12 +109,12 @@ class WarehouseTable:
     def _parts(self, rows: Sequence[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
         """Split rows for the limits of one statement."""
         most = min(MOST_ROWS, self._kind.most_parameters // len(self.columns))
-        if self._kind.takes_json:  # all rows are one parameter
+        if self._kind.json:  # all rows are one parameter
             most = MOST_ROWS
         part: list[Sequence[Any]] = []
         octets = 0
         for row in rows:
-            size = sum(len(value.encode()) for value in row if isinstance(value, str))
+            size = len("".join([value for value in row if isinstance(value, str)]).encode())
             if part and (len(part) == most or octets + size > MOST_OCTETS):
                 yield part
                 part, octets = [], 0
@@ -119,17 +123,19 @@ class WarehouseTable:
         if part:
             yield part
 
-    def _insert_json(self, rows: Sequence[Sequence[Any]]) -> TextClause:
-        """Build Databricks' INSERT of rows in one parameter."""
+    def _insert_json(self, reads: JsonOfKind, rows: Sequence[Sequence[Any]]) -> TextClause:
+        """Build the INSERT of rows in one parameter."""
         numbers = {name for name, kind in self.columns.items() if kind == self._kind.integer}
         fields = ", ".join(
-            f"{name}: {self._kind.integer if name in numbers else self._kind.text}"
+            reads.field.format(
+                name=name, type=self._kind.integer if name in numbers else self._kind.text
+            )
             for name in self.columns
         )
         values = ", ".join(f"CAST({name} AS {kind})" for name, kind in self.columns.items())
         statement = text(
             f"INSERT INTO {self.name} ({', '.join(self.columns)})"  # noqa: S608 - names only
-            f" SELECT {values} FROM inline(from_json(:given, 'ARRAY<STRUCT<{fields}>>'))"
+            f" SELECT {values} FROM {reads.rows.format(fields=fields)}"
         )
         given = [dict(zip(self.columns, row, strict=True)) for row in rows]
         return statement.bindparams(given=json.dumps(given, ensure_ascii=False))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -26,6 +25,7 @@ from airflow_kombo.exceptions import (
 )
 from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import KomboClient
+from airflow_kombo.ledger.garbage_collection import long_lived_objects
 from airflow_kombo.observability.metrics import Metrics
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.statuses import COUNTED
@@ -92,7 +92,7 @@ class DeliveryRun:
         """
         self._loop = asyncio.get_running_loop()
         run, runs = self._parts.run, self._parts.runs
-        with self._threads, _long_lived_objects():
+        with self._threads, long_lived_objects():
             await self._liveness.start(run)
             heart = asyncio.create_task(self._liveness.beat(run.run_id, self._counts))
             ended_by: str | None = "an error in this program: the task's log has it"
@@ -192,18 +192,3 @@ class DeliveryRun:
         sends_any = await self._threads.run(planner.sends_any)
         if sends_any:
             await check_api(client)
-
-
-@contextmanager
-def _long_lived_objects() -> Iterator[None]:
-    """Exclude all present objects from garbage collection until the block ends.
-
-    Otherwise the collector would search all of Airflow again for every few rows, which takes a
-    fifth of the time of a row. Garbage among them stays until the end: to collect it first would
-    take 0.2 s, with Airflow and pandas imported.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -125,11 +125,10 @@ class ChangedResults:
             .limit(PAGE_ROWS)
         )
         with transaction(self._engine, "be read", reads_only=True) as connection:
-            rows: Sequence[Any] = connection.execute(query).all()
-        return [
-            Version(LinkKey.of(row), in_utc(row.updated_at), row.status, row.attempts)
-            for row in rows
-        ]
+            return [  # no list of the driver's rows: the garbage collector would visit them all
+                Version(LinkKey._make(key), in_utc(updated_at), status, attempts)
+                for *key, updated_at, status, attempts in connection.execute(query)
+            ]
 
     def _is_after(self, key: Sequence[ColumnElement[str]], after: Version) -> ColumnElement[bool]:
         moment = self._links.c.updated_at

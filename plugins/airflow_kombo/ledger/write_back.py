@@ -24,6 +24,7 @@ from airflow_kombo.database.warehouse_table import WarehouseTable, moment_of
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, WarehouseError
 from airflow_kombo.ledger.changed_results import ChangedResults, Page, Version
+from airflow_kombo.ledger.garbage_collection import long_lived_objects
 from airflow_kombo.ledger.tables import KEY, Tables
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class WriteBack:
         :raises LedgerError: if the ledger fails, or another run writes back for ten minutes.
         """
         with (
+            long_lived_objects(),
             locked(self._engine, f"the write-back of {self._table.name}", _PATIENCE_SECONDS),
             self._warehouse.connected("take the statuses") as connection,
         ):
@@ -105,7 +107,8 @@ class WriteBack:
                 stale = [
                     result
                     for result, versions in page.versions.items()
-                    if sorted(known.get(result, ())) != sorted(versions)
+                    if (there := known.get(result, [])) != versions
+                    and sorted(there) != sorted(versions)
                 ]
                 rows += sum(self._write(connection, changed, stale, page.last))
         log.info("%d rows were written back to %s", rows, self._table.name)
@@ -150,7 +153,7 @@ class WriteBack:
         known: defaultdict[str, list[Version]] = defaultdict(list)
         while rows := connection.rows(BATCH_RESULTS):
             for *key, updated_at, status, attempts in rows:
-                version = Version(LinkKey(*key), moment_of(updated_at), status, attempts)
+                version = Version(LinkKey._make(key), moment_of(updated_at), status, attempts)
                 known[version.key.result_id].append(version)
         return known
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, select
 
+from airflow_kombo.database.bulk_writes import Bulk
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.tables import KEY
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_kombo.ledger.tables import Tables
     from airflow_kombo.rows.source import Selection
 
+_IDS: Final = "ids"
 _LOOKUP_IDS: Final = 1_000
 """Ids of one statement: SQLite allows no more parameters."""
 
@@ -32,10 +34,15 @@ class DoneRows:
     def __init__(self, engine: Engine, tables: Tables, selection: Selection) -> None:
         links = tables.links.c
         self._engine = engine
-        self._query = select(*(links[name] for name in KEY)).where(
-            links.result_id.in_(bindparam("ids", expanding=True)),
-            links.status.not_in(sorted(selection.open_statuses)),
+        self._asked = Bulk(engine, [links.result_id])
+        done = select(*(links[name] for name in KEY)).where(
+            links.status.not_in(sorted(selection.open_statuses))
         )
+        if self._asked.rows is not None:
+            is_asked = links.result_id == self._asked.c["result_id"]
+            self._query = done.join_from(self._asked.rows, tables.links, is_asked)
+        else:
+            self._query = done.where(links.result_id.in_(bindparam(_IDS, expanding=True)))
 
     def among(self, keys: Sequence[LinkKey]) -> set[LinkKey]:
         """Return the keys of rows that are done.
@@ -50,6 +57,12 @@ class DoneRows:
             self._engine, "look rows up", reads_only=True, finds_by_key=True
         ) as connection:
             for start in range(0, len(ids), _LOOKUP_IDS):
-                found = connection.execute(self._query, {"ids": ids[start : start + _LOOKUP_IDS]})
-                done.update(map(LinkKey._make, found))
+                given = self._given(ids[start : start + _LOOKUP_IDS])
+                done.update(map(LinkKey._make, connection.execute(self._query, given)))
         return done
+
+    def _given(self, ids: Sequence[str]) -> Any:
+        """Return the query's parameters for ids."""
+        if self._asked.rows is not None:
+            return self._asked.given([{"result_id": one} for one in ids])
+        return {_IDS: ids}

@@ -15,7 +15,7 @@ FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
 def run():
     figures = dict.fromkeys(("seconds", "cpu", "peak_mb", "server_cpu", "postgres_cpu"), 1.0)
     figures |= {"others": 1.0, "machine": 4.0, "stood_still": 0.25}
-    return Run(client="ours", rows=1, server=Counts({}, {}), **figures)
+    return Run(client="ours", rows=1, counts={}, server=Counts({}, {}), **figures)
 
 
 def test_the_ideal_keeps_every_slot_at_work():
