@@ -96,9 +96,62 @@ def test_an_error_of_bigquery_is_told(name, kind):
     error = type(name, (Exception,), {"__module__": "google.api_core.exceptions"})
     raw = SimpleNamespace(cursor=lambda: None, close=lambda: None)
     database = HookDatabase(SimpleNamespace(conn_type="gcpbigquery", get_conn=lambda: raw))
-    with pytest.raises(kind, match=f"could not be read: {name}: No such column"):  # noqa: SIM117
+    with pytest.raises(kind, match=f"could not be read: {name}: No such column at"):  # noqa: SIM117
         with database.connected("be read"):
-            raise error("No such column")
+            raise error("No such column at [1:8]")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT strptime('Lovelace', '%Y')",
+        "SELECT json_extract('Lovelace', '$.a')",
+        "SELECT error('Lovelace')",
+        "SELECT CAST('Lovelace' AS INTEGER)",
+    ],
+)
+def test_an_error_of_duckdb_quotes_no_value(sql, monkeypatch, tmp_path):
+    """A value that does not fit a function is not told: it may be a candidate's."""
+    database = hook_database(monkeypatch, "duckdb", host=str(tmp_path / "user.duckdb"))
+    with pytest.raises((ConfigurationError, WarehouseError)) as told:  # noqa: PT012, SIM117
+        with database.connected("be read") as connection:
+            connection.execute(text(f"{sql} AS x"))
+            connection.rows(1)
+    assert "Lovelace" not in str(told.value)
+
+
+QUOTING = [
+    (("100038 (22018): Numeric value 'Lovelace' is not recognized",), {"sqlstate": "22018"}),
+    (("[CAST_INVALID_INPUT] The value 'Lovelace' … SQLSTATE: 22018",), {}),
+    (({"S": "ERROR", "C": "22P02", "M": 'invalid input: "Lovelace"'},), {}),
+    ((245, b"Conversion failed when converting the varchar value 'Lovelace'"), {}),
+    (("22018", "Conversion failed when converting the value 'Lovelace'"), {}),
+]
+
+
+@pytest.mark.parametrize(("args", "attributes"), QUOTING)
+def test_an_error_about_a_value_quotes_none(args, attributes, monkeypatch):
+    """Snowflake, Databricks, Redshift and SQL Server raise other errors than DB-API's for it."""
+    module = ModuleType("a_driver")
+    module.paramstyle = "qmark"
+    module.Error = type("Error", (Exception,), {"__module__": "a_driver"})
+    monkeypatch.setitem(sys.modules, "a_driver", module)
+    error = type("ProgrammingError", (module.Error,), {"__module__": "a_driver", **attributes})
+    raw = SimpleNamespace(cursor=lambda: None, close=lambda: None)
+    database = HookDatabase(SimpleNamespace(conn_type="any", get_conn=lambda: raw))
+    with pytest.raises(ConfigurationError, match=r"could not be read: ProgrammingError$"):  # noqa: SIM117
+        with database.connected("be read"):
+            raise error(*args)
+
+
+def test_an_error_of_bigquery_about_a_value_quotes_none():
+    """BigQuery's error has no place in the query then."""
+    error = type("BadRequest", (Exception,), {"__module__": "google.api_core.exceptions"})
+    raw = SimpleNamespace(cursor=lambda: None, close=lambda: None)
+    database = HookDatabase(SimpleNamespace(conn_type="gcpbigquery", get_conn=lambda: raw))
+    with pytest.raises(ConfigurationError, match=r"could not be read: BadRequest$"):  # noqa: SIM117
+        with database.connected("be read"):
+            raise error("400 Bad int64 value: Lovelace")
 
 
 STYLES = [

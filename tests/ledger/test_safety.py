@@ -235,6 +235,19 @@ def test_collations_without_case_are_refused_on_postgresql(postgres):
     engine.dispose()
 
 
+@pytest.mark.parametrize("table", [LINKS, ATTEMPTS, RUNS])
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_a_table_that_hides_its_rows_is_refused(warehouse, table):
+    """A trigger that takes a new row away would also take claims away."""
+    Tables.named().create(warehouse)
+    run(
+        warehouse,
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        f"CREATE TRIGGER theirs BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION nothing()",
+    )
+    refused(warehouse, f"The table {table} does not show a row that was just written")
+
+
 def test_a_time_in_another_zone_is_refused(postgres):
     """A column without a zone keeps the time of the session's zone: a living run looks dead."""
     schema = "zoned"

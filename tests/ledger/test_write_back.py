@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from itertools import count
+from types import SimpleNamespace
 
+import pymysql
 import pytest
-from sqlalchemy import create_engine, delete, text
+from sqlalchemy import create_engine, delete, make_url, text
 from support.hook_warehouses import (
     at,
     expected,
@@ -19,7 +21,12 @@ from support.hook_warehouses import (
 
 from airflow_kombo.database.hook_database import HookDatabase
 from airflow_kombo.database.transactions import locked
-from airflow_kombo.exceptions import ConfigurationError, RowsHeldError, WarehouseError
+from airflow_kombo.exceptions import (
+    ConfigurationError,
+    KomboError,
+    RowsHeldError,
+    WarehouseError,
+)
 from airflow_kombo.ledger import changed_results, write_back
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.ledger.write_back import WriteBack
@@ -186,6 +193,49 @@ def test_a_lock_is_waited_for_only_so_long(warehouse):
         pass
 
 
+def test_a_lock_is_waited_for_longer_than_a_statement_may_take(postgres):
+    """A time limit for statements, which a role or a database may have, does not end the wait."""
+    options = {"options": "-c statement_timeout=100ms"}
+    engine, other = create_engine(postgres, connect_args=options), create_engine(postgres)
+    is_held = threading.Event()
+
+    def hold():
+        with locked(other, "the work", 5), other.connect() as connection:
+            is_held.set()
+            connection.execute(text("SELECT pg_sleep(0.5)"))
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait()
+    with locked(engine, "the work", 5):
+        pass
+    thread.join()
+    engine.dispose()
+    other.dispose()
+
+
+def test_first_runs_at_the_same_time_share_a_new_table(tables, warehouse, postgres, monkeypatch):
+    """Of two runs that create the table at once, PostgreSQL refuses one: both go on."""
+    for _ in range(3):
+        database = postgres_database(monkeypatch, postgres, f"written_back_{next(_SCHEMAS)}")
+        line, errors = threading.Barrier(6), []
+
+        def check(database=database, line=line, errors=errors):
+            back = WriteBack(warehouse, tables, database)
+            line.wait()
+            try:
+                back.check()
+            except KomboError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=check) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+
+
 def test_a_failure_is_told_and_the_next_run_goes_on(warehouse, tables, database, back):
     """A warehouse that fails raises an error, and the next run writes back what is missing."""
     rows = [ledger_row("r1", at(0))]
@@ -268,4 +318,21 @@ def test_one_schema_behind_two_connections_is_refused(postgres, monkeypatch):
         WriteBack(engine, tables, same).check()
     other = postgres_database(monkeypatch, postgres, "a_schema_of_its_own")
     WriteBack(engine, tables, HookDatabase(other.hook)).check()
+    engine.dispose()
+
+
+def test_one_schema_of_two_databases_is_refused(mariadb, mariadb_database):
+    """On MySQL a table with a schema is one table from any database of the server."""
+    schema = make_url(mariadb_database).database
+    engine, tables = create_engine(mariadb_database), Tables.named(f"{schema}.links")
+    tables.create(engine)
+    hook = SimpleNamespace(
+        conn_type="mysql",
+        get_conn=lambda: pymysql.connect(
+            host="127.0.0.1", port=mariadb.port, user="root", database="mysql"
+        ),
+    )
+    database = HookDatabase(hook)  # the provider's hook needs another driver
+    with pytest.raises(ConfigurationError, match="names the database of the warehouse"):
+        WriteBack(engine, tables, database).check()
     engine.dispose()

@@ -176,6 +176,24 @@ def test_refused_rows_are_written_back_before_the_task_fails(duck, ledger, stand
     assert set(written_back(duck).values()) == {"failed"}
 
 
+def test_refused_rows_fail_the_task_also_if_they_cannot_be_written_back(
+    duck, ledger, standin, context
+):
+    """The next try would skip the refused rows and be green, so the policy has the last word."""
+    deliver(context, result_ids=["r0"])
+    with duckdb.connect(duck) as database:
+        database.execute("ALTER TABLE kombo_result_links RENAME TO there")
+        database.execute("CREATE VIEW kombo_result_links AS SELECT * FROM there")
+    standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"})
+    with pytest.raises(AirflowFailException, match=r"failed.*could not take the statuses"):
+        deliver(context)
+    with duckdb.connect(duck) as database:
+        database.execute("DROP VIEW kombo_result_links")
+        database.execute("ALTER TABLE there RENAME TO kombo_result_links")
+    assert deliver(context)["skipped"] == 59
+    assert list(written_back(duck).values()).count("failed") == 59
+
+
 def test_a_ledger_that_was_lost_is_refused(duck, ledger, standin, context):
     """An empty ledger beside a warehouse with delivered rows sends nothing."""
     deliver(context)
@@ -189,6 +207,22 @@ def test_a_ledger_that_was_lost_is_refused(duck, ledger, standin, context):
 def test_a_dry_run_writes_nothing_to_the_warehouse(duck, ledger, standin, context):
     """A dry run plans by the ledger, and makes no table in the warehouse."""
     assert deliver(context, dry_run=True)["send"] == 60
+    with duckdb.connect(duck) as database:
+        assert database.sql("SHOW TABLES").fetchall() == [("assessment_results",)]
+
+
+def test_a_dry_run_of_a_decision_writes_nothing_to_the_warehouse(duck, ledger, standin, context):
+    """The rows are read in the ledger, and the warehouse gets no table."""
+    with DAG("resolve", schedule=None):
+        task = KomboResolveUnknownOperator(
+            task_id="resolve",
+            integration_ids=["workday:0"],
+            decision="created",
+            reason="seen in the logs",
+            dry_run=True,
+            ledger_conn_id="ledger",
+        )
+    assert task.execute(context) == {"would_be_decided": 0, "left": 0}
     with duckdb.connect(duck) as database:
         assert database.sql("SHOW TABLES").fetchall() == [("assessment_results",)]
 

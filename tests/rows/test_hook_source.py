@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from datetime import date, datetime, timezone
 from decimal import Decimal
 from threading import Thread
@@ -13,6 +14,7 @@ from support.harness import DAY, mapped_rows
 from support.mappings import mapped as parsed
 
 from airflow_kombo.database.connections import warehouse_of
+from airflow_kombo.database.hook_database import HookDatabase
 from airflow_kombo.exceptions import ConfigurationError, MappingError, RunStoppedError
 from airflow_kombo.rows.frames import CHUNK_ROWS, row_at
 from airflow_kombo.rows.hook_source import HookSource
@@ -118,6 +120,24 @@ def test_a_stop_ends_a_long_query(duck):
         rows.cancel()
         reading.join(0.05)
     assert [type(error) for error in raised] == [RunStoppedError]
+
+
+def test_a_stop_before_the_connection_is_open_runs_no_query(duck, monkeypatch):
+    """To connect may take seconds: a stop in between is not forgotten."""
+    rows, connect = mapped_rows(source("SELECT 1 AS result_id")), HookDatabase.connected
+    executed = []
+
+    @contextmanager
+    def connected(database, doing):
+        with connect(database, doing) as connection:
+            rows.cancel()
+            connection.execute = executed.append
+            yield connection
+
+    monkeypatch.setattr(HookDatabase, "connected", connected)
+    with pytest.raises(RunStoppedError):
+        rows.plan()
+    assert not executed
 
 
 def test_rows_are_delivered_from_any_order(duck):

@@ -192,6 +192,15 @@ def test_comments_and_semicolons_do_no_harm(warehouse, tables, day):
     """A query may end in a semicolon, and comments may have colons and brackets."""
     sql = f"-- at 10:30 :nobody (\n{SQL} -- the end)\n;"
     assert sum(rows_of(warehouse, tables, sql).plan().values()) == 10
+    sql = f"/* :nobody ( */ {SQL}\n; -- the end\n /* :x */ ;\n"
+    assert sum(rows_of(warehouse, tables, sql).plan().values()) == 10
+
+
+def test_a_query_may_name_thousands_of_ids(warehouse, tables, day):
+    """A long list of ids in the text is read as any other query."""
+    ids = ", ".join(f"'other-{number}'" for number in range(6_000))
+    sql = f"SELECT * FROM ({SQL}) AS them WHERE result_id NOT IN ({ids})"  # noqa: S608 - a test's
+    assert sum(rows_of(warehouse, tables, sql).plan().values()) == 10
 
 
 def test_a_table_takes_the_place_of_a_query(warehouse, tables, day):

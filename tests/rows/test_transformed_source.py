@@ -131,6 +131,34 @@ def test_a_column_that_the_function_misspells_is_suggested():
         transformed(misspell).plan()
 
 
+def test_a_key_that_a_row_has_is_not_told():
+    """A KeyError at a cell's value, looked up in a dictionary or an index, never quotes it."""
+    levels = pd.DataFrame({"level": [1]}, index=["junior"])
+
+    def look_up(frame):
+        return frame.assign(level=[{"junior": 1}[one] for one in frame["assessment_name"]])
+
+    def locate(frame):
+        return frame.assign(level=[levels.loc[one, "level"] for one in frame["assessment_name"]])
+
+    for function in (look_up, locate):
+        with pytest.raises(TransformError, match=r"raised KeyError, at .*Nothing was sent") as told:
+            transformed(function, [row("a", assessment_name="Lovelace")]).plan()
+        assert "Lovelace" not in str(told.value)
+
+
+def test_a_chunk_may_become_a_frame_without_columns():
+    """A function that keeps no row of a chunk may return `DataFrame()`, as of an empty list."""
+
+    def best(frame):
+        return pd.DataFrame([one for one in frame.to_dict("records") if one["score"] > 99])
+
+    rows = [row(f"r{number}", score=100 if number == 0 else 1) for number in range(2_001)]
+    assert transformed(best, rows).plan() == {"workday:one": 1}
+    rows[0], rows[-1] = rows[-1], rows[0]
+    assert transformed(best, rows).plan() == {"workday:one": 1}
+
+
 def test_a_function_gets_no_chunk_without_rows():
     """A day without rows calls no function, and plans nothing."""
     assert transformed(fails, rows=[]).plan() == {}

@@ -31,8 +31,17 @@ _DATES_AS_TEXT: Final = frozenset({"gcpbigquery", "sqlite"})
 _WRONG: Final = ("ProgrammingError", "NotSupportedError", "BadRequest", "Forbidden", "NotFound")
 """Errors of a statement that would fail again: DB-API's, and those of Google's clients."""
 
-_QUOTING: Final = ("IntegrityError", "DataError")
-"""DB-API's errors whose text may quote a row."""
+_QUOTING: Final = ("IntegrityError", "DataError", "InvalidInputException")
+"""Errors whose text may quote a row: DB-API's, and DuckDB's of a function such as `strptime`."""
+_QUOTING_STATES: Final = ("22", "23")
+"""Classes of SQL's states whose text may: a value is wrong. Not all drivers raise `DataError`."""
+_STATE_IN_TEXT: Final = re.compile(r"SQLSTATE: (\w{5})")
+"""SQL's state as Databricks writes it."""
+_OF_QUERY: Final = re.compile(r" at \[\d+:\d+\]|must be qualified with a dataset")
+"""BigQuery's words for a wrong query. It has the same reason for a wrong value of a row."""
+_STATE_LENGTH: Final = 5
+_QUOTING_NUMBERS: Final = frozenset({220, 241, 244, 245, 248, 2628})
+"""SQL Server's numbers for values that do not fit a type."""
 _GOOGLES: Final = ("google.", "googleapiclient.")
 """Where the errors of BigQuery's hook are from: its connection has no errors of DB-API's."""
 
@@ -86,7 +95,10 @@ class HookConnection:
         return [tuple(row) for row in self._cursor.fetchmany(most)]
 
     def cancel(self) -> None:
-        """End the statement of another thread, if the driver can do so."""
+        """End the statement of another thread, if the driver can do so.
+
+        A driver ignores this before the statement has begun, and may raise an error after its end.
+        """
         ways = (
             (self._cursor, "cancel"),  # Databricks
             (self._cursor, "interrupt"),  # DuckDB
@@ -94,7 +106,11 @@ class HookConnection:
         )
         for owner, name in ways:
             if cancel := getattr(owner, name, None):
-                cancel()
+                try:
+                    cancel()
+                except Exception as error:
+                    if not _is_of_driver(error):
+                        raise
                 return
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -205,9 +221,25 @@ def _is_of_driver(error: Exception) -> bool:
 def _cause_of(error: Exception, names: set[str]) -> str:
     """Return the kind of an error, with the first line if no row is quoted."""
     kind = type(error).__name__
-    if names.intersection(_QUOTING):
+    if names.intersection(_QUOTING) or _blames_a_value(error):
         return kind
     return f"{kind}: {(str(error).strip().splitlines() or [''])[0]}"
+
+
+def _blames_a_value(error: Exception) -> bool:
+    """Return True if an error may be about a value of a row, by its state, number or text."""
+    first, text = next(iter(error.args), None), str(error)
+    if type(error).__name__ == "BadRequest":  # BigQuery's, of the query and of values alike
+        reasons = {one.get("reason") for one in getattr(error, "errors", ())}
+        return reasons <= {"invalidQuery"} and not _OF_QUERY.search(text)
+    if isinstance(first, dict):  # Redshift's driver
+        first = first.get("C")
+    found = _STATE_IN_TEXT.search(text)
+    states = (getattr(error, "sqlstate", None), found and found[1], first)
+    return first in _QUOTING_NUMBERS or any(
+        isinstance(state, str) and len(state) == _STATE_LENGTH and state[:2] in _QUOTING_STATES
+        for state in states
+    )
 
 
 def driver_of(made: object) -> ModuleType | None:

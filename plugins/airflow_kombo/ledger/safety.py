@@ -117,6 +117,12 @@ class _Trial:
 
     def check(self, connection: Connection) -> None:
         """Read the row, and write others that differ from it too little."""
+        if connection.execute(self._find("run_id")).first() is None:
+            raise _refusal(
+                self.table,
+                "does not show a row that was just written: a trigger, a rule or a row-level"
+                " policy takes it away",
+            )
         for moment in self.moments:
             self._refuse_wrong_time(connection, moment)
         if "result_id" in self.row:

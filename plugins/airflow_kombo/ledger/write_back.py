@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -162,10 +163,24 @@ class WriteBack:
         try:
             return self._look()
         except (ConfigurationError, WarehouseError):  # drivers call a missing table either way
+            self._create()
+            return self._look()
+
+    def _create(self) -> None:
+        """Create the table; another run may be faster, as PostgreSQL's UniqueViolation says."""
+        try:
             with self._warehouse.connected(f"create {self._table.name}") as connection:
                 connection.execute(self._table.create)
                 connection.commit()
-            return self._look()
+        except (ConfigurationError, WarehouseError):
+            if not self._is_there():
+                raise
+
+    def _is_there(self) -> bool:
+        with suppress(ConfigurationError, WarehouseError):
+            self._look()
+            return True
+        return False
 
     def _look(self) -> set[str]:
         with self._warehouse.connected(f"read {self._table.name}") as connection:

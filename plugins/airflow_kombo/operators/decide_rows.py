@@ -46,16 +46,20 @@ become `retryable`, and the next run of their day sends them. The answer decides
 
 @contextmanager
 def unknown_rows(
-    warehouse_conn_id: str, ledger_conn_id: str | None, status_table: str
+    warehouse_conn_id: str, ledger_conn_id: str | None, status_table: str, *, decides: bool = True
 ) -> Iterator[UnknownRows]:
     """Open the ledger's `unknown` rows, and create its tables where they are missing.
 
     Where the ledger is not in the warehouse, the decisions are written back afterwards.
+
+    :param decides: False for a dry run, which writes nothing to the warehouse.
     """
     with opened(warehouse_conn_id, ledger_conn_id, status_table) as databases:
-        databases.check()
+        if decides:
+            databases.check()
         yield UnknownRows(databases.ledger, databases.tables)
-        databases.write_back()
+        if decides:
+            databases.write_back()
 
 
 def parameters_of(operator: object) -> ResolveParameters:

@@ -121,7 +121,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         if parameters.decision:
             person = _triggering_person(context)
             decision = decide_rows.decision_by(parameters.decision, parameters.reason, person)
-        with self._unknown_rows() as unknown:
+        with self._unknown_rows(decides=not parameters.dry_run) as unknown:
             asked_at = unknown.now()
             left = {"left": decide_rows.log_others(unknown, rows_filter)}
             if parameters.dry_run:
@@ -159,10 +159,12 @@ class KomboResolveUnknownOperator(HITLOperator):
         with self._unknown_rows() as unknown:
             return decide_rows.decide(unknown, rows_filter, decision)
 
-    def _unknown_rows(self) -> AbstractContextManager[UnknownRows]:
+    def _unknown_rows(self, *, decides: bool = True) -> AbstractContextManager[UnknownRows]:
         from airflow_kombo.operators.decide_rows import unknown_rows  # noqa: PLC0415 - see above
 
-        return unknown_rows(self.warehouse_conn_id, self.ledger_conn_id, self.status_table)
+        return unknown_rows(
+            self.warehouse_conn_id, self.ledger_conn_id, self.status_table, decides=decides
+        )
 
     def _ask(self, context: Context, asked_at: datetime) -> dict[str, int]:
         with adds_to_resumption(asked_at=asked_at):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +20,7 @@ from airflow.sdk import BaseXCom
 
 from airflow_kombo.delivery.run import DeliveryRun, RunReport
 from airflow_kombo.delivery.run_context import RunParts, Settings
-from airflow_kombo.exceptions import TooManyRefusedError
+from airflow_kombo.exceptions import KomboError, TooManyRefusedError
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.claims import Ledger
@@ -186,14 +187,33 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         _log_table(report.senders)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
-    job.databases.write_back()
-    _apply_policy(job.task, report, run.run_id)
+    with _policy_applied(job.task, report, run.run_id):
+        job.databases.write_back()
     return report.numbers
 
 
 def _log_table(senders: Mapping[str, Counter[str]]) -> None:
     for line in table(senders):
         log.info("%s", line)
+
+
+@contextmanager
+def _policy_applied(task: WriteTask, report: RunReport, run_id: str) -> Iterator[None]:
+    """Apply the policy after a block, also after one that failed.
+
+    The next try skips the refused rows, so it could not apply the policy to them.
+
+    :raises TooManyRefusedError: if more rows ended badly than allowed; it has the block's error.
+    """
+    try:
+        yield
+    except KomboError as error:
+        try:
+            _apply_policy(task, report, run_id)
+        except TooManyRefusedError as refused:
+            raise TooManyRefusedError(f"{refused} Also: {error}") from None
+        raise
+    _apply_policy(task, report, run_id)
 
 
 def _apply_policy(task: WriteTask, report: RunReport, run_id: str) -> None:

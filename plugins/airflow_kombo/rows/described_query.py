@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import sqlparse
 from sqlalchemy import Date, Engine, Select, Subquery, bindparam, column, false, select, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlparse.lexer import tokenize
+from sqlparse.tokens import Comment
 
 from airflow_kombo.database.transactions import begin, cause_of, is_passing
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
@@ -18,6 +19,10 @@ from airflow_kombo.suggestions import did_you_mean
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.elements import TextClause
+
+
+_HINTS: Final = frozenset({Comment.Single.Hint, Comment.Multiline.Hint})
+"""Comments that the database reads."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,7 @@ def bound_query(sql: str, parameters: Mapping[str, Any]) -> tuple[TextClause, fr
     :returns: The query, and the names of the parameters in it.
     :raises ConfigurationError: if the query has another parameter.
     """
-    # A comment may hold a colon, or hide the closing bracket of a subquery.
-    statement = text(sqlparse.format(sql, strip_comments=True).strip().rstrip(";"))
+    statement = text(_without_comments(sql).strip().rstrip("; \t\r\n"))
     uses = frozenset(statement.compile().params)
     if unknown := sorted(uses - parameters.keys()):
         name = unknown[0]
@@ -76,6 +80,21 @@ def bound_query(sql: str, parameters: Mapping[str, Any]) -> tuple[TextClause, fr
         if name in uses
     ]
     return statement.bindparams(*bound), uses
+
+
+def _without_comments(sql: str) -> str:
+    """Return a query without comments: they may hold a colon, or hide the end of a subquery.
+
+    `sqlparse.format` would refuse a query of some thousand words, such as a long list of ids.
+    """
+    words: Iterator[tuple[Any, str]] = tokenize(sql)  # type: ignore[no-untyped-call]
+    return "".join(
+        _blank(word) if kind in Comment and kind not in _HINTS else word for kind, word in words
+    )
+
+
+def _blank(comment: str) -> str:
+    return "\n" if comment.endswith(("\n", "\r")) else " "
 
 
 def refuse_doubled(columns: Sequence[str]) -> None:

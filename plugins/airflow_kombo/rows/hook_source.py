@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
+from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.rows.described_query import bound_query, refuse_doubled
 from airflow_kombo.rows.frames import CHUNK_ROWS, frame_of
+from airflow_kombo.rows.query_reader import CANCEL_SECONDS, CANCELS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,6 +30,9 @@ class HookSource:
         self._database = database
         self._query, self.uses = bound_query(sql, parameters)
         self._connection: HookConnection | None = None
+        self._has_ended = Event()
+        self._has_ended.set()
+        self._is_cancelled = False
 
     def columns(self) -> Collection[str]:
         """Return no columns: they are known once the query runs."""
@@ -37,10 +43,14 @@ class HookSource:
 
         :raises ConfigurationError: if the query cannot run.
         :raises WarehouseError: if the warehouse fails.
+        :raises RunStoppedError: if the query was cancelled before it began.
         """
         with self._database.connected("read the rows") as connection:
+            self._has_ended.clear()
             self._connection = connection
             try:
+                if self._is_cancelled:  # to connect may have taken a while
+                    raise RunStoppedError("The run was stopped before it read rows.")
                 columns = connection.execute(self._query)
                 refuse_doubled(columns)
                 yield frame_of([], columns)
@@ -48,8 +58,16 @@ class HookSource:
                     yield frame_of(rows, columns)
             finally:
                 self._connection = None
+                self._has_ended.set()
 
     def cancel(self) -> None:
-        """End the query, where the driver can do so; any thread may call this."""
-        if connection := self._connection:
-            connection.cancel()
+        """End the query, where the driver can do so, and wait until it has ended.
+
+        Any thread may call this. The wait is bounded.
+        """
+        self._is_cancelled = True
+        for _ in range(CANCELS):  # a statement that has not begun ignores the first attempt
+            if connection := self._connection:
+                connection.cancel()
+            if self._has_ended.wait(CANCEL_SECONDS):
+                return

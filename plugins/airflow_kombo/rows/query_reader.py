@@ -16,9 +16,9 @@ from airflow_kombo.rows.row_buffer import RowBuffer
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
-_CANCELS: Final = 20
+CANCELS: Final = 20
 """Attempts to cancel a query."""
-_CANCEL_SECONDS: Final = 0.1
+CANCEL_SECONDS: Final = 0.1
 """Wait after each attempt to cancel a query."""
 
 
@@ -87,8 +87,8 @@ class QueryReader:
         Any thread may call this. The wait is bounded.
         """
         self._cancelled = True
-        for _ in range(_CANCELS):  # a statement that has not begun ignores the first attempt
+        for _ in range(CANCELS):  # a statement that has not begun ignores the first attempt
             if connection := self._connection:
                 cancel_statement(connection)
-            if self._has_ended.wait(_CANCEL_SECONDS):
+            if self._has_ended.wait(CANCEL_SECONDS):
                 return

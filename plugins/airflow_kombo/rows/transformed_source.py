@@ -42,8 +42,11 @@ class TransformedSource:
         :raises ConfigurationError: if the function returns no frame, or one with a column twice.
         """
         for chunk in self._source.chunks():
-            if len(chunk):
-                yield checked_frame(self._transformed(chunk), _WHAT)
+            if len(chunk) == 0:
+                continue
+            made = checked_frame(self._transformed(chunk), _WHAT)
+            if len(made.columns) or len(made):  # a frame of no records has no columns either
+                yield made
 
     def cancel(self) -> None:
         """Cancel the reading of the source; any thread may call this."""
@@ -59,14 +62,15 @@ class TransformedSource:
 
 def _explain(error: Exception, columns: Collection[str]) -> str:
     """Return the kind and the place of an error, and never the text: it may quote a row."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    for frame in traceback.extract_tb(error.__traceback__)[1:]:
-        if "site-packages" not in frame.filename:  # the author's own line, not one of pandas'
-            place = frame
-    kind = type(error).__name__
-    text = f"{_WHAT} raised {kind}, at {place.filename}, line {place.lineno}, in {place.name}"
+    places = list(traceback.walk_tb(error.__traceback__))
+    # The author's own line, not one of pandas'.
+    own = [one for one in places[1:] if "site-packages" not in one[0].f_code.co_filename]
+    frame, line = (own or places)[-1]
+    code, kind = frame.f_code, type(error).__name__
+    text = f"{_WHAT} raised {kind}, at {code.co_filename}, line {line}, in {code.co_name}"
     name = error.args[0] if isinstance(error, KeyError) and error.args else None
-    if isinstance(name, str) and name.isidentifier() and name not in columns:
+    # A name in the author's code is a column. Any other key may be a cell of a row.
+    if isinstance(name, str) and name in code.co_consts and name not in columns:
         have = ", ".join(sorted(columns))
         text += (
             f": the rows have no column '{name}'{did_you_mean(name, columns)}. They have: {have}"

@@ -97,8 +97,9 @@ class MySQL(Dialect):
                 connection.execute(select(func.release_lock(name[:64])))
 
     def identity(self, table: str) -> str:
-        """Return the query for the server and the database."""
-        return "SELECT @@hostname, @@port, @@datadir, DATABASE()"
+        """Return the query for the server and the table's database."""
+        database = f"'{schema}'" if (schema := table.rpartition(".")[0]) else "DATABASE()"
+        return f"SELECT @@hostname, @@port, @@datadir, {database}"
 
     def state_of(self, error: BaseException | None) -> str | None:
         """Return SQL's state for the error's number, else the state of the driver."""

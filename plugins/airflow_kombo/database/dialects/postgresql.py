@@ -142,6 +142,7 @@ class PostgreSQL(Dialect):
         with engine.begin() as connection:
             limits = {
                 "lock_timeout": f"{seconds}s",
+                "statement_timeout": "0",
                 "idle_in_transaction_session_timeout": "0",
                 "transaction_timeout": "0",  # since PostgreSQL 17
             }
