@@ -194,6 +194,35 @@ def test_refused_rows_fail_the_task_also_if_they_cannot_be_written_back(
     assert list(written_back(duck).values()).count("failed") == 59
 
 
+def test_a_warning_of_a_delivered_row_is_written_back(duck, ledger, standin, context):
+    """A result that the source moves to another target later has its warning in the warehouse."""
+    deliver(context)
+    with duckdb.connect(duck) as database:
+        database.execute("UPDATE assessment_results SET candidate_id = 'c' WHERE result_id = 'r1'")
+    deliver(context)
+    with duckdb.connect(duck) as database:
+        query = "SELECT result_id, warnings FROM kombo_result_links WHERE warnings IS NOT NULL"
+        ((result_id, warnings),) = database.sql(query).fetchall()
+    assert (result_id, json.loads(warnings)) == ("r1", by_result(ledger, TABLES)["r1"].warnings)
+
+
+def test_a_link_that_went_to_another_result_is_written_back(duck, ledger, standin, context):
+    """A refused row that loses its link to another result is changed in the warehouse too."""
+    standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"}, times=1)
+    deliver(context, result_ids=["r1"], fail_on={})
+    with duckdb.connect(duck) as database:
+        database.execute(
+            "INSERT INTO assessment_results SELECT * REPLACE ('again' AS result_id)"
+            " FROM assessment_results WHERE result_id = 'r1'"
+        )
+    deliver(context, result_ids=["again"])
+    with duckdb.connect(duck) as database:
+        query = "SELECT result_id, url_hash FROM kombo_result_links"
+        hashes = dict(database.sql(query).fetchall())
+    assert hashes == {name: row.url_hash for name, row in by_result(ledger, TABLES).items()}
+    assert hashes["r1"] is None
+
+
 def test_a_ledger_that_was_lost_is_refused(duck, ledger, standin, context):
     """An empty ledger beside a warehouse with delivered rows sends nothing."""
     deliver(context)

@@ -197,7 +197,7 @@ class Statements:
         """Remove the link from unchanged status rows, in favour of another row."""
         links, row = self._tables.links, self.replaced.c
         unchanged = _is(links, row, _VERSION)
-        return update(links).where(unchanged).values(url_hash=null())
+        return update(links).where(unchanged).values(url_hash=null(), updated_at=utc_now())
 
     @cached_property
     def warned(self) -> Bulk:
@@ -210,7 +210,8 @@ class Statements:
         """Update the warnings of status rows, if unchanged since the ledger's read."""
         links, row = self._tables.links, self.warned.c
         unchanged = _is(links, row, _VERSION)
-        return update(links).where(unchanged).values(warnings=row["warnings"])
+        # Without a new time the write-back to another database would not see the change.
+        return update(links).where(unchanged).values(warnings=row["warnings"], updated_at=utc_now())
 
     @cached_property
     def sent_in_dag_run(self) -> Select[tuple[str]]:
