@@ -162,3 +162,16 @@ def test_a_chunk_may_become_a_frame_without_columns():
 def test_a_function_gets_no_chunk_without_rows():
     """A day without rows calls no function, and plans nothing."""
     assert transformed(fails, rows=[]).plan() == {}
+
+
+@pytest.mark.parametrize("kind", ["float32", "Float32", "float16"])
+def test_an_id_in_a_small_float_is_invalid_where_it_may_be_another(kind):
+    """A float of 32 bits holds 16777217 as 16777216, which may be another candidate."""
+    number = 2_049 if kind == "float16" else 16_777_217
+
+    def shrink(frame):
+        return frame.assign(candidate_id=pd.Series([number, 7], index=frame.index).astype(kind))
+
+    wrong, right = made(transformed(shrink))
+    assert (wrong.error.code, wrong.error.field) == ("invalid_field", "candidate_id")
+    assert right.key.target_id == "7"

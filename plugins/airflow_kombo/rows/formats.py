@@ -22,6 +22,8 @@ _PLAIN: Final = frozenset({str, int, bool, date, datetime})
 """Types of values without a change: most values, so they are checked first."""
 _EXACT: Final = 2.0**53
 """Limit of exact whole numbers in a float."""
+_EXACT_OF_SMALL: Final = {4: 2.0**24, 2: 2.0**11}
+"""The same for a float of numpy's, by the size in bytes."""
 _DIGITS: Final = 30
 """Most digits of a readable number."""
 
@@ -53,11 +55,13 @@ def plain(value: Any) -> Any:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if kind in {"m", "M"}:
         raise UnwritableError("must be a date or a time of the database's, not of numpy's")
+    exact = _EXACT
     if kind in {"b", "i", "u", "f"} and getattr(value, "ndim", 0) == 0:
+        exact = _EXACT_OF_SMALL.get(value.dtype.itemsize, _EXACT) if kind == "f" else _EXACT
         value = value.item()
     if isinstance(value, (float, Decimal)) and not Decimal(value).is_finite():
         raise UnwritableError("must be a finite number")
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) < exact:
         return int(value)
     if isinstance(value, Decimal) and abs(value.adjusted()) <= _DIGITS:
         return Decimal(_number(value))

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pandas import DataFrame
+from pandas import DataFrame, Series
 
 from airflow_kombo.exceptions import ConfigurationError
 
 Row = Mapping[str, Any]
 
+_SMALL: Final = frozenset({"float16", "float32"})
+"""Types of numpy's and pandas' floats with less digits than Python's."""
 CHUNK_ROWS: Final = 2_000
 """Rows of one frame: enough for work by column, and few enough for the memory."""
 
@@ -48,7 +50,11 @@ def checked_frame(made: object, maker: str) -> DataFrame:
         )
     if doubled := [name for name, times in Counter(made.columns).items() if times > 1]:
         raise ConfigurationError(f"{maker} returned the column '{doubled[0]}' twice: name it once.")
-    return made.astype(object)
+    kept = made.astype(object)
+    for name in made.columns[[str(kind).lower() in _SMALL for kind in made.dtypes]]:
+        # As Python's floats they would look exact: 16777217 is 16777216 in float32.
+        kept[name] = Series(list(made[name].array), index=made.index, dtype=object)
+    return kept
 
 
 def cells(frame: DataFrame, column: str) -> list[Any]:
