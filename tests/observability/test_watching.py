@@ -38,8 +38,9 @@ class SlackNotifier(BaseNotifier):
         place = Path({place!r}, context["run_id"].replace("/", "_"))
         place.write_text(self.text)
 """
-TODAY = datetime.now(timezone.utc).date()
-YESTERDAY = TODAY - timedelta(days=1)
+# The last night began at 02:00, for the day before: until then it is not the night of today.
+LAST_NIGHT = datetime.now(timezone.utc) - timedelta(hours=2)
+YESTERDAY = LAST_NIGHT.date() - timedelta(days=1)
 BAD = [date(2026, 2, 20), date(2026, 5, 1)]
 """Days with a refused row, which is more than the dag allows."""
 GOOD, LOADED = date(2026, 4, 1), date(2026, 6, 15)
