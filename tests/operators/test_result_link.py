@@ -146,7 +146,7 @@ def test_only_errors_that_may_pass_are_tried_again(tmp_path, standin):
     assert "approve_rows is \"['r1', 'r2']\" (str), and has to be true or false" in output
     assert "1 of 1 result_ids match no row that this run reads" in output
     assert "1 of 1 rows are failed, and at most 0 may be" in output
-    assert "The database could not start a run" in output
+    assert "The database could not try its tables" in output
     assert "AirflowFailException" in output
     assert sorted(by_result(engine, Tables.named("asked_links"))) == ["r1", "r2"]
     assert statuses(engine, Tables.named()) == {"failed": 1}
