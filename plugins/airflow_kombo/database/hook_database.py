@@ -43,7 +43,7 @@ _STATE_LENGTH: Final = 5
 _QUOTING_NUMBERS: Final = frozenset({220, 241, 244, 245, 248, 2628})
 """SQL Server's numbers for values that do not fit a type."""
 _GOOGLES: Final = ("google.", "googleapiclient.")
-"""Where the errors of BigQuery's hook are from: its connection has no errors of DB-API's."""
+"""Modules of the errors of BigQuery's hook, whose connection has no errors of DB-API's."""
 
 _MARKS: Final = {
     "qmark": "?",

@@ -39,8 +39,8 @@ MARGIN: Final = timedelta(minutes=10)
 back already. A run that is silent for a minute counts as dead: no transaction of ours takes ten.
 """
 _TOLERANCE: Final = timedelta(minutes=1)
-"""How much older a ledger's row may be than the warehouse's. Two transactions may change one row
-in the opposite order of their beginnings, and a warehouse may round to seconds."""
+"""Most time by which a ledger's row may be older than the warehouse's. Two transactions may change
+one row in the opposite order of their beginnings, and a warehouse may round to seconds."""
 _PATIENCE_SECONDS: Final = 600
 """Seconds to wait for the write-back of another run."""
 _VERSION: Final = (*KEY, "updated_at", "status", "attempts")
@@ -77,8 +77,8 @@ class WriteBack:
         if missing := [one for one in self._table.columns if one not in existing]:
             raise ConfigurationError(
                 f"The warehouse's table {name} has no column {', '.join(missing)}, so statuses"
-                " cannot be written back. Add what is missing (docs/tables.md has the types), or"
-                " drop the table: the next run creates and fills it."
+                " cannot be written back. Add what is missing: docs/written-back-table.md has the"
+                " types."
             )
         if lost := self._lost():
             raise ConfigurationError(
@@ -86,7 +86,7 @@ class WriteBack:
                 f" {name} are missing or older in the ledger, such as {lost[0]}. It is empty,"
                 " replaced, or restored from an old backup, and a run would send delivered rows a"
                 " second time: nothing is sent. Restore the ledger, or copy the warehouse's rows"
-                " into it (docs/tables.md)."
+                " into it (docs/written-back-table.md)."
             )
 
     def run(self) -> int:
