@@ -43,7 +43,8 @@ AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_exten
 	tests/tools/demo tests/web/test_page_in_airflow.py
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py
-SLOW_TESTS := $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) $(DIALECT_TESTS)
+NIGHT_TESTS := tests/tools/nights/test_mutants.py
+SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) $(DIALECT_TESTS)
 # One file stays on one worker: its tests share servers.
 WORKERS := auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -86,6 +87,23 @@ test-bench: .venv/dev ## The tests that compare two commits with the bench: at m
 .PHONY: test-dialects
 test-dialects: .venv/dev ## The tests that install dialects of warehouses, each alone: at most 4 minutes
 	$(BIN)/python -m pytest $(DIALECT_TESTS)
+
+.PHONY: test-nights
+test-nights: .venv/dev ## The planted mistakes, each of which a simulated night has to show: at most 4 minutes
+	$(BIN)/python -m pytest -n $(WORKERS) $(NIGHT_TESTS)
+
+NIGHTS_COMMAND = PYTHONPATH=.:plugins $(BIN)/python -m tools.nights
+.PHONY: nights
+nights: .venv/dev ## Simulated nights of failures, NIGHTS=10000 SEED=1, or as many as fit in SECONDS=120
+	@$(NIGHTS_COMMAND) $(if $(SECONDS),--seconds=$(SECONDS),--nights=$(or $(NIGHTS),1000)) $(if $(SEED),--seed=$(SEED))
+
+.PHONY: nights-forever
+nights-forever: .venv/dev ## Simulated nights, each a new one, until Ctrl-C or a failure
+	@$(NIGHTS_COMMAND) --seed=$(or $(SEED),$$(date +%s)000)
+
+.PHONY: night
+night: .venv/dev ## Replay one simulated night that failed: SEED=5148
+	@$(NIGHTS_COMMAND) --replay --seed=$(SEED)
 
 .PHONY: bench
 bench: .venv/dev ## Measure speed, rate and memory, or compare two commits: COMPARE=main (docs/performance.md)

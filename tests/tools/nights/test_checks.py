@@ -1,0 +1,122 @@
+"""The checks of a night: each of them finds what it is for."""
+
+from dataclasses import replace
+
+import pytest
+
+from tools.nights.answers import ANSWERS
+from tools.nights.checks import LIE, LOST, TWICE, Checks
+from tools.nights.judge import judge, shortest
+from tools.nights.plan import DAY, Plan, PlannedRun, SourceRow, plan_of
+from tools.nights.stage import stage
+
+QUIET = Plan(
+    seed=1,
+    rows=tuple(
+        SourceRow(f"r{number}", -1.0, DAY, "workday:one", f"c{number}") for number in range(3)
+    ),
+    runs=(PlannedRun("night-0", 0.0, DAY),),
+    decisions=(),
+    accidents=(),
+    patience=(0.1, 0.3),
+    slots=30,
+    commit_seconds=0.01,
+)
+
+
+@pytest.fixture(scope="module")
+def one():
+    with stage() as stage_:
+        yield stage_
+
+
+@pytest.fixture
+def story(one):
+    """Return the story of a night that kept every promise."""
+    judged = judge(QUIET, one)
+    assert judged.findings == []
+    return judged.story
+
+
+def kinds(story, rows=(), moment="at the end"):
+    checks = Checks()
+    checks.look(story, moment, list(rows))
+    checks.end(story)
+    return {finding.kind for finding in checks.findings}
+
+
+def row(result_id, status):
+    return {"result_id": result_id, "status": status, "error_message": None}
+
+
+def good(story):
+    return [row(one.result_id, "success") for one in QUIET.rows]
+
+
+def test_a_good_night_has_no_finding(story):
+    """Three rows, made once each, are as they should be."""
+    assert kinds(story, good(story)) == set()
+
+
+def test_a_row_without_a_status_is_lost(story):
+    """A row of the source that has no status in the end is lost."""
+    assert kinds(story, good(story)[1:]) == {LOST}
+
+
+@pytest.mark.parametrize("status", ["sending", "retryable", "blocked", "unknown"])
+def test_a_row_that_waits_for_ever_is_lost(story, status):
+    """A row that is not done when all is well is lost; what was made says so besides."""
+    assert LOST in kinds(story, [*good(story)[1:], row("r0", status)])
+
+
+@pytest.mark.parametrize("status", ["failed", "invalid", "retryable", "blocked"])
+def test_a_link_that_exists_is_not_denied(story, status):
+    """A row whose link was made and that says otherwise lies, at any moment."""
+    assert kinds(story, [row("r0", status)], "in between") == {LIE}
+
+
+def test_a_success_that_was_not_made_is_a_lie(story):
+    """A row that says success has its link."""
+    story.sent[:] = [one for one in story.sent if one.result_id != "r0"]
+    story.attempts = [one for one in story.attempts if one["result_id"] != "r0"]
+    assert LIE in kinds(story, [row("r0", "success")], "in between")
+
+
+def test_an_unknown_row_has_a_reason(story):
+    """A row is unknown only if nobody can know."""
+    assert kinds(story, [row("r0", "unknown")], "in between") == {LIE}
+
+
+def test_a_second_link_is_found(story):
+    """Two links without an order are one too many."""
+    story.sent.append(replace(story.sent[0], at=story.sent[0].at + 9))
+    assert TWICE in kinds(story, good(story))
+
+
+def test_a_request_sent_again_in_doubt_is_found(story):
+    """A request that may have made its link is not sent again, also if it had made none."""
+    first = story.sent[0]
+    first.answer, first.made_at = ANSWERS["doubtful"][0], None
+    story.sent.append(replace(first, at=first.at + 9))
+    assert LIE in kinds(story, good(story))
+
+
+def test_an_attempt_tells_of_each_request(story):
+    """A request without an attempt of its run is a lie of the history."""
+    story.attempts = [one for one in story.attempts if one["result_id"] != "r1"]
+    assert LIE in kinds(story, good(story))
+
+
+def test_the_counts_of_a_run_are_its_attempts(story):
+    """A run that counts a success too many lies."""
+    story.tries["night-0.1"].run.report.senders["workday:one"]["success"] += 1
+    assert LIE in kinds(story, good(story))
+
+
+def test_a_night_that_fails_is_made_short(one, monkeypatch):
+    """Of a failing night, what it does not need is left out."""
+    plan = next(plan for plan in map(plan_of, range(1, 99)) if len(plan.rows) > 5)
+    monkeypatch.setattr(Checks, "end", lambda self, _story: self._found(LIE, "r1", "planted"))
+    story, findings = shortest(plan, one)
+    assert (len(story.plan.rows), len(story.plan.runs), story.plan.accidents) == (1, 1, ())
+    assert findings

@@ -1,0 +1,176 @@
+"""Compare every row with what the simulated Kombo made: nothing lost, nothing twice, no lie."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from tools.nights.answers import Proof
+from tools.nights.kombo import Sent
+from tools.nights.story import Story
+
+LOST: Final = "lost"
+TWICE: Final = "twice"
+LIE: Final = "lie"
+
+_OVER: Final = {
+    "before the last decisions": {"success", "failed", "invalid", "unknown"},
+    "at the end": {"success", "failed", "invalid"},
+}
+"""Moments at which all is done, with the statuses that rows may have then."""
+_SEEMS_DEAD: Final = frozenset({"stand still", "suspend", "clock"})
+"""Accidents after which a run seems dead that goes on later."""
+_NOT_MADE: Final = frozenset({"failed", "invalid", "blocked", "retryable"})
+_SENDS_AGAIN: Final = frozenset({"success", "unknown", "changed"})
+"""Words of `redeliver` that have a row sent again whose link is there, or may be."""
+
+
+class Finding(NamedTuple):
+    """A broken promise.
+
+    :param kind: `lost`, `twice` or `lie`.
+    :param result_id: The result; None for a whole run.
+    """
+
+    kind: str
+    result_id: str | None
+    text: str
+
+
+class Checks:
+    """The checks of one night."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def look(self, story: Story, moment: str, rows: list[Any]) -> None:
+        """Check the status rows as they are at a moment."""
+        made = {one.result_id for one in story.sent if one.made_at is not None}
+        careless = {one.result_id for one in story.decided if one.is_careless}
+        for row in rows:
+            result_id, status = row["result_id"], row["status"]
+            if result_id in careless:
+                continue
+            if status == "success" and result_id not in made:
+                self._found(LIE, result_id, f"{moment} it is success, and was not made")
+            if status in _NOT_MADE and result_id in made:
+                self._found(LIE, result_id, f"{moment} it is {status}, and was made")
+            is_over = moment in _OVER
+            if status == "unknown" and not _is_doubtful(story, result_id, is_over=is_over):
+                self._found(LIE, result_id, f"{moment} it is unknown, and every response came")
+        if moment in _OVER:
+            self._check_all_done(story, rows, _OVER[moment])
+
+    def end(self, story: Story) -> None:
+        """Check the requests, the history, and the ends of the runs."""
+        for bug in story.bugs:
+            self._found(LIE, None, bug)
+        by_result: dict[str, list[Sent]] = {}
+        for one in story.sent:
+            by_result.setdefault(one.result_id, []).append(one)
+        for sent in by_result.values():
+            self._check_permitted(story, sent)
+        self._check_history(story)
+        self._check_counts(story)
+
+    def _check_all_done(self, story: Story, rows: Iterable[Any], done: set[str]) -> None:
+        found = Counter(row["result_id"] for row in rows)
+        for result_id in sorted({row.result_id for row in story.plan.rows} - found.keys()):
+            self._found(LOST, result_id, "it has no status at all")
+        for result_id, number in found.items():
+            if number > 1:
+                self._found(LIE, result_id, f"it has {number} status rows")
+        for row in rows:
+            if row["status"] not in done:
+                text = f"it is {row['status']} after all is well: {row['error_message']}"
+                self._found(LOST, row["result_id"], text)
+
+    def _check_permitted(self, story: Story, sent: list[Sent]) -> None:
+        """Check that nothing was sent again which exists, or may exist, without an order."""
+        for place, again in enumerate(sent):
+            for before in sent[:place]:
+                settled = before.answer.proof is Proof.NOT_MADE and _heard_by(before, again.at)
+                if settled or _is_permitted(story, before, again):
+                    continue
+                both = before.made_at is not None and again.made_at is not None
+                text = f"{again.run} sends it, after {before.run} ({before.answer.name})"
+                self._found(TWICE if both else LIE, again.result_id, text)
+
+    def _check_history(self, story: Story) -> None:
+        """Check the attempts of each run and result against its requests."""
+        sent, made = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        for one in story.sent:
+            sent[one.run, one.result_id] += 1
+            made[one.run, one.result_id] += one.made_at is not None
+        attempts = Counter((one["run_id"], one["result_id"]) for one in story.attempts)
+        success = _count(story.attempts, {"success"})
+        may_be = _count(story.attempts, {"success", "unknown", None})
+        for key, number in sent.items():
+            if attempts[key] < number:
+                self._found(
+                    LIE, key[1], f"{key[0]} sent it {number} times: {attempts[key]} attempts"
+                )
+            if made[key] > may_be[key]:
+                self._found(LIE, key[1], f"{key[0]} made it, and no attempt says so")
+        for key, number in success.items():
+            if number > made[key]:
+                self._found(LIE, key[1], f"{key[0]} did not make it, and an attempt says so")
+
+    def _check_counts(self, story: Story) -> None:
+        """Check the counts of each run without an error against its attempts."""
+        last: dict[tuple[str, str], str | None] = {}
+        for one in sorted(story.attempts, key=lambda one: int(one["attempt"])):
+            last[one["run_id"], one["result_id"]] = one["status"]
+        found = Counter((run, status) for (run, _), status in last.items())
+        for name, ended in story.tries.items():
+            if ended.run is None or ended.error or not ended.has_ended:
+                continue
+            counts = ended.run.report.counts
+            for status in ("success", "failed", "unknown"):
+                if counts[status] != found[name, status]:
+                    text = f"{name} counts {counts[status]} {status} of {found[name, status]}"
+                    self._found(LIE, None, text)
+
+    def _found(self, kind: str, result_id: str | None, text: str) -> None:
+        finding = Finding(kind, result_id, text)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+
+def _count(attempts: Iterable[Any], statuses: set[str | None]) -> Counter[tuple[str, str]]:
+    return Counter(
+        (one["run_id"], one["result_id"]) for one in attempts if one["status"] in statuses
+    )
+
+
+def _heard_by(sent: Sent, time: float) -> bool:
+    return sent.heard_at is not None and sent.heard_at <= time
+
+
+def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
+    """Return True if a request may have had an end that nobody could record.
+
+    :param is_over: Whether every process has ended.
+    """
+    own = [one for one in story.sent if one.result_id == result_id]
+    if any(one.answer.proof is Proof.NONE or one.heard_at is None for one in own):
+        return True
+    accidents = {one.kind for one in story.plan.accidents}
+    if accidents & _SEEMS_DEAD and not is_over:
+        return True
+    fails = bool(accidents & {"fail", "slow"})
+    return any(one.was_killed or (fails and one.error) for one in story.tries.values())
+
+
+def _is_permitted(story: Story, before: Sent, again: Sent) -> bool:
+    """Return True if a person, or a run on purpose, has a request sent again."""
+    if any(
+        one.result_id == again.result_id
+        and one.word == "not created"
+        and before.at <= one.at <= again.at
+        for one in story.decided
+    ):
+        return True
+    earlier, later = story.tries[before.run].planned, story.tries[again.run].planned
+    return bool(later.redeliver & _SENDS_AGAIN) and earlier.name != later.name

@@ -1,0 +1,164 @@
+"""A Kombo that fails in every way, and knows what it made."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from tools.nights.answers import ANSWERS, CALM, LIMITED, Answer, Proof, success
+from tools.nights.replaced import Reply, Request
+from tools.nights.world import World
+
+LONGEST_SECONDS: Final = 300.0
+"""Time after which Kombo ends a request, and a person may trust Kombo's logs."""
+
+
+@dataclass
+class Sent:
+    """A request that left, and its end."""
+
+    run: str
+    result_id: str
+    target: tuple[str, str, str]
+    url: str
+    at: float
+    answer: Answer
+    made_at: float | None = None
+    """Time at which the link was made; None if it was not, or not yet."""
+    heard_at: float | None = None
+    """Time at which the response reached the process; None if it did not."""
+
+
+class Kombo:
+    """The server of a night.
+
+    :param mood: Returns the weights of the kinds of answers at this time.
+    :param patience: The shortest and the longest usual time of a response, in seconds.
+    :param slots: Requests of one integration at once at most.
+    :param on_sent: Called with the run's name when its request has come.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        seed: int,
+        *,
+        mood: Callable[[], Mapping[str, float]],
+        patience: tuple[float, float],
+        slots: int,
+        on_sent: Callable[[str], None],
+    ) -> None:
+        self.sent: list[Sent] = []
+        self._world = world
+        self._seed = seed
+        self._mood = mood
+        self._patience = patience
+        self._slots = slots
+        self._on_sent = on_sent
+        self._in_flight: Counter[str] = Counter()
+        self._tries: Counter[str] = Counter()
+        self._connections = 0
+
+    def connect(self) -> tuple[float, bool]:
+        """Return the seconds until a connection is there, and whether it is."""
+        self._connections += 1
+        chance = self._chance("connection", self._connections)
+        fails = self._mood() is not CALM and chance.random() < 0.01  # noqa: PLR2004 - rarely
+        return chance.choice([0.0, 0.001, 0.05]) + (30.0 if fails else 0.0), not fails
+
+    def receive(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
+        """Take a request, make the link or not, and respond or not."""
+        if request.method == "GET":
+            self._check_key(respond)
+            return
+        sent = self._read(request)
+        chance = self._chance(sent.result_id, self._tries[sent.result_id])
+        integration = sent.target[0]
+        self._in_flight[integration] += 1
+        if self._in_flight[integration] > self._slots:
+            sent.answer = LIMITED
+        seconds = self._seconds(chance)
+        if sent.answer.proof is Proof.MADE or (
+            sent.answer.proof is Proof.NONE and chance.random() < 0.5  # noqa: PLR2004 - either
+        ):
+            self._make_later(sent, chance, seconds)
+
+        def end() -> None:
+            self._in_flight[integration] -= 1
+            if sent.answer.status == -1 or not request.is_awaited():
+                return
+            sent.heard_at = self._world.now
+            respond(self._reply(sent.answer, integration))
+
+        self._world.at(self._world.now + seconds, end)
+
+    def _make_later(self, sent: Sent, chance: Random, seconds: float) -> None:
+        longest = seconds if sent.answer.proof is Proof.MADE else LONGEST_SECONDS
+        share = chance.random() ** 2  # mostly early
+
+        def make() -> None:
+            sent.made_at = self._world.now
+            self._world.note(f"Kombo makes {sent.result_id} on {'/'.join(sent.target)}")
+
+        self._world.at(self._world.now + longest * share, make)
+
+    def _read(self, request: Request) -> Sent:
+        body: dict[str, Any] = json.loads(request.body)
+        parts = request.path.split("/")
+        target = (
+            request.headers["X-Integration-Id"],
+            parts[-3].removesuffix("s"),
+            unquote(parts[-2]),
+        )
+        result_id = urlsplit(body["url"]).path.strip("/")
+        self._tries[result_id] += 1
+        chance = self._chance(result_id, self._tries[result_id])
+        mood = self._mood()
+        (kind,) = chance.choices(list(mood), list(mood.values()))
+        answer = chance.choice(ANSWERS[kind])
+        sent = Sent(request.process.name, result_id, target, body["url"], self._world.now, answer)
+        self._on_sent(sent.run)
+        self.sent.append(sent)
+        self._world.note(f"{sent.run} sends {result_id} to {'/'.join(target)}: {answer.name}")
+        return sent
+
+    def _check_key(self, respond: Callable[[Reply | Exception], None]) -> None:
+        chance = self._chance("key", len(self.sent))
+        mood = self._mood()
+        ok = Answer("key", Proof.MADE, 200, success())
+        answer = ok if chance.random() < 0.97 or mood is CALM else LIMITED  # noqa: PLR2004 - rarely
+        self._world.at(self._world.now + 0.05, lambda: respond(self._reply(answer, "")))
+
+    def _reply(self, answer: Answer, integration: str) -> Reply | Exception:
+        if not answer.status:
+            return aiohttp.ServerDisconnectedError()
+        return Reply(answer.status, self._headers(integration, answer), answer.body)
+
+    def _headers(self, integration: str, answer: Answer) -> dict[str, str]:
+        if not answer.is_kombos:
+            return {"Content-Type": "text/html"}
+        left = max(0, self._slots - self._in_flight[integration])
+        return {
+            "Concurrency-Limit": str(self._slots),
+            "Concurrency-Remaining": str(left),
+            "ratelimit-limit": "6000",
+            "ratelimit-remaining": "5000",
+            "ratelimit-reset": "57",
+        }
+
+    def _seconds(self, chance: Random) -> float:
+        """Return the time of a response: mostly usual, sometimes as long as Kombo waits."""
+        least, most = self._patience
+        if self._mood() is not CALM and chance.random() < 0.02:  # noqa: PLR2004 - rarely
+            least, most = 10.0, LONGEST_SECONDS + 20
+        return float(least * (most / least) ** chance.random())
+
+    def _chance(self, *what: object) -> Random:
+        return Random(f"{self._seed}/{what}")

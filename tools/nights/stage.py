@@ -1,0 +1,85 @@
+"""The parts that all nights share: the engine, the tables, the mapping and the hook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from sqlalchemy import Engine, create_engine
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.hooks.kombo import KomboHook
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
+from tools.nights.replaced import DatabaseConnection
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk's flush would take longer than all else
+_SOURCE: Final = """
+CREATE TABLE assessment_results (
+    result_id TEXT PRIMARY KEY, assessment_date DATE, completed_at TIMESTAMP, integration_id TEXT,
+    candidate_id TEXT, application_id TEXT, assessment_name TEXT, result_url TEXT, score REAL,
+    max_score REAL, duration_seconds INTEGER, remote_fields TEXT
+)
+"""
+KOMBO: Final = {"conn_type": "http", "host": "http://kombo.example/v1", "password": "ks_dev_night"}
+
+
+class Stage:
+    """The parts of all nights, with one file that is made anew for each.
+
+    :param folder: An empty folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "night.db"
+        self._empty = folder / "empty.db"
+        self.tables = Tables.named()
+        self.mapping = ResultLinkMapping.load(_ROOT / "include" / "result_link_mapping.yaml")
+        self.sql = (_ROOT / "include" / "sql" / "assessment_results.sql").read_text()
+        self.hook = KomboHook()
+        asyncio.run(self.hook.config())  # it reads Airflow's connection once
+        self.engine = self._engine()
+        with self.engine.begin() as connection:
+            connection.exec_driver_sql(_SOURCE)
+        self.tables.create(self.engine)
+        self.engine.dispose()
+        shutil.copy(self.file, self._empty)
+
+    def clear(self) -> None:
+        """Make the database anew."""
+        self.engine.dispose()
+        shutil.copy(self._empty, self.file)
+
+    def look(self) -> sqlite3.Connection:
+        """Open the database beside the night."""
+        connection = sqlite3.connect(self.file)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _engine(self) -> Engine:
+        # Compiled statements belong to an engine, so all processes of all nights share one.
+        return prepare(
+            create_engine(
+                f"sqlite:///{self.file}",
+                connect_args={"factory": DatabaseConnection},
+                pool_size=0,
+            )
+        )
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """Build the parts, in a temporary folder."""
+    os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"] = json.dumps(KOMBO)
+    parent = _IN_MEMORY if _IN_MEMORY.is_dir() else None
+    with TemporaryDirectory(prefix="nights-", dir=parent) as folder:
+        yield Stage(Path(folder))
