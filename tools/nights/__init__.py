@@ -1,1 +1,1 @@
-"""Simulated nights: the shipped delivery in virtual time, compared with a Kombo of its own."""
+"""Simulated nights: the delivery in virtual time, beside a Kombo that knows what it made."""

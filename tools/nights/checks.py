@@ -1,4 +1,4 @@
-"""Compare every row with what the simulated Kombo made: nothing lost, nothing twice, no lie."""
+"""Comparison of every row with the links that the simulated Kombo made."""
 
 from __future__ import annotations
 

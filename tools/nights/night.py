@@ -16,18 +16,17 @@ from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.exceptions import ConfigurationError, KomboError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
 from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of
 from airflow_kombo.rows.source import Selection
-from airflow_kombo.statuses import Decision
 from tools.nights.accidents import Accidents
 from tools.nights.kombo import LONGEST_SECONDS, Kombo
+from tools.nights.person import Person
 from tools.nights.plan import DAY, NIGHT_SECONDS, Plan, PlannedDecision, PlannedRun, SourceRow
 from tools.nights.process import Process
 from tools.nights.replaced import replaced
 from tools.nights.stage import Stage
-from tools.nights.story import Decided, Story, Try
+from tools.nights.story import Story, Try
 from tools.nights.world import EVENING, World
 
 _MORNINGS: Final = 3
@@ -61,6 +60,7 @@ class Night:
         )
         self._world.server = kombo
         self.story = Story(plan, kombo.sent, log=self._world.log)
+        self._person = Person(self._world, stage, self.story)
         self._chance = random.Random(f"{plan.seed}/airflow")
 
     def pass_(self) -> Story:
@@ -76,7 +76,7 @@ class Night:
         for run in plan.runs:
             world.at(EVENING + run.at, partial(self._start, run, 1))
         for decision in plan.decisions:
-            world.at(EVENING + decision.at, partial(self._decide, decision))
+            world.at(EVENING + decision.at, partial(self._person.decide, decision))
         self._accidents.begin()
         world.at(EVENING + plan.nights * NIGHT_SECONDS, partial(self._morning, 1))
         logging.disable()
@@ -175,61 +175,6 @@ class Night:
         if ended_at is not None:
             self.story.bugs.append(f"{name} sends, and was declared dead")
 
-    # A person -----------------------------------------------------------------------------------
-
-    def _decide(self, planned: PlannedDecision) -> None:
-        """Decide about the rows that are `unknown`, by Kombo's logs or without a look."""
-        words: dict[str, list[str]] = {"created": [], "not created": []}
-        for result_id in self._unknown_results():
-            sent = [one for one in self.story.sent if one.result_id == result_id]
-            if planned.careless:
-                words[planned.careless].append(result_id)
-            elif all(self._world.now - one.at > LONGEST_SECONDS + 10 for one in sent):
-                made = any(one.made_at is not None for one in sent)
-                words["created" if made else "not created"].append(result_id)
-        self._write_decisions(words, is_careless=bool(planned.careless))
-
-    def _unknown_results(self) -> list[str]:
-        with closing(self._stage.look()) as connection:
-            found = connection.execute(
-                "SELECT result_id FROM kombo_result_links WHERE status = 'unknown' ORDER BY 1"
-            )
-            return [row["result_id"] for row in found]
-
-    def _write_decisions(
-        self,
-        words: dict[str, list[str]],
-        *,
-        is_careless: bool,
-        then: Callable[[], None] | None = None,
-    ) -> None:
-        name = f"person.{len(self._world.processes)}"
-
-        async def write() -> None:
-            unknown = UnknownRows(self._stage.engine, self._stage.tables)
-            for word, result_ids in words.items():
-                if result_ids:
-                    self._decided(word, result_ids, is_careless=is_careless)
-                    choice = UnknownRowsFilter(result_ids=tuple(result_ids))
-                    decision = DecisionBy(Decision(word), "looked it up", "ada")
-                    for _ in unknown.decide(choice, decision):
-                        pass
-
-        def end(error: BaseException | None) -> None:
-            self._world.note(f"{name} has decided {words}{f': {error}' if error else ''}")
-            if error and not isinstance(error, (KomboError, GreenletExit)):
-                self.story.bugs.append(f"{name} ended with {type(error).__name__}: {error}")
-            if then:
-                self._world.soon(then)
-
-        Process(self._world, name, write, end)
-
-    def _decided(self, word: str, result_ids: list[str], *, is_careless: bool) -> None:
-        """Keep the decision; a row that is `unknown` no more by now may get none."""
-        self.story.decided += [
-            Decided(self._world.now, one, word, is_careless) for one in result_ids
-        ]
-
     # The mornings -------------------------------------------------------------------------------
 
     def _morning(self, number: int) -> None:
@@ -239,15 +184,10 @@ class Night:
     def _after_morning(self, number: int) -> None:
         if number == _CLEARED_UP:
             self._snapshot("before the last decisions")
-            words: dict[str, list[str]] = {"created": [], "not created": []}
-            for result_id in self._unknown_results():
-                sent = [one for one in self.story.sent if one.result_id == result_id]
-                made = any(one.made_at is not None for one in sent)
-                words["created" if made else "not created"].append(result_id)
             then = partial(self._morning, number + 1)
             self._world.at(
                 self._world.now + LONGEST_SECONDS + 60,
-                partial(self._write_decisions, words, is_careless=False, then=then),
+                partial(self._person.decide, PlannedDecision(0.0), then),
             )
         elif number < _MORNINGS:
             self._morning(number + 1)

@@ -111,7 +111,7 @@ class Process:
 
 
 class SimulatedTask(asyncio.Task):  # type: ignore[type-arg]
-    """A task whose hash does not depend on its address, so that sets have the same order again."""
+    """Task with a number for its hash, so that sets have one order in every process."""
 
     numbers = count()
 
