@@ -1,6 +1,6 @@
 """Parts that a simulated night replaces: clocks, threads, the wire, the death of a process.
 
-The test `tests/tools/nights/test_replaced.py` holds the night to this list. Everything else of the
+The test `tests/tools/nights/test_world.py` holds the night to this list. Everything else of the
 delivery is the shipped code. The database is a real SQLite: it has the night's clock, and it fails
 and is slow when the night wants.
 """
