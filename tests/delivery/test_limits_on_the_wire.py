@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from support.harness import by_result, connect, fill, make_run, row, statuses
+
+from airflow_kombo.delivery import progress
 
 DONE = {"status": "success", "data": {}, "warnings": []}
 TOO_MANY = {"status": "error", "error": {"code": "PLATFORM.CONCURRENCY_LIMIT_EXCEEDED"}}
@@ -84,6 +88,27 @@ def test_a_day_is_delivered_whatever_the_limit_headers_say(deliver, headers, war
     """Huge numbers, zeros and malformed values in limit headers do not stop a run."""
     assert deliver(Integration(headers=headers), 9).counts == {"success": 9}
     assert {one.attempts for one in by_result(warehouse, tables).values()} == {1}
+
+
+def test_a_pause_after_the_last_row_is_not_waited_for(deliver):
+    """A run ends with its last response, even if nothing could be sent for a minute more."""
+    spent = {"ratelimit-limit": "300", "ratelimit-remaining": "0", "ratelimit-reset": "60"}
+    began = time.monotonic()
+    assert deliver(Integration(headers=spent), 5).counts == {"success": 5}
+    assert time.monotonic() - began < 30
+
+
+def test_the_log_names_a_limit_though_no_claimed_row_waits_for_it(deliver, monkeypatch, caplog):
+    """Nothing is claimed long before it may leave, and the log has the reason."""
+    monkeypatch.setattr(progress, "_PROGRESS_SECONDS", 0.01)
+    caplog.set_level("INFO", progress.__name__)
+    # A request a second, after the first six: the last row is claimed just in time.
+    slow = {"ratelimit-limit": "20", "ratelimit-remaining": "10", "ratelimit-reset": "10"}
+    assert deliver(Integration(headers=slow), 8).counts == {"success": 8}
+    ours = [record for record in caplog.records if record.name == progress.__name__]
+    said = [record.getMessage() for record in ours]
+    paused = [after for line, after in pairwise(said) if line.startswith("7 of 8 rows")]
+    assert paused.count("Integrations wait for: Kombo's limits (1)") > len(paused) / 2
 
 
 def test_without_a_limit_in_the_answers_the_sender_grows(deliver):

@@ -22,6 +22,8 @@ class IntegrationCounts:
     """Links that the server had accepted before."""
     responses: int = 0
     """Links with a response."""
+    cut: int = 0
+    """Links in flight whose client closed the connection before the response."""
     work: float = 0.0
     """The sum of the links' latencies, in seconds."""
     most_in_flight: int = 0

@@ -10,6 +10,7 @@ from typing import Final
 from airflow_kombo.kombo_api.limits import HEADROOM
 from tools.bench.counts import Counts, IntegrationCounts
 from tools.bench.day_sizes import size
+from tools.bench.doubt import doubt
 from tools.bench.elsewhere import elsewhere
 from tools.bench.measurement import Bench
 from tools.bench.orders import Behaviour, Orders
@@ -189,7 +190,7 @@ def page(bench: Bench) -> list[Finding]:
 
 SCENARIOS: Final[Mapping[str, Callable[[Bench], list[Finding]]]] = {
     scenario.__name__: scenario
-    for scenario in (throughput, makespan, rate, hang, size, elsewhere, page)
+    for scenario in (throughput, makespan, rate, hang, doubt, size, elsewhere, page)
 }
 
 

@@ -104,6 +104,10 @@ class Kombo:
         counted = self._counted[integration_id]
         counted.responses, counted.answered = counted.responses + 1, self._now()
 
+    def cut(self, integration_id: str) -> None:
+        """Count a link whose client did not wait for the response."""
+        self._counted[integration_id].cut += 1
+
     def _now(self) -> float:
         now = monotonic()
         if self._began is None:
@@ -138,6 +142,8 @@ class _Http(asyncio.Protocol):
     def connection_lost(self, _exc: Exception | None) -> None:
         """Free the slot of a request after the client has closed the connection."""
         self._transport = None
+        if self._slot and self._slot[1] is self._kombo.gate:
+            self._kombo.cut(self._slot[0])
         self._free()
 
     def data_received(self, data: bytes) -> None:

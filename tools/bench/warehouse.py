@@ -52,6 +52,10 @@ _ID_LENGTH: Final = 24
 """The length of Kombo's ids."""
 _BATCH_ROWS: Final = 16
 """Rows that a delivery records in one transaction."""
+_OTHERS: Final = (
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
 
 _RESULTS: Final = Table(
     "assessment_results",
@@ -116,6 +120,18 @@ class Warehouse:
         with self.engine.begin() as connection:
             connection.execute(_delivered(Tables.named().links))
         self._maintain(self.engine, "VACUUM ANALYZE", "CHECKPOINT")
+
+    def sending(self) -> int:
+        """Count the rows that are `sending`, once all other sessions have ended.
+
+        A commit that a killed process had asked for is made nevertheless.
+        """
+        self.engine.dispose()
+        with self.engine.connect() as connection:
+            while connection.execute(text(_OTHERS)).scalar_one():
+                connection.commit()  # each transaction sees the sessions of its own begin
+            query = select(func.count()).select_from(Tables.named().links)
+            return int(connection.execute(query.where(text("status = 'sending'"))).scalar_one())
 
     def make(self, database: str, rows: int, integrations: int) -> None:
         """Make a database with such a day, and without our tables."""

@@ -1,4 +1,4 @@
-"""Send the claimed requests of one integration."""
+"""Send the claimed requests of one integration, and decide how many more to claim."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from time import monotonic
 from typing import Final
 
+from airflow_kombo.delivery.claim_window import ClaimWindow
 from airflow_kombo.delivery.recording import FinishedCall, Recording
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.delivery.sending_end import SendingEnd
@@ -21,15 +23,13 @@ from airflow_kombo.observability.metrics import SenderMetrics
 
 log = logging.getLogger(__name__)
 
-BATCH_ROWS: Final = 16
-"""Rows that are claimed at once, and most finished calls that may wait to be recorded."""
 _SHORTEST_PAUSE_SECONDS: Final = 0.001
 
 
 class Calls:
     """Waiting claims and calls in flight of one integration.
 
-    :param on_end: Called whenever a call has ended.
+    :param on_change: Called whenever a call has ended, or a pause of the throttle is over.
     """
 
     def __init__(
@@ -40,17 +40,34 @@ class Calls:
         *,
         end: SendingEnd,
         metrics: SenderMetrics,
-        on_end: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
         self.waiting: deque[Claim] = deque()
         self.in_flight: set[asyncio.Task[None]] = set()
+        self.window = ClaimWindow()
+        """The rows that one commit's time uses up. So many claims wait beside those with a free
+        slot, and so many finished calls wait to be recorded."""
         self._context = context
         self._throttle = throttle
         self._recording = recording
         self._end = end
         self._metrics = metrics
-        self._on_end = on_end
+        self._on_change = on_change
         self._timer: asyncio.TimerHandle | None = None
+
+    def room(self, now: float) -> int:
+        """Return the number of rows to claim now: as many as leave at once, and the window."""
+        ahead = self._free + self.window.rows(self._throttle.slots)
+        allowed = self._throttle.allowance(now, self.window.commit.seconds)
+        return int(max(0, min(ahead, allowed) - len(self.waiting)))
+
+    def opens_at(self, now: float) -> float:
+        """Return the time at which a pause of the throttle leaves room to claim.
+
+        It is infinite without such a pause: then only a call or a recording that ends makes room.
+        """
+        pause = self._throttle.pause(now) - self.window.commit.seconds
+        return now + max(pause, _SHORTEST_PAUSE_SECONDS) if pause > 0 else inf
 
     def add(self, claims: Iterable[Claim]) -> None:
         """Add claims, and send as many as the throttle allows."""
@@ -66,7 +83,7 @@ class Calls:
         if self.waiting and self._timer is None and not self._end.has_come:
             pause = self._throttle.pause(monotonic())
             # The throttle may have opened meanwhile: then no call that ends would pump again.
-            if pause or not (self.in_flight or self._recording.groups):
+            if pause or not (self.in_flight or self._recording.unrecorded):
                 wait = max(pause, _SHORTEST_PAUSE_SECONDS)
                 self._timer = asyncio.get_running_loop().call_later(wait, self._on_time)
 
@@ -99,12 +116,18 @@ class Calls:
 
     def _on_time(self) -> None:
         self._timer = None
-        self.pump()
+        self._on_change()
+
+    @property
+    def _free(self) -> int:
+        """Return the slots to use; a finished call that waits too long to be recorded keeps one."""
+        window = self.window.rows(self._throttle.slots)
+        return self._throttle.free - max(0, self._recording.unrecorded - window)
 
     def _may_send(self) -> bool:
         if not self._context.liveness.is_certain:
             self._context.stop.set(LedgerError("The run's heartbeat could not be renewed."))
-        return not self._end.has_come and self._recording.unrecorded < BATCH_ROWS
+        return not self._end.has_come and self._free > 0
 
     async def _send(self, claim: Claim, number: int) -> None:
         """Send a claimed request once, and hand the result to throttle, metrics and recording.
@@ -122,6 +145,7 @@ class Calls:
         verdict = response.verdict if response else verdict_of(result)
         outcome = outcome_of(verdict, result)
         self._metrics.observe(result, now - began)
+        self.window.response.observe(now - began)
         self._throttle.record_result(number, now, began, response, verdict)
         if response:
             self._end.by_response(response, verdict, outcome)
@@ -136,4 +160,4 @@ class Calls:
         self.in_flight.discard(call)
         if not call.cancelled() and (error := call.exception()):
             self._end.by_error(error)
-        self._on_end()
+        self._on_change()

@@ -5,6 +5,7 @@ Each further call to such an integration would put a row in doubt or use up one 
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from airflow_kombo.kombo_api.verdicts import Verdict
@@ -46,6 +47,13 @@ class CircuitBreaker:
     def pause(self, now: float) -> float:
         """Return the seconds until the probe may pass; 0 while the breaker is closed."""
         return 0.0 if self._probe_at is None else max(0.0, self._probe_at - now)
+
+    @property
+    def allowance(self) -> float:
+        """Return the calls that may pass at the end of the pause: all of them, or the probe."""
+        if self._probe_at is None:
+            return inf
+        return 0 if self._probing else 1
 
     def allows(self, now: float) -> bool:
         """Return True if a call may pass."""

@@ -44,6 +44,16 @@ class ConcurrencyLimiter:
         self._paused_until = 0.0
         self._lowered_at = -inf
 
+    @property
+    def slots(self) -> int:
+        """Return the most calls in flight, as far as it is known."""
+        return self._slots
+
+    @property
+    def free(self) -> int:
+        """Return the number of free slots."""
+        return max(0, self._slots - self._in_flight)
+
     def take(self, now: float) -> bool:
         """Take a slot; return False if none is free."""
         if self._in_flight >= self._slots or now < self._paused_until:

@@ -1,16 +1,17 @@
-"""Send the rows of one integration: claim a batch, send, record the outcomes, repeat.
+"""Send the rows of one integration: claim what can leave, send, record, repeat.
 
-A batch is claimed only while fewer rows than a batch wait to be sent or to be recorded. So if the
-process is killed, the rows in doubt are those in flight and less than two batches more.
+Beside the rows for which a slot is free, only those are claimed that are used up while the next
+claim is committed. So if the process is killed, few rows are in doubt that were not in flight.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from math import inf
 from time import monotonic
 
-from airflow_kombo.delivery.calls import BATCH_ROWS, Calls
+from airflow_kombo.delivery.calls import Calls
 from airflow_kombo.delivery.held_rows import NOT_RECORDED, HeldRows
 from airflow_kombo.delivery.recording import FinishedCall, Recording, RecordingEnds
 from airflow_kombo.delivery.request_queue import RequestQueue
@@ -61,7 +62,7 @@ class IntegrationSender:
             self._recording,
             end=self._end,
             metrics=self.metrics,
-            on_end=self._go_on,
+            on_change=self._go_on,
         )
         self._changed = asyncio.Event()
         context.stop.on_stop(self._changed.set)
@@ -88,7 +89,8 @@ class IntegrationSender:
         now = monotonic()
         if self._throttle.is_cooling_down(now):
             return "a pause after failures"
-        if self._calls.waiting and self._throttle.is_limited(now):
+        unsent = self.planned - self.counts.total() - len(self._calls.in_flight)
+        if unsent and self._throttle.is_limited(now):
             return "Kombo's limits"
         if self._calls.in_flight:
             return "responses"
@@ -99,10 +101,6 @@ class IntegrationSender:
     # Claim and record ---------------------------------------------------------------------------
 
     @property
-    def _has_room(self) -> bool:
-        return len(self._calls.waiting) + self._recording.unrecorded < BATCH_ROWS
-
-    @property
     def _is_busy(self) -> bool:
         return bool(self._calls.in_flight or self._calls.waiting or self._recording.groups)
 
@@ -110,28 +108,29 @@ class IntegrationSender:
         """Return batches of requests to claim, as soon as there is room for each."""
         while not self._end.has_come:
             self._changed.clear()
-            if not self._has_room:
-                await self._changed.wait()  # a retry that is due needs room as well
-            elif batch := await self._queue.take(BATCH_ROWS):
+            now = monotonic()
+            room, opens_at = self._calls.room(now), self._calls.opens_at(now)
+            if room and (batch := await self._queue.take(room)):
                 yield batch
-            elif self._is_busy or self._queue:
-                await self._change()
+            elif self._is_busy or await self._queue.has_more():
+                await self._change(self._queue.next_due if room else opens_at)
             else:
                 return
 
-    async def _change(self) -> None:
-        """Wait until a call or a recording ends, the run stops, or a waiting request is due."""
-        due = None
-        if self._queue:
-            wait = self._queue.next_due - monotonic()
-            due = asyncio.get_running_loop().call_later(max(0.0, wait), self._changed.set)
+    async def _change(self, until: float) -> None:
+        """Wait until a call, a recording or a pause ends, the run stops, or a time has come."""
+        timer = None
+        if until < inf:
+            wait = max(0.0, until - monotonic())
+            timer = asyncio.get_running_loop().call_later(wait, self._changed.set)
         await self._changed.wait()
-        if due:
-            due.cancel()
+        if timer:
+            timer.cancel()
 
     async def _claim(self, batch: Sequence[RowRequest]) -> None:
-        held = self._queue.held
+        held, asked = self._queue.held, monotonic()
         claims = await self._context.claimer.claim(batch, were_held=held.were_held(batch))
+        self._calls.window.commit.observe(monotonic() - asked)
         self.counts.add(HELD, held.update(batch, claims.held, monotonic()))
         self.counts.add(SKIPPED, len(claims.skipped) + len(claims.moved))
         self._calls.add(claims.won)
@@ -159,10 +158,9 @@ class IntegrationSender:
         self._end.by_error(error)
 
     def _go_on(self) -> None:
-        """Send further claims, and continue with the next batch if there is room."""
+        """Send further claims, and look for room to claim more."""
         self._calls.pump()
-        if self._has_room or self._end.has_come:
-            self._changed.set()
+        self._changed.set()
 
     # The end ------------------------------------------------------------------------------------
 

@@ -50,12 +50,18 @@ class RateLimiter:
         opens_at = self._next_at if self._left >= 1 / self._share else self._resets_at
         return max(0.0, min(opens_at, self._resets_at) - now)
 
+    def allowance(self, now: float, seconds: float) -> float:
+        """Return the requests that may leave in the next seconds: one at least, after the pause."""
+        if self._left == inf:
+            return inf
+        gap = self._gap(now)
+        return 1 + max(0.0, seconds - self.pause(now)) // gap if gap > 0 else inf
+
     def record_request(self, now: float) -> int:
         """Record a request; return the number of the request."""
         self._sent += 1
         if self._left < inf:
-            mine = max(1.0, self._left * self._share)
-            gap = (self._resets_at - now) / mine
+            gap = self._gap(now)
             self._next_at = max(self._next_at, now - gap) + gap  # makes up for a late timer
             self._left -= 1 / self._share  # the others send meanwhile, too
         return self._sent
@@ -77,6 +83,10 @@ class RateLimiter:
         self._resets_at = min(self._resets_at, now + reset)
         self._measure_share(now, number, remaining)
         self._left = max(0.0, remaining - (self._sent - number) / self._share)
+
+    def _gap(self, now: float) -> float:
+        """Return the seconds between two requests until the limit is reset."""
+        return (self._resets_at - now) / max(1.0, self._left * self._share)
 
     def _measure_share(self, now: float, number: int, remaining: float) -> None:
         """Measure our share of the requests used since the last measurement."""

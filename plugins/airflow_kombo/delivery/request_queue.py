@@ -53,13 +53,21 @@ class RequestQueue:
         due = self.retries.take_due(monotonic(), most)
         return due or await self._take_new(most) or self.held.take_due(monotonic(), most)
 
-    async def _take_new(self, most: int) -> list[RowRequest]:
-        """Return new requests; none if too many retries wait."""
-        if self.retries.is_full:
-            return []
+    async def has_more(self) -> bool:
+        """Return True if any request is left, also one that is not due yet."""
+        return bool(self) or await self._has_new()
+
+    async def _has_new(self) -> bool:
+        """Read until a new request is ready; return False if there are no more."""
         while not self.reader.has_requests and not self._end.has_come:
             invalid = await self.reader.read()
             if invalid is None:
                 break
             await self._unsent.record(invalid)
-        return self.reader.take(most)
+        return self.reader.has_requests
+
+    async def _take_new(self, most: int) -> list[RowRequest]:
+        """Return new requests; none if too many retries wait."""
+        if not self.retries.is_full and await self._has_new():
+            return self.reader.take(most)
+        return []

@@ -47,6 +47,22 @@ class Throttle:
             self._probe = number
         return number
 
+    @property
+    def slots(self) -> int:
+        """Return the most calls in flight."""
+        return self._concurrency.slots
+
+    @property
+    def free(self) -> int:
+        """Return the number of free slots."""
+        return self._concurrency.free
+
+    def allowance(self, now: float, seconds: float) -> float:
+        """Return the requests that may leave in the next seconds if slots are free."""
+        if self.pause(now) > seconds:
+            return 0
+        return min(self._breaker.allowance, self._rate.allowance(now, seconds))
+
     def pause(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0 if only a free slot is missing."""
         return max(self._concurrency.pause(now), self._breaker.pause(now), self._rate.pause(now))

@@ -3,6 +3,7 @@
 import pytest
 
 from tools.bench.counts import Counts, IntegrationCounts
+from tools.bench.doubt import Kill, _findings
 from tools.bench.orders import Behaviour
 from tools.bench.report import BEGIN, END, Report
 from tools.bench.scenarios import ideal
@@ -32,6 +33,24 @@ def test_the_ideal_of_a_limit_that_falls_has_two_parts():
     seen = IntegrationCounts(links=3_000, work=600.0)
     assert ideal(falling, seen) == pytest.approx(10.0 + 37.5)
     assert ideal(falling, seen, headroom=2) == pytest.approx(300 / 28 + 300 / 6)
+
+
+def test_the_bound_of_rows_in_doubt_grows_with_the_commit_time():
+    """A kill's bound is twice what one commit uses up, and one row per integration."""
+    kill = Kill(sending=300, on_the_wire=200, integrations=10, commit=0.02, response=0.2)
+    assert kill.bound == pytest.approx(250)
+
+
+def test_rows_in_doubt_are_counted_over_all_kills():
+    """Both figures are of all kills, and the note has the kills within the formula."""
+    kills = [
+        Kill(sending=sending, on_the_wire=100, integrations=10, commit=0.02, response=0.2)
+        for sending in (100, 130, 131)
+    ]
+    share, formula = _findings(kills)
+    assert (share.measured.split()[0], share.met) == ("1.2", False)
+    assert (formula.measured.split()[0], formula.met) == ("0.926", True)
+    assert "2 of 3 kills" in formula.measured
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,25 @@ def test_a_slot_is_free_again_when_its_client_gives_up(running):
     assert running.counts().total("refused") == 0
 
 
+def test_what_a_client_does_not_wait_for_is_counted(running, post):
+    """A link in flight whose client disconnects is counted, an answered one is not."""
+
+    async def give_up():
+        running.obey(Orders(by_integration={ONE: Behaviour(hangs=True)}))
+        async with aiohttp.ClientSession() as http:
+            await _post_one(http, running.url, TWO, 1)
+            calls = [asyncio.create_task(_post_one(http, running.url, ONE, n)) for n in (1, 2)]
+            await until_seen(running, 3)
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+        while running.counts().total("cut") < 2:  # noqa: ASYNC110 - its word
+            await asyncio.sleep(0)
+
+    asyncio.run(give_up())
+    assert (running.counts().total("cut"), running.counts().total("responses")) == (2, 1)
+
+
 def test_the_limit_falls_in_the_middle(post):
     """After enough requests an integration's limit changes, also in the headers."""
     falling = Behaviour(limit=30, falls_to=8, falls_after=2)
