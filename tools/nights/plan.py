@@ -127,7 +127,7 @@ def plan_of(seed: int) -> Plan:
         runs,
         decisions=tuple(_decisions(chance, nights)),
         accidents=tuple(_accidents(chance, len(runs), nights)),
-        patience=chance.choice([(0.001, 0.01), (0.1, 0.3), (0.05, 5.0)]),
+        patience=chance.choice([(0.001, 0.01), (0.1, 0.3), (0.05, 5.0), (1.0, 90.0)]),
         slots=chance.choice([1, 2, 5, 30]),
         commit_seconds=chance.choice([0.0005, 0.01, 0.1, 1.0]),
     )
@@ -184,7 +184,7 @@ def _runs(chance: Random, nights: int, result_ids: list[str]) -> Iterator[Planne
     for night in range(nights):
         at = night * NIGHT_SECONDS
         yield PlannedRun(f"night-{night}", at, DAY, lookback_days=2)
-        for number in range(chance.choice([0, 0, 1, 1, 2])):
+        for number in range(chance.choice([0, 1, 1, 2])):
             some = frozenset(chance.sample(result_ids, chance.randint(1, len(result_ids))))
             words = ["success", "unknown", "changed", "failed", "blocked"]
             yield PlannedRun(
@@ -192,7 +192,7 @@ def _runs(chance: Random, nights: int, result_ids: list[str]) -> Iterator[Planne
                 at + chance.choice([0.0, chance.uniform(0, 5), chance.uniform(0, 600)]),
                 DAY - timedelta(days=chance.choice([0, 0, 1])),
                 result_ids=chance.choice([frozenset(), some]),
-                redeliver=frozenset(chance.sample(words, chance.choice([0, 0, 1, 2]))),
+                redeliver=frozenset(chance.sample(words, chance.choice([0, 1, 2, 3]))),
                 limit=chance.choice([None, None, 3]),
             )
 
@@ -206,7 +206,7 @@ def _decisions(chance: Random, nights: int) -> Iterator[PlannedDecision]:
 
 
 def _accidents(chance: Random, runs: int, nights: int) -> Iterator[Accident]:
-    for _ in range(chance.choice([0, 1, 2, 3, 5])):
+    for _ in range(chance.choice([0, 2, 3, 5, 8])):
         kind = chance.choice(
             ["kill", "kill", "stop", "stand still", "suspend", "slow", "fail", "clock", "mood"]
         )
