@@ -59,8 +59,23 @@ class RunStoppedError(KomboError):
     """The run was stopped before every row was tried; the next run continues."""
 
 
-class TooManyRefusedError(KomboError):
+class PolicyError(KomboError):
+    """Every row was tried, and the outcomes are not what the task's policy demands.
+
+    :param lasting: Whether another try by itself would meet the same outcomes.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = True) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+
+
+class TooManyRefusedError(PolicyError):
     """Every row was tried, and more rows failed than the task's policy allows."""
+
+
+class TooFewDeliveredError(PolicyError):
+    """Every row was tried, and fewer rows were delivered than the task's policy demands."""
 
 
 class RowError(KomboError):

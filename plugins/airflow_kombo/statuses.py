@@ -160,6 +160,11 @@ FINAL: Final = frozenset(_all(lambda one: one.is_counted)) & BINDING
 SENT_AGAIN: Final = frozenset(_all(lambda one: one.next_run is NextRun.SENDS_IT))
 """Statuses that the next run sends by itself."""
 
+PASSING: Final = frozenset(
+    _all(lambda one: one.next_run is NextRun.SENDS_IT and not one.needs_person)
+)
+"""Statuses of rows whose cause may pass by itself, so that another try may deliver them."""
+
 SENT_WHEN_CHANGED: Final = frozenset(_all(lambda one: one.next_run is NextRun.SENDS_WHEN_CHANGED))
 """Statuses that the next run sends only when the row or the mapping gives another request."""
 

@@ -11,12 +11,13 @@ from airflow.sdk._shared.observability.metrics.base_stats_logger import NoStatsL
 from airflow.sdk._shared.observability.metrics.statsd_logger import get_statsd_logger
 from airflow.sdk.observability import stats
 from statsd import StatsClient
-from support.harness import ROOT, fill, make_run, row
+from support.harness import DAY, ROOT, delivery, fill, make_run, row
 
 from airflow_kombo.exceptions import ResponseLostError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Request, Write
-from airflow_kombo.ledger.runs import Run
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.observability.metrics import BLOCKED, Metrics, SenderMetrics
 from airflow_kombo.rows.result_link_mapping import mapping_of
@@ -114,6 +115,28 @@ def undocumented(*metrics):
     names = {re.sub(r"^rows\..*", "rows.<status>", one.partition(",")[0]) for one in metrics}
     docs = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
     return {name for name in names if f"| `kombo.result_links.{name}` |" not in docs}
+
+
+def test_rows_of_a_dead_run_are_in_the_metrics(server, warehouse, tables, source_table, standin):
+    """A row that a dead run left in doubt is counted, also of an integration without a sender."""
+    runs = Runs(warehouse, tables)
+    runs.start(Run("dead"))
+    ledger = Ledger(warehouse, tables)
+    ledger.claim("dead", [delivery("a"), delivery("b", integration_id="lever:two")])
+    runs.finish("dead", {})
+    fill(warehouse, source_table, [row("r1")])
+    run = make_run(warehouse, tables, run=Run("one", assessment_date=DAY))
+
+    async def deliver():
+        await (await run()).deliver()
+
+    asyncio.run(deliver())
+    counters, _ = server.read()
+    assert {name: rows for name, rows in counters.items() if name.startswith("rows.")} == {
+        "rows.success,integration=workday_one": 1,
+        "rows.unknown,integration=workday_one": 1,
+        "rows.unknown,integration=lever_two": 1,
+    }
 
 
 class Note(Request):

@@ -130,7 +130,7 @@ def test_a_table_is_named_plainly(duck, ledger, context, standin):
 def test_a_decision_is_made_in_the_ledger(duck, ledger, standin, context):
     """A person's decision finds the `unknown` rows in the ledger's own database."""
     standin.add_rule({"kind": "answer", "status": 504, "code": "PLATFORM.TASK_TIMED_OUT"})
-    deliver(context, result_ids=["r0"])
+    deliver(context, result_ids=["r0"], fail_below=0.0)
     assert statuses(ledger, TABLES) == {"unknown": 1}
     with DAG("resolve", schedule=None):
         task = KomboResolveUnknownOperator(
@@ -209,7 +209,7 @@ def test_a_warning_of_a_delivered_row_is_written_back(duck, ledger, standin, con
 def test_a_link_that_went_to_another_result_is_written_back(duck, ledger, standin, context):
     """A refused row that loses its link to another result is changed in the warehouse too."""
     standin.add_rule({"kind": "answer", "status": 422, "code": "REMOTE.INPUT_INVALID"}, times=1)
-    deliver(context, result_ids=["r1"], fail_on={})
+    deliver(context, result_ids=["r1"], fail_on={}, fail_below=0.0)
     with duckdb.connect(duck) as database:
         database.execute(
             "INSERT INTO assessment_results SELECT * REPLACE ('again' AS result_id)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from math import isfinite
 from pathlib import Path
 from uuid import uuid4
@@ -21,8 +21,10 @@ from sqlalchemy import (
     Text,
     insert,
     select,
+    update,
 )
 
+from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery_key import LinkKey
@@ -144,12 +146,13 @@ def make_run(
             default_integration=hook.default_integration,
         )
         parts = RunParts(
-            run or Run(str(uuid4())),
+            run or Run(str(uuid4()), assessment_date=day),
             mapped=MappedRows(
                 rows,
                 mapping or ResultLinkMapping.load(MAPPING),
                 selection,
                 hook.default_integration if default is None else default,
+                first_day=day - timedelta(days=lookback_days),
             ),
             selection=selection,
             hook=hook,
@@ -212,3 +215,12 @@ async def until_received(standin):
     """Wait until the stand-in has received a request."""
     while not (await asyncio.to_thread(standin.stats))["received"]:  # noqa: ASYNC110 - its word
         await asyncio.sleep(0)
+
+
+def silence(runs, run_id, seconds):
+    """Move a run's last heartbeat back, by the database's clock."""
+    table = runs.tables.runs
+    with runs.engine.begin() as connection:
+        now = connection.execute(select(utc_now())).scalar_one()
+        moved = update(table).where(table.c.run_id == run_id)
+        connection.execute(moved.values(heartbeat_at=in_utc(now) - timedelta(seconds=seconds)))

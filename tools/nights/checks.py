@@ -126,7 +126,7 @@ class Checks:
         for name, ended in story.tries.items():
             if ended.run is None or ended.error or not ended.has_ended:
                 continue
-            counts = ended.run.report.counts
+            counts = sum(ended.run.report.senders.values(), Counter[str]())
             for status in ("success", "failed", "unknown"):
                 if counts[status] != found[name, status]:
                     text = f"{name} counts {counts[status]} {status} of {found[name, status]}"

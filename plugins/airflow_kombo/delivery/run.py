@@ -1,20 +1,19 @@
-"""Run a delivery: plan rows, send them by integration, settle dead runs, write counts."""
+"""Run a delivery: settle dead runs, plan rows, send them by integration, write counts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TypeVar
 
-from airflow_kombo.delivery.dead_runs import settle_dead_runs
+from airflow_kombo.delivery.dead_runs import DeadRuns
 from airflow_kombo.delivery.integration_sender import IntegrationSender
 from airflow_kombo.delivery.liveness import Liveness
 from airflow_kombo.delivery.progress import report_progress
 from airflow_kombo.delivery.run_context import RunParts, context_of
+from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.delivery.stop_signal import StopSignal
 from airflow_kombo.delivery.threads import Threads
 from airflow_kombo.exceptions import (
@@ -25,36 +24,15 @@ from airflow_kombo.exceptions import (
 )
 from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import KomboClient
+from airflow_kombo.ledger.day_rows import DayRows, rows_of_days
 from airflow_kombo.ledger.garbage_collection import long_lived_objects
-from airflow_kombo.observability.metrics import Metrics
+from airflow_kombo.ledger.run_scope import Days
+from airflow_kombo.observability.metrics import Metrics, SenderMetrics
 from airflow_kombo.planning.planner import Planner
-from airflow_kombo.statuses import COUNTED
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-
-@dataclass
-class RunReport:
-    """Counts of a run's rows."""
-
-    planned: int = 0
-    senders: dict[str, Counter[str]] = field(default_factory=dict)
-    """Counts by integration and status."""
-    settled: int = 0
-    """Rows of dead runs that became `unknown`. They are not this run's, so no count has them."""
-
-    @property
-    def counts(self) -> Counter[str]:
-        """Return the counts by status, over all integrations."""
-        return sum(self.senders.values(), Counter[str]())
-
-    @property
-    def numbers(self) -> dict[str, int]:
-        """Return the columns of the run's row."""
-        counts = self.counts
-        return {"planned": self.planned} | {name: counts[name] for name in COUNTED}
 
 
 class DeliveryRun:
@@ -65,6 +43,7 @@ class DeliveryRun:
         self._parts = parts
         self._stop = StopSignal()
         self._threads = Threads()
+        self._dead_runs = DeadRuns(parts, self._stop, self._threads)
         heartbeat = parts.settings.heartbeat
         self._liveness = Liveness(parts.runs, self._stop, self._threads, heartbeat)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,24 +91,56 @@ class DeliveryRun:
 
     async def _deliver(self) -> None:
         parts, report = self._parts, self.report
+        await self._dead_runs.settle_all()
         planner = self._planner()
         planned = await self._unless_stopped(self._threads.run(planner.plan))
         await self._unless_stopped(self._check_limit(sum(planned.values()), planner))
         report.planned = sum(planned.values())
         log.info("%d rows to deliver for %d integrations", report.planned, len(planned))
         async with parts.hook.client() as client:
+            report.host = client.host
             if planned:
                 await self._unless_stopped(self._check_api(client, planner))
-            await self._send(client, planned)
+            try:
+                await self._send(client, planned)
+            except KomboError:
+                await self._account_in_spite()
+                raise
         if report.planned != report.counts.total():
             raise RuntimeError(f"The account does not add up: {report.numbers}")
-        report.settled = await settle_dead_runs(
-            parts.runs,
-            parts.run.run_id,
-            stop=self._stop,
-            threads=self._threads,
-            poll=parts.settings.heartbeat / 5,
-        )
+        await self._account()
+
+    async def _account_in_spite(self) -> None:
+        """Complete the account of a stopped run, if its end does not forbid it."""
+        stop = self._stop
+        if not stop.hurried.is_set() and not isinstance(stop.error, LedgerError):
+            with suppress(LedgerError):  # the error that stopped the run is raised
+                await self._account()
+
+    async def _account(self) -> None:
+        """Add the rows of dead runs to the account, and count the day's rows in the ledger."""
+        report, dead_runs = self.report, self._dead_runs
+        await dead_runs.settle_own()
+        left = await dead_runs.rows()
+        report.add(left)
+        self._metrics(
+            [SenderMetrics(name, counts) for name, counts in report.settled.items()]
+        ).send()
+        if (days := dead_runs.scope.days) is None:
+            return
+        report.day = await self._rows_of(Days(days.last, days.last))
+        report.day.own.update(row.status.value for row in left if row.day == days.last)
+        looked_back = report.tried and not report.day.own
+        of_days = await self._rows_of(days) if looked_back else report.day
+        report.rows_of_days = of_days.counts.total()
+
+    async def _rows_of(self, days: Days) -> DayRows:
+        parts = self._parts
+        engine, tables = parts.runs.engine, parts.runs.tables
+        return await self._threads.run(rows_of_days, engine, tables, days, parts.run)
+
+    def _metrics(self, senders: Sequence[SenderMetrics]) -> Metrics:
+        return Metrics(senders, self._parts.run.tags, self._parts.mapped.write)
 
     async def _send(self, client: KomboClient, planned: Mapping[str, int]) -> None:
         """Send the rows of all integrations at the same time.
@@ -139,8 +150,7 @@ class DeliveryRun:
         context = context_of(self._parts, len(planned), client, self._liveness, self._threads)
         senders = [IntegrationSender(context, name, rows) for name, rows in planned.items()]
         self.report.senders = {sender.integration_id: sender.counts for sender in senders}
-        parts = self._parts
-        metrics = Metrics([one.metrics for one in senders], parts.run.tags, parts.mapped.write)
+        metrics = self._metrics([one.metrics for one in senders])
         progress = asyncio.create_task(report_progress(senders, self.report.planned, metrics))
         # A sender that meets a bug of ours ends alone; the others deliver what they can.
         ends = await asyncio.gather(

@@ -6,7 +6,7 @@ All times are the database's. The clocks of two workers may differ by more than 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from functools import lru_cache, partial
@@ -27,10 +27,12 @@ from sqlalchemy import (
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.database.transactions import in_race, transaction
+from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import DeclaredDeadError
 from airflow_kombo.ledger.migrations import SCHEMA_VERSION
-from airflow_kombo.ledger.settling import RowsInDoubt, settle_by_attempts
-from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.run_scope import Days, LeftRow, RunScope, day_of_link
+from airflow_kombo.ledger.settling import RowsInDoubt, days_of_sending, settle_by_attempts
+from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import DEAD_AFTER_SECONDS
 from airflow_kombo.statuses import COUNTED, Status
 
@@ -141,13 +143,33 @@ class Runs:
             days = connection.execute(query).scalars().all()
         return median(map(int, days)) if days else None
 
-    def silent(self, run_id: str) -> dict[str, float]:
+    def scope_of(self, run: Run, first_day: date | None = None) -> RunScope:
+        """Return the rows that a run answers for: of its days, and of its earlier tries.
+
+        :param first_day: The first day that the run looks back to; None for its own day alone.
+        """
+        runs, day = self.tables.runs.c, run.assessment_date
+        days = Days(first_day or day, day) if day else None
+        if run.dag_run_id is None:
+            return RunScope(days)
+        same = (*_TASK, "dag_run_id")
+        query = select(runs.run_id).where(
+            runs.run_id != run.run_id, *(runs[name] == getattr(run, name) for name in same)
+        )
+        with transaction(self.engine, "look for earlier tries", reads_only=True) as connection:
+            return RunScope(days, frozenset(connection.execute(query).scalars()))
+
+    def silent(self, run_id: str, scope: RunScope | None = None) -> dict[str, float]:
         """Return the other runs with `sending` rows, and their seconds without a heartbeat.
 
         A run that ended with such rows could not record them. It never sends a heartbeat again.
+
+        :param scope: Only runs with such rows in this scope; by default all of them.
         """
         runs, links = self.tables.runs, self.tables.links
         in_doubt = select(links.c.run_id).where(links.c.status == Status.SENDING.value)
+        if scope:
+            in_doubt = in_doubt.where(scope.of_links(self.tables))
         query = select(
             runs.c.run_id, runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now")
         ).where(runs.c.run_id.in_(in_doubt), runs.c.run_id != run_id)
@@ -160,17 +182,31 @@ class Runs:
             for row in rows
         }
 
-    def settle(self, run_ids: Collection[str]) -> int:
-        """Settle the `sending` rows of dead runs, and return the number that became `unknown`.
-
-        A row whose attempt has an outcome gets the outcome that its attempts prove, and is not
-        counted. A run that has renewed its heartbeat in the meantime is left alone. A row that
-        another open transaction holds is left to the next run.
-        """
-        return sum(
-            in_race(self.engine, "settle a dead run", partial(self._settle, run_id))
-            for run_id in sorted(run_ids)
+    def unknown_of(self, run_ids: Collection[str]) -> list[LeftRow]:
+        """Return the rows of runs that are `unknown` now, and were not sent again since."""
+        links, runs = self.tables.links, self.tables.runs
+        query = (
+            select(*(links.c[name] for name in KEY), links.c.run_id)
+            .add_columns(day_of_link(self.tables).label("day"))
+            .join_from(links, runs, runs.c.run_id == links.c.run_id)
+            .where(links.c.status == Status.UNKNOWN.value, links.c.run_id.in_(sorted(run_ids)))
         )
+        with transaction(self.engine, "look for rows in doubt", reads_only=True) as connection:
+            rows: Sequence[Any] = connection.execute(query).all()
+        return [LeftRow(row.run_id, LinkKey.of(row), row.day, Status.UNKNOWN) for row in rows]
+
+    def settle(self, run_ids: Collection[str]) -> list[LeftRow]:
+        """Settle the `sending` rows of dead runs, and return the settled rows.
+
+        A row whose attempt has an outcome gets the outcome that its attempts prove. All others
+        become `unknown`. A run that has renewed its heartbeat in the meantime is left alone. A row
+        that another open transaction holds is left to the next run.
+        """
+        settled: list[LeftRow] = []
+        for run_id in sorted(run_ids):
+            settle = partial(self._settle, run_id)
+            settled += in_race(self.engine, "settle a dead run", settle)
+        return settled
 
     def _declare_dead(self, connection: Connection, run_id: str) -> bool:
         """Write the end of a silent run, and return True if the run is dead."""
@@ -193,13 +229,14 @@ class Runs:
         )
         return True
 
-    def _settle(self, run_id: str, connection: Connection) -> int:
+    def _settle(self, run_id: str, connection: Connection) -> list[LeftRow]:
         """Settle the rows of a dead run.
 
         A row and its attempt are settled together, or left together if one of them is held.
         """
         if not self._declare_dead(connection, run_id):
-            return 0
+            return []
+        days = days_of_sending(connection, self.tables, run_id)
         links, attempts = self.tables.links.c, self.tables.attempts.c
         is_sending = links.status == Status.SENDING.value
         sending = RowsInDoubt(self.engine, links.attempts, run_id, is_sending)
@@ -222,7 +259,8 @@ class Runs:
         without_outcome.make_unknown(
             connection, [row for row in locked_attempts if row not in held]
         )
-        return len(unknown)
+        statuses = {row.key: proven.get(row.key, Status.UNKNOWN) for row in free}
+        return [LeftRow(run_id, key, days.get(key), status) for key, status in statuses.items()]
 
 
 def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:

@@ -13,6 +13,7 @@ from airflow_kombo.database.transactions import RaceLostError
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.history import history, outcome_of_history
 from airflow_kombo.ledger.late_responses import write_outcomes
+from airflow_kombo.ledger.run_scope import day_of_link
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import ErrorCode, Status
@@ -28,22 +29,35 @@ _RUN_DIED: Final = {
 }
 
 
+def days_of_sending(connection: Connection, tables: Tables, run_id: str) -> dict[LinkKey, Any]:
+    """Return the days of a run's `sending` rows by key; None for a row without one."""
+    links, runs = tables.links, tables.runs
+    query = (
+        select(*(links.c[name] for name in KEY), day_of_link(tables).label("day"))
+        .join_from(links, runs, runs.c.run_id == links.c.run_id)
+        .where(links.c.run_id == run_id, links.c.status == Status.SENDING.value)
+    )
+    rows: Sequence[Any] = connection.execute(query).all()
+    return {LinkKey.of(row): row.day for row in rows}
+
+
 def settle_by_attempts(
     connection: Connection, tables: Tables, run_id: str, locked: Collection[LinkKey]
-) -> set[LinkKey]:
-    """Write outcomes by attempts, and return the keys of the rows with a new outcome.
+) -> dict[LinkKey, Status]:
+    """Write outcomes by attempts, and return the new statuses by the rows' keys.
 
     The run recorded these attempts and died before it wrote the status rows.
 
     :param locked: Keys of the run's rows that are `sending`. Their locks are held.
     """
     proven = [key for key in _with_outcome(connection, tables, run_id) if key in locked]
-    rest = iter(proven)
+    rest, settled = iter(proven), dict[LinkKey, Status]()
     while keys := list(islice(rest, _ROWS_AT_ONCE)):
         attempts = history(connection, tables, [key.result_id for key in keys])
         outcomes = [(key, outcome_of_history(attempts[key.result_id])) for key in keys]
         write_outcomes(connection, tables, [(key, one.values) for key, one in outcomes])
-    return set(proven)
+        settled |= {key: one.status for key, one in outcomes}
+    return settled
 
 
 def _with_outcome(connection: Connection, tables: Tables, run_id: str) -> list[LinkKey]:

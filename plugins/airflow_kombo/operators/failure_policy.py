@@ -1,4 +1,4 @@
-"""Failure of a task, by shares and numbers of rows without a delivery."""
+"""Failure of a task by its rows: too many without a delivery, or too few delivered."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from airflow_kombo.exceptions import ConfigurationError, TooManyRefusedError
+from airflow_kombo.exceptions import ConfigurationError, PolicyError
 from airflow_kombo.statuses import NOT_DELIVERED, Status
 
 FAIL_ON: Final[Mapping[str, float]] = MappingProxyType({Status.FAILED.value: 0.05})
 """The default: at most one row in twenty may be refused."""
 
-_FOR_A_PERSON: Final = (ConfigurationError, TooManyRefusedError)
-"""Errors that another try would meet again, until a person has changed or decided something."""
+FAIL_BELOW: Final = 0.5
+"""The default: at least half of a day's rows have to be delivered."""
 
 
 @contextmanager
@@ -26,11 +26,16 @@ def not_tried_again() -> Iterator[None]:
 
     The message is the error's own, and the error is the cause. Other errors pass unchanged.
 
-    :raises AirflowFailException: for a `ConfigurationError` or a `TooManyRefusedError`.
+    :raises AirflowFailException: for a `ConfigurationError`, and for a `PolicyError` whose cause
+        does not pass by itself.
     """
     try:
         yield
-    except _FOR_A_PERSON as error:
+    except ConfigurationError as error:
+        raise AirflowFailException(str(error)) from error
+    except PolicyError as error:
+        if not error.lasting:
+            raise
         raise AirflowFailException(str(error)) from error
 
 
@@ -69,12 +74,29 @@ class Policy:
         :param tried: Rows that the shares refer to.
         """
         return [
-            f"{rows} of {tried} rows are {status}, and at most {_written(limit)} may be"
+            f"{rows} of {tried} rows are {status}, and at most {written(limit)} may be"
             for status, limit in self.limits.items()
             if (rows := counts.get(status, 0))
             > (limit * tried if isinstance(limit, float) else limit)
         ]
 
 
-def _written(limit: float) -> str:
+def checked_share(share: float) -> float:
+    """Return the parameter `fail_below`, if it is a share.
+
+    A whole number is refused, apart from 0: it could be meant as a number of rows.
+
+    :raises ConfigurationError: for anything else.
+    """
+    is_zero = isinstance(share, int) and not isinstance(share, bool) and share == 0
+    if not is_zero and not (isinstance(share, float) and 0 <= share <= 1):
+        raise ConfigurationError(
+            f"fail_below is {share!r}: set a share from 0.0 to 1.0, such as 0.5. With 0.0, any"
+            " share is enough."
+        )
+    return float(share)
+
+
+def written(limit: float) -> str:
+    """Write a limit for a message: a float as a share, an int as a number."""
     return f"{limit * 100:g}%" if isinstance(limit, float) else f"{limit:,}"

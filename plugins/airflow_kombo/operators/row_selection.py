@@ -69,7 +69,7 @@ class Rows:
 
         :raises ConfigurationError: if the rows cannot be read, or lack a column.
         """
-        source = self._source(context, day)
+        source, first_day = self._source(context, day)
         leaves_out_done = isinstance(source, QuerySource) and source.tables is not None
         if self.transform:
             source = TransformedSource(source, self.transform)
@@ -77,22 +77,29 @@ class Rows:
         if not leaves_out_done and not self.selection.also_done:
             done = DoneRows(self.databases.ledger, self.databases.tables, self.selection)
         mapped = MappedRows(
-            source, self.mapping, self.selection, self.default_integration, done=done
+            source,
+            self.mapping,
+            self.selection,
+            self.default_integration,
+            done=done,
+            first_day=first_day,
         )
         mapped.check()
         return mapped
 
-    def _source(self, context: Context, day: date) -> Source:
+    def _source(self, context: Context, day: date) -> tuple[Source, date]:
         parameters = self.parameters
         if parameters.rows_task_id is not None:
-            return TaskSource(context["ti"].xcom_pull(task_ids=parameters.rows_task_id))
+            return TaskSource(context["ti"].xcom_pull(task_ids=parameters.rows_task_id)), day
         days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
-        source = self._of_query(parameters_of(day, days))
+        bound = parameters_of(day, days)
+        source = self._of_query(bound)
         if days and FIRST_DAY in source.uses:
             log.info("Also the rows of the %d days before that were never delivered", days)
-        elif days:
+            return source, bound[FIRST_DAY]
+        if days:
             log.info("Only the run's own day: the query does not use :%s", FIRST_DAY)
-        return source
+        return source, day
 
     def _of_query(self, days: Mapping[str, date]) -> QuerySource | HookSource:
         databases, sql, warehouse = self.databases, self.parameters.sql, self.databases.warehouse

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,9 +17,9 @@ from uuid import uuid4
 
 from airflow.sdk import BaseXCom
 
-from airflow_kombo.delivery.run import DeliveryRun, RunReport
+from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
-from airflow_kombo.exceptions import KomboError, TooManyRefusedError
+from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.claims import Ledger
@@ -28,6 +27,7 @@ from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.observability.asset_events import add_to_asset_events
 from airflow_kombo.observability.log_summary import table
+from airflow_kombo.operators.applied_policy import AppliedPolicy
 from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.databases import Databases, opened
 from airflow_kombo.operators.execution_timeout import execution_timeout
@@ -40,7 +40,6 @@ from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.result_link_mapping import mapping_of
 from airflow_kombo.rows.row_mapping import RowMapping
-from airflow_kombo.statuses import HELD, NOT_DELIVERED, SKIPPED, Status
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -61,6 +60,7 @@ class WriteTask(Protocol):
     integration_id: str | None
     status_table: str
     fail_on: Mapping[str, float]
+    fail_below: float
     outlets: list[Any]
     do_xcom_push: bool
 
@@ -82,6 +82,7 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
 
     :raises ConfigurationError: if a person has to change something; nothing was sent.
     :raises TooManyRefusedError: if more rows ended badly than the task's policy allows.
+    :raises TooFewDeliveredError: if fewer rows were delivered than the task's policy demands.
     :raises LedgerError: if the ledger failed.
     :raises WarehouseError: if a warehouse whose ledger is elsewhere failed. Another try goes on.
     :raises RunStoppedError: if the task was stopped.
@@ -94,9 +95,7 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
         job = _Job(task, context, parameters, mapping, day, databases)
         if not parameters.dry_run:
             databases.check()
-        counts = asyncio.run(_run(job, stop))
-    _add_asset_events(job, counts)
-    return counts
+        return asyncio.run(_run(job, stop))
 
 
 def _mapping_of(write: Write, declared: str | Path | Mapping[str, Any]) -> RowMapping:
@@ -124,6 +123,7 @@ async def _run(job: _Job, stop: TaskStop) -> dict[str, int]:
     row_limit = None if parameters.approve_rows else _row_limit(runs, run, parameters.max_rows)
     if parameters.dry_run:
         planner = Planner(mapped, ledger, selection)
+        _add_asset_events(job)
         return _dry_run(run, planner, row_limit, parameters)
     parts = RunParts(
         run,
@@ -184,12 +184,23 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         with execution_timeout(delivery.stop):
             await delivery.deliver()
     finally:
-        _log_table(report.senders)
+        _log_table(report.integrations)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
-    with _policy_applied(job.task, report, run.run_id):
+    with _policy_of(job, run).after(report):
         job.databases.write_back()
+    _add_asset_events(job, report)
     return report.numbers
+
+
+def _policy_of(job: _Job, run: Run) -> AppliedPolicy:
+    task = job.task
+    return AppliedPolicy(
+        Policy(task.fail_on),
+        task.fail_below,
+        is_whole=job.parameters.is_whole(job.day),
+        where=f"{task.status_table}, run_id {run.run_id}",
+    )
 
 
 def _log_table(senders: Mapping[str, Counter[str]]) -> None:
@@ -197,42 +208,17 @@ def _log_table(senders: Mapping[str, Counter[str]]) -> None:
         log.info("%s", line)
 
 
-@contextmanager
-def _policy_applied(task: WriteTask, report: RunReport, run_id: str) -> Iterator[None]:
-    """Apply the policy after a block, also after one that failed.
+def _add_asset_events(job: _Job, report: RunReport | None = None) -> None:
+    """Add the day, its counts and its doubt to the outlets' events.
 
-    The next try skips the refused rows, so it could not apply the policy to them.
+    A part of a day has no event.
 
-    :raises TooManyRefusedError: if more rows ended badly than allowed; it has the block's error.
+    :param report: The account of the run; None for a dry run.
     """
-    try:
-        yield
-    except KomboError as error:
-        try:
-            _apply_policy(task, report, run_id)
-        except TooManyRefusedError as refused:
-            raise TooManyRefusedError(f"{refused} Also: {error}") from None
-        raise
-    _apply_policy(task, report, run_id)
-
-
-def _apply_policy(task: WriteTask, report: RunReport, run_id: str) -> None:
-    """Warn of rows without a delivery, and raise if there are more than the policy allows."""
-    counts, where = report.counts, f"{task.status_table}, run_id {run_id}"
-    for status in NOT_DELIVERED:
-        # Invalid and held rows are in the log already.
-        if counts[status] and status not in {Status.INVALID, HELD}:
-            log.warning("%d rows are %s; see %s", counts[status], status, where)
-    exceeded = Policy(task.fail_on).exceeded(counts, report.planned - counts[SKIPPED])
-    if exceeded:
-        raise TooManyRefusedError(f"{'; '.join(exceeded)}. All rows were tried; see {where}.")
-
-
-def _add_asset_events(job: _Job, counts: Mapping[str, int]) -> None:
-    """Add the day and the counts to the outlets' events; a part of a day has no event."""
     task = job.task
-    if job.parameters.is_whole(job.day):
-        add_to_asset_events(task.outlets, job.context["outlet_events"], job.day, counts)
+    if report and job.parameters.is_whole(job.day):
+        events, in_doubt = job.context["outlet_events"], report.day.in_doubt
+        add_to_asset_events(task.outlets, events, job.day, report.numbers, in_doubt=in_doubt)
     elif task.outlets:
         log.info("No asset event: this run leaves out rows of its day on purpose.")
         task.outlets = []

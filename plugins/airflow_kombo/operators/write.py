@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_kombo.operators.failure_policy import FAIL_ON, Policy, not_tried_again
+from airflow_kombo.operators.failure_policy import (
+    FAIL_BELOW,
+    FAIL_ON,
+    Policy,
+    checked_share,
+    not_tried_again,
+)
 from airflow_kombo.operators.links import RowsLink
 from airflow_kombo.operators.task_stop import TaskStop
 
@@ -76,7 +82,10 @@ class KomboWriteOperator(BaseOperator):
         two tables are named after it. By default it is named after the write. Each write needs one
         of its own.
     :param fail_on: The most rows that may end with a status before the task fails, as a share
-        (`0.05`) or as a number (`100`); `0` allows none. All rows are tried first.
+        (`0.05`) or as a number (`100`); `0` allows none. A share is one of the day's rows, also if
+        the run tries only some of them. All rows are tried first.
+    :param fail_below: The least share of the day's tried rows that has to be delivered, or the task
+        fails; `0.0` demands nothing. The task is tried again only if the cause may pass.
     :param max_in_flight: Calls of one integration at once at most, below Kombo's own limit: one
         number for all integrations, or a number by tool, such as `{"workday": 4, "default": 28}`.
         The tool of an integration is the part of its id before the first `:`. Tools that are not
@@ -131,6 +140,7 @@ class KomboWriteOperator(BaseOperator):
         integration_id: str | None = None,
         status_table: str | None = None,
         fail_on: Mapping[str, float] = FAIL_ON,
+        fail_below: float = FAIL_BELOW,
         max_in_flight: int | str | Mapping[str, int | str] | None = None,
         store_request: bool = True,
         masked_fields: Sequence[str] = (),
@@ -159,6 +169,7 @@ class KomboWriteOperator(BaseOperator):
         self.integration_id = integration_id
         self.status_table = status_table or _written_by(write).status_table
         self.fail_on = Policy(fail_on).limits
+        self.fail_below = checked_share(fail_below)
         self.max_in_flight = max_in_flight
         self.store_request = store_request
         self.masked_fields = masked_fields
@@ -169,10 +180,13 @@ class KomboWriteOperator(BaseOperator):
         """Deliver the rows, and return the counts by status.
 
         The counts are the task's XCom, also of a task that fails, and the extra of asset events.
+        The rows that a killed try left in doubt are in the counts of the next try.
 
         :raises AirflowFailException: for an error that only a person can correct, so that Airflow
             does not retry the task. Its cause is a `ConfigurationError`, before anything is sent,
-            or a `TooManyRefusedError`, by `fail_on`, after all rows were tried.
+            or a `PolicyError`, by `fail_on` or `fail_below`, after all rows were tried.
+        :raises TooFewDeliveredError: if too few rows of the day were delivered, and another try may
+            deliver more.
         :raises LedgerError: if the ledger failed.
         :raises WarehouseError: if a warehouse whose ledger is elsewhere failed. Another try sends
             nothing twice, and writes back what is missing.

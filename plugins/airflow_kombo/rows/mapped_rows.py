@@ -21,6 +21,8 @@ from airflow_kombo.rows.row_keys import day_of, keys_of
 from airflow_kombo.rows.source import LAST_DAY, Selection, Source, Unmatched
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from pandas import DataFrame
 
     from airflow_kombo.delivery_key import LinkKey
@@ -42,6 +44,7 @@ class MappedRows:
     :param default_integration: The integration of rows without one.
     :param done: The rows to leave out, if the source does not leave them out by itself.
     :param page_rows: The rows of one page.
+    :param first_day: The first day that the rows are of; None if they are of one day.
     """
 
     def __init__(
@@ -53,7 +56,9 @@ class MappedRows:
         *,
         done: DoneRows | None = None,
         page_rows: int = PAGE_ROWS,
+        first_day: date | None = None,
     ) -> None:
+        self.first_day = first_day
         self.unmatched = Unmatched(selection)
         self._source = source
         self._mapping = mapping

@@ -1,0 +1,64 @@
+"""The account of a run: its rows by status, and the rows of dead runs that it answers for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from airflow_kombo.ledger.day_rows import DayRows
+from airflow_kombo.ledger.run_scope import LeftRow
+from airflow_kombo.statuses import COUNTED, SKIPPED
+
+
+@dataclass
+class RunReport:
+    """Counts of a run's rows. `planned` is the sum of all counts.
+
+    :param planned: Rows that the run read to deliver, and the rows of `settled`.
+    :param senders: Counts of the rows that the run read, by integration and status.
+    :param settled: Counts of the rows of dead runs that the run answers for, by integration and
+        status. They are part of the run's account, as no other run has them in its own.
+    :param day: Rows of the run's own day in the ledger at the end. The rows of `settled` count as
+        the run's own.
+    :param rows_of_days: The task's rows in the ledger that shares refer to: of the run's own day,
+        or of all days that it looked back to if it had no row of its own day.
+    :param host: Host of Kombo's API.
+    """
+
+    planned: int = 0
+    senders: dict[str, Counter[str]] = field(default_factory=dict)
+    settled: dict[str, Counter[str]] = field(default_factory=dict)
+    day: DayRows = field(default_factory=DayRows)
+    rows_of_days: int = 0
+    host: str = ""
+
+    @property
+    def integrations(self) -> Mapping[str, Counter[str]]:
+        """Return the counts by integration and status."""
+        names = {**self.senders, **self.settled}
+        none = Counter[str]()
+        return {name: self.senders.get(name, none) + self.settled.get(name, none) for name in names}
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return the counts by status, over all integrations."""
+        return sum(self.integrations.values(), Counter[str]())
+
+    @property
+    def tried(self) -> int:
+        """Return the rows of the run but those that it left as they were."""
+        return self.planned - self.counts[SKIPPED]
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Return the columns of the run's row."""
+        counts = self.counts
+        return {"planned": self.planned} | {name: counts[name] for name in COUNTED}
+
+    def add(self, rows: Iterable[LeftRow]) -> None:
+        """Add rows of dead runs to the account."""
+        for row in rows:
+            counts = self.settled.setdefault(row.key.integration_id, Counter())
+            counts[row.status.value] += 1
+            self.planned += 1
