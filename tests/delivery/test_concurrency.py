@@ -44,56 +44,110 @@ def slots(limiter, now=NOW):
     return sum(1 for _ in itertools.takewhile(lambda _: limiter.take(now), range(1_000)))
 
 
+def answer_all(limiter, now, **headers):
+    """Use all slots, and end all calls with responses of these headers; return the slots used."""
+    used = slots(limiter, now)
+    for _ in range(used):
+        limiter.give_back(now, now, response(**headers))
+    return used
+
+
 @pytest.mark.parametrize(
     ("limit", "cap", "expected"),
     [
-        (30, None, 28),
-        ("30.0", None, 28),
-        (4, None, 2),
-        (3, None, 1),
-        (2, None, 1),
+        (30, None, 30),
+        ("30.0", None, 30),
+        (8, None, 8),
+        (3, None, 3),
         (1, None, 1),
         (0, None, 1),
         (30, 10, 10),
         (30, 1, 1),
-        (8, 10, 6),
+        (8, 10, 8),
         (1, 10, 1),
         ("1e300", None, 100),
         (1_000, 200, 200),
     ],
 )
-def test_slots_follow_the_limit_less_the_headroom(limit, cap, expected):
-    """Two slots are left to others, the cap holds, and at least one slot is left to us."""
-    assert slots(after(response(concurrency_limit=limit), ConcurrencyLimiter(cap))) == expected
+def test_a_sender_alone_takes_the_whole_limit(limit, cap, expected):
+    """Without others, all slots are used after a few round trips, up to the cap and to 100."""
+    limiter = ConcurrencyLimiter(cap)
+    left = max(0.0, float(limit) - 1)  # of the limit, one slot is the call's own
+    used = [
+        answer_all(limiter, NOW + at, concurrency_limit=limit, concurrency_remaining=left)
+        for at in range(12)
+    ]
+    assert max(used[1:]) == expected  # the first calls leave before a response names the limit
+    assert min(used[6:]) >= expected - 1
 
 
-def test_a_response_from_before_the_limit_fell_does_not_raise_it():
+def test_a_fall_takes_effect_at_once_and_older_requests_do_not_undo_it():
     """Only a request sent after the limit fell can raise the limit again."""
-    limiter = after(response(concurrency_limit=8), after(response(concurrency_limit=30)), NOW + 2)
-    for sent_at, expected in [(NOW + 1, 6), (NOW + 3, 28)]:
-        assert limiter.take(NOW + 4)
-        limiter.give_back(NOW + 4, sent_at, response(concurrency_limit=30))
-        held = slots(limiter)
-        assert held == expected
-        for _ in range(held):
-            limiter.give_back(NOW + 4, NOW + 4, None)
+    limiter = ConcurrencyLimiter()
+    for at in range(6):
+        answer_all(limiter, NOW + at, concurrency_limit=30, concurrency_remaining=29)
+    assert slots(limiter, NOW + 7) >= 29
+    for sent_at, limit, most in [(NOW + 7, 9, 9), (NOW + 7, 30, 9), (NOW + 9, 30, 10)]:
+        told = response(concurrency_limit=limit, concurrency_remaining=0)
+        limiter.give_back(NOW + 8, sent_at, told)
+        assert limiter.slots <= most
+        assert limiter.free == 0
+
+
+def test_slots_and_free_slots_can_be_read():
+    """The limiter names its slots, and those that no call of ours uses."""
+    limiter = ConcurrencyLimiter(4)
+    assert (limiter.slots, limiter.free) == (4, 4)
+    assert limiter.take(NOW)
+    assert (limiter.slots, limiter.free) == (4, 3)
+
+
+def test_after_a_silence_a_sender_begins_with_few_calls():
+    """After a silence of more than ten seconds, five calls leave at first."""
+    limiter = ConcurrencyLimiter()
+    for at in range(6):
+        answer_all(limiter, NOW + at, concurrency_limit=30, concurrency_remaining=29)
+    assert slots(limiter, NOW + 60) == 5
+
+
+def test_a_limit_without_what_is_left_is_searched_for():
+    """If only the limit is named, the slots double up to the limit, until a 429 halves them."""
+    limiter = ConcurrencyLimiter()
+    assert flood(limiter, 1_000, 5, concurrency_limit=30) == [5, 10, 20, 30, 30]
+    now = NOW + 9 * LONGEST_PAUSE_SECONDS
+    assert flood(limiter, 20, 3, now, concurrency_limit=30) == [30, 15, 16]
+
+
+def test_a_refusal_costs_a_part_of_the_slots_once():
+    """Several 429s to calls sent together lower the slots once, and pause for a round trip."""
+    limiter = ConcurrencyLimiter()
+    for at in range(6):
+        answer_all(limiter, NOW + at, concurrency_limit=30, concurrency_remaining=29)
+    assert slots(limiter, NOW + 7) >= 29
+    for _ in range(5):
+        full = too_many(concurrency_limit=30, concurrency_remaining=0)
+        limiter.give_back(NOW + 8, NOW + 7, full)
+    assert 20 <= limiter.slots <= 21
+    assert 0 < limiter.pause(NOW + 8) <= 1.5
+
+
+@pytest.mark.parametrize("seconds", [0.2, 60.0])
+def test_a_sender_without_a_slot_waits_for_its_turn(seconds):
+    """A sender refused with its only call pauses ten round trips, and 22.5 s at most."""
+    limiter = ConcurrencyLimiter(cap=1)
+    assert limiter.take(NOW)
+    headers = {"concurrency_limit": 8, "concurrency_remaining": 0}
+    limiter.give_back(NOW + seconds, NOW, response(**headers))
+    assert limiter.take(NOW + seconds)
+    limiter.give_back(NOW + seconds, NOW + seconds, too_many(**headers))
+    least, most = (1, 3) if seconds < 1 else (7.5, 22.5)
+    assert least <= limiter.pause(NOW + seconds) <= most
 
 
 @pytest.mark.parametrize(("cap", "expected"), [(None, 5), (3, 3), (50, 5)])
 def test_few_are_in_flight_before_the_first_response(cap, expected):
     """Until a limit is known, five calls are in flight at most, fewer under a smaller cap."""
     assert slots(ConcurrencyLimiter(cap)) == expected
-
-
-def test_the_limit_may_change_with_every_response():
-    """The last response's limit counts, up and down; excess calls in flight end first."""
-    limiter = after(response(concurrency_limit=30))
-    assert slots(limiter) == 28
-    limiter.give_back(NOW, NOW, response(concurrency_limit=5))
-    assert not limiter.take(NOW)
-    for _ in range(25):
-        limiter.give_back(NOW, NOW, None)
-    assert slots(limiter) == 1  # 28 - 26 are still in flight, of 3
 
 
 def test_a_lost_response_gives_its_slot_back():
@@ -190,6 +244,7 @@ def test_pauses_of_many_senders_differ():
         *({"ratelimit_remaining": text, "ratelimit_reset": 57} for text in [*HOSTILE, A_DATE]),
         *({"ratelimit_remaining": 0, "ratelimit_reset": text} for text in [*HOSTILE, A_DATE]),
         *({"concurrency_limit": text} for text in [*HOSTILE, A_DATE]),
+        *({"concurrency_remaining": text} for text in [*HOSTILE, A_DATE, "12"]),
     ],
 )
 def test_a_success_that_spends_nothing_changes_nothing(headers):
@@ -212,7 +267,14 @@ _DATES = st.datetimes().map(format_datetime) | st.from_regex(r"Wed, \d+ Oct \d+ 
 _VALUES = st.text() | st.sampled_from([*HOSTILE, A_DATE]) | _NUMBERS | _DATES
 _HEADERS = st.dictionaries(
     st.sampled_from(
-        ["concurrency-limit", "ratelimit-remaining", "ratelimit-reset", "retry-after", "date"]
+        [
+            "concurrency-limit",
+            "concurrency-remaining",
+            "ratelimit-remaining",
+            "ratelimit-reset",
+            "retry-after",
+            "date",
+        ]
     ),
     _VALUES,
 )
@@ -225,6 +287,9 @@ _BODIES = st.sampled_from([OK, TOO_MANY, b""])
     st.none() | st.integers(1, 200),
 )
 @example([(429, b"", {"retry-after": "1e308", "concurrency-limit": "1e308"})], None)
+@example([(200, OK, {"concurrency-limit": "1e308", "concurrency-remaining": "1e308"})] * 9, None)
+@example([(200, OK, {"concurrency-limit": "0", "concurrency-remaining": "-7"})] * 9, None)
+@example([(200, OK, {"concurrency-limit": "30", "concurrency-remaining": "1e308"})] * 9, 200)
 @example([(429, TOO_MANY, {})] * 9, None)
 def test_no_header_stops_a_sender_or_hurries_it(responses, cap):
     """Pauses and slots are bounded for any content of the headers."""
@@ -246,7 +311,7 @@ def flood(limiter, room, rounds=1, now=NOW, **headers):
         used.append(slots(limiter, now))
         for number in range(used[-1]):
             sent_back = response(**headers) if number < room else too_many(**headers)
-            limiter.give_back(now, now, sent_back)
+            limiter.give_back(now + 1, now, sent_back)
         now += LONGEST_PAUSE_SECONDS
     return used
 
@@ -256,9 +321,9 @@ def test_without_a_limit_the_slots_grow_by_one_a_round_trip():
     assert flood(ConcurrencyLimiter(), 1_000, 4) == [5, 6, 7, 8]
 
 
-@pytest.mark.parametrize(("cap", "most"), [(None, 28), (12, 12), (200, 28)])
+@pytest.mark.parametrize(("cap", "most"), [(None, 30), (12, 12), (200, 30)])
 def test_slots_do_not_grow_beyond_what_is_documented(cap, most):
-    """Slots grow to the documented 30 less the headroom, or to a smaller cap."""
+    """Slots grow to the documented 30, or to a smaller cap."""
     assert flood(ConcurrencyLimiter(cap), 1_000, 60)[-1] == most
 
 
@@ -301,14 +366,16 @@ def test_refused_rows_make_slots_grow_too():
 
 
 def test_a_limit_that_comes_later_rules():
-    """From the first named limit on, the slots do not grow by themselves."""
+    """From the first response that names limit and slots left, nothing else moves the slots."""
     limiter = ConcurrencyLimiter()
     flood(limiter, 1_000, 3)
-    after(response(concurrency_limit=20), limiter, NOW + 999)
-    assert slots(limiter, NOW + 999) == 18
-    for _ in range(18):
-        limiter.give_back(NOW + 999, NOW + 999, response())
-    assert flood(limiter, 1_000, 3, NOW + 999) == [18, 18, 18]
+    later = NOW + 999
+    after(response(concurrency_limit=6, concurrency_remaining=0), limiter, later)
+    assert slots(limiter, later) <= 6
+    assert limiter.slots == limiter._in_flight
+    for _ in range(limiter.slots):
+        limiter.give_back(later, later, response())
+    assert flood(limiter, 1_000, 3, later) == [limiter.slots] * 3
 
 
 def test_an_error_of_the_ats_is_no_limit_of_kombos():

@@ -34,7 +34,7 @@ from tools.kombo_standin import client
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "25"))
 SEED = int(os.environ.get("KILL_SEED", "20261103"))
-ROWS, SENDERS, SLOTS = 240, 4, 28
+ROWS, SENDERS, SLOTS = 240, 4, 30
 # Seconds of a response. With the slow ones, a commit takes at most a third of a response.
 QUICK_RESPONSES, SLOW_RESPONSES, MOST_COMMITS = (0.005, 0.05), (0.1, 0.3), 1 / 3
 QUICK = Settings(first_retry=0.01, cool_down=0.2, heartbeat=0.1, drain=2.0)

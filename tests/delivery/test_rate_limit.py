@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
 
-SLOTS, FIRST_SLOTS = 28, 5
+SLOTS, FIRST_SLOTS = 30, 5
 
 
 @dataclass

@@ -44,7 +44,7 @@ def test_a_rate_comes_from_the_last_large_run(warehouse, tables):
     assert rate.seconds(600) == 300
 
 
-@pytest.mark.parametrize(("most", "at_once"), [(None, 28), (4, 4), (99, 28)])
+@pytest.mark.parametrize(("most", "at_once"), [(None, 30), (4, 4), (99, 30)])
 def test_with_few_rows_the_time_of_a_call_counts(warehouse, tables, most, at_once):
     """Below 100 rows, the rate follows from the time of a call and the calls at once."""
     sent(warehouse, tables, 10, seconds=60)

@@ -10,6 +10,7 @@ from typing import Final
 
 from tools.bench.counts import Counts
 from tools.bench.orders import Orders
+from tools.bench.process import Took
 from tools.bench.stage import Run, Stage
 from tools.bench.warehouse import DAY, EMPTY_DAY
 
@@ -59,9 +60,19 @@ class Bench:
         environment: Mapping[str, str] | None = None,
     ) -> Run:
         """Run a client over a day, and keep the result; the parameters are `Stage.run`'s."""
-        run = self.stage.run(
-            client, orders, day=day, rows=rows, enough=enough, environment=environment
+        return self._keep(
+            self.stage.run(
+                client, orders, day=day, rows=rows, enough=enough, environment=environment
+            )
         )
+
+    def observe(
+        self, client: str, orders: Orders, *, rows: int, deliver: Callable[[], Took]
+    ) -> Run:
+        """Observe a delivery, and keep the result; the parameters are `Stage.observe`'s."""
+        return self._keep(self.stage.observe(client, orders, rows, deliver))
+
+    def _keep(self, run: Run) -> Run:
         self.runs.setdefault(self._scenario, []).append(run)
         log.info(
             "%s: %s, %d rows in %.1f s; others used %.0f %%, the machine stood still for %.1f s",

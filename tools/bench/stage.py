@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -90,9 +90,9 @@ class Stage:
     warehouse: Warehouse
     server: Server
 
-    def fill(self, rows: int, integrations: int) -> None:
-        """Fill the warehouse with a day of new rows."""
-        self.warehouse.fill(rows, integrations)
+    def fill(self, rows: int, integrations: int, days: Sequence[int] = (1,)) -> None:
+        """Fill the warehouse with new rows of one day, or of several (`Warehouse.fill`)."""
+        self.warehouse.fill(rows, integrations, days)
 
     def run(
         self,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -86,6 +87,11 @@ def name_of(integration: int) -> str:
     return f"{_TOOL}{integration:0{_ID_LENGTH}d}"
 
 
+def day_of(number: int) -> date:
+    """Return a day by number from 0; no run delivers late rows of another such day."""
+    return DAY + number * timedelta(days=30)
+
+
 @dataclass(frozen=True)
 class Warehouse:
     """A running PostgreSQL.
@@ -104,13 +110,16 @@ class Warehouse:
         known = {"conn_type": "postgres", "host": self.host, "login": "postgres"}
         return json.dumps(known | {"schema": database})
 
-    def fill(self, rows: int, integrations: int) -> None:
-        """Write a day of new rows, evenly spread over integrations."""
+    def fill(self, rows: int, integrations: int, days: Sequence[int] = (1,)) -> None:
+        """Write new rows, evenly spread over integrations.
+
+        :param days: The parts of the rows of each day, for `day_of`.
+        """
         with self.engine.begin() as connection:
             for tables in (Tables.named().links.metadata, _RESULTS.metadata):
                 tables.drop_all(connection)
             _RESULTS.create(connection)
-            connection.execute(_rows(rows, integrations))
+            connection.execute(_rows(rows, integrations, days))
         Tables.named().create(self.engine)
         # Autovacuum has seen a warehouse that was loaded hours ago.
         self._maintain(self.engine, "VACUUM ANALYZE assessment_results", "CHECKPOINT")
@@ -185,7 +194,7 @@ def _drop(database: str) -> str:
     return f"DROP DATABASE IF EXISTS {database} WITH (FORCE)"
 
 
-def _rows(rows: int, integrations: int) -> Insert:
+def _rows(rows: int, integrations: int, days: Sequence[int] = (1,)) -> Insert:
     # DuckDB knows the column by its own name only.
     numbers = func.generate_series(0, rows - 1).table_valued("number").render_derived()
     number = numbers.c.number
@@ -197,7 +206,7 @@ def _rows(rows: int, integrations: int) -> Insert:
     sender = number % integrations  # rows of every second integration go to applications
     values: dict[str, ColumnElement[Any]] = {
         "result_id": cast(cast(digest("result"), UUID), String),
-        "assessment_date": literal(DAY),
+        "assessment_date": _day(number, days),
         "completed_at": literal(datetime.combine(DAY, time(10, 30))),
         "integration_id": literal(_TOOL) + func.lpad(cast(sender, Text), _ID_LENGTH, "0"),
         "candidate_id": target,
@@ -209,6 +218,13 @@ def _rows(rows: int, integrations: int) -> Insert:
         "duration_seconds": 1800 + number % 3600,
     }
     return insert(_RESULTS).from_select(list(values), select(*values.values()))
+
+
+def _day(number: ColumnElement[int], days: Sequence[int]) -> ColumnElement[date]:
+    if len(days) == 1:
+        return literal(DAY)
+    place, ends = number % sum(days), list(accumulate(days))
+    return case(*((place < end, literal(day_of(day))) for day, end in enumerate(ends)))
 
 
 def _delivered(links: Table) -> Insert:

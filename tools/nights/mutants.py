@@ -145,14 +145,14 @@ MUTANTS: Final = (
     Mutant(
         "a living run's rows are settled as a dead one's",
         "delivery.dead_runs",
-        "if seconds >= runs.dead_after}",
+        "if seconds >= self._runs.dead_after}",
         "if seconds >= 0}",
     ),
     Mutant(
         "dead runs are not settled",
         "delivery.dead_runs",
-        "settled += await threads.run(runs.settle, dead)",
-        "pass",
+        "settled = await self._threads.run(self._runs.settle, dead)",
+        "settled = list[LeftRow]()",
     ),
     Mutant(
         "an unconfirmed claim is not given back",

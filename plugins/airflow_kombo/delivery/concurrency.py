@@ -1,65 +1,76 @@
 """Concurrency limiter: the number of calls in flight of one integration.
 
-Each of Kombo's responses to an action names the integration's limit in `Concurrency-Limit`. As long
-as no response has named a limit, the number of calls grows slowly and is halved by a 429.
+Each of Kombo's responses to an action names the integration's limit and the slots that are left.
+From these numbers, senders share the limit (`slot_share`). As long as no response names both, the
+number of calls is searched for (`slot_search`). In either case, a growing response time lowers it
+(`response_time`).
 """
 
 from __future__ import annotations
 
+import random
 from math import inf
 from typing import Final
 
-from airflow_kombo.kombo_api.limits import HEADROOM, number_in, pause_of
+from airflow_kombo.delivery.response_time import ResponseTime
+from airflow_kombo.delivery.slot_search import FIRST_SLOTS, SlotSearch
+from airflow_kombo.delivery.slot_share import SlotShare
+from airflow_kombo.kombo_api.limits import LIMIT_PAUSE_SECONDS, number_in, pause_of
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import CONCURRENCY_LIMIT, Verdict
 
-_FIRST_SLOTS: Final = 5
-"""Slots until the first response has named the limit."""
-_DOCUMENTED_LIMIT: Final = 30
-"""Kombo's documented limit: slots grow up to here while no response names a limit."""
 _MOST_SLOTS: Final = 100
 """Most slots that a header may grant if the user sets no cap: three times what is documented."""
+_STALE_SECONDS: Final = 10.0
+"""Seconds without a call after which others may have taken what was left."""
+_REST_ROUND_TRIPS: Final = 10
+_LONGEST_REST_SECONDS: Final = 15.0
+"""Pause of a sender that leaves its only slot to others, in round trips, and at most."""
+_FIRST_REST_SECONDS: Final = 2.0
+"""The same, of a sender that does not know the response time yet."""
 
 _DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
 """Verdicts of an integration that had room for the call and works."""
 _AT_WORK: Final = _DONE | {Verdict.WAIT}
+"""The same, also of one that had no room. Another integration gets no more calls than it has."""
 
 
 class ConcurrencyLimiter:
     """Slots of one integration: each call in flight takes one.
 
     :param cap: Most calls in flight, whatever the responses allow; None for no cap of ours.
-    :param headroom: Slots of the integration's limit that are left to other tools.
     """
 
-    def __init__(self, cap: int | None = None, headroom: int = HEADROOM) -> None:
+    def __init__(self, cap: int | None = None) -> None:
         self._cap = cap or _MOST_SLOTS
-        self._headroom = headroom
-        self._slots = min(_FIRST_SLOTS, self._cap)
-        self._knows_limit = False
-        self._was_full = False
-        self._proven = 0
-        """Calls that succeeded since all slots were in use."""
+        self._search = SlotSearch(self._cap)
+        self._share: SlotShare | None = None
+        """The share of the limit, once a response has named what is left."""
+        self._response_time = ResponseTime()
         self._in_flight = 0
+        self._heard_at = -inf
         self._paused_until = 0.0
-        self._lowered_at = -inf
 
     @property
     def slots(self) -> int:
-        """Return the most calls in flight, as far as it is known."""
-        return self._slots
+        """Return the most calls that may be in flight now; pauses do not count."""
+        slots = self._share.slots if self._share else self._search.slots
+        return max(1, min(int(slots * self._response_time.part), self._cap))
 
     @property
     def free(self) -> int:
-        """Return the number of free slots."""
-        return max(0, self._slots - self._in_flight)
+        """Return the number of slots that no call of ours uses."""
+        return max(0, self.slots - self._in_flight)
 
     def take(self, now: float) -> bool:
         """Take a slot; return False if none is free."""
-        if self._in_flight >= self._slots or now < self._paused_until:
+        if self._share and not self._in_flight and now - self._heard_at > _STALE_SECONDS:
+            self._share.restart(FIRST_SLOTS)
+        if self._in_flight >= self.slots or now < self._paused_until:
             return False
         self._in_flight += 1
-        self._was_full = self._was_full or self._in_flight >= self._slots
+        if not self.free:
+            (self._share or self._search).fill()
         return True
 
     def give_back(self, now: float, sent_at: float, response: KomboResponse | None) -> None:
@@ -69,48 +80,56 @@ class ConcurrencyLimiter:
             the limit fell may not raise the limit again.
         :param response: The response, or None if none arrived.
         """
+        own = self._in_flight
         self._in_flight -= 1
         if response is None:
             return
-        limit = number_in(response.headers, "Concurrency-Limit")
-        is_recent = sent_at >= self._lowered_at
-        if limit is not None:
-            self._knows_limit = True
-            # An integration that does not work gets no more calls than it has already.
-            may_rise = is_recent and response.verdict in _AT_WORK
-            self._follow(int(limit), now, may_rise=may_rise)
-        elif is_recent and not self._knows_limit:
-            self._probe(now, response)
-        if pause := pause_of(response):
-            self._paused_until = max(self._paused_until, now + pause)
+        self._heard_at = now
+        if response.verdict is Verdict.CREATED:
+            self._response_time.record(now, now - sent_at)
+        self._adapt(now, sent_at, response, own)
+        if pause := pause_of(response, self._limit_pause(response)):
+            self._pause(now, pause)
+        elif self._share and not self._in_flight and self._share.ends_turn(now):
+            self._share.begin_turn()
+            self._pause(now, self._rest() * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
 
     def pause(self, now: float) -> float:
         """Return the seconds until slots may be taken again."""
         return max(0.0, self._paused_until - now)
 
-    def _follow(self, limit: int, now: float, *, may_rise: bool) -> None:
-        """Set the slots to the named limit less the headroom, but to one at least."""
-        slots = min(max(1, limit - self._headroom), self._cap)
-        if slots < self._slots:
-            self._lower(slots, now)
-        elif may_rise:
-            self._slots = slots
-
-    def _probe(self, now: float, response: KomboResponse) -> None:
-        """Search for an unnamed limit: add one slot per round trip, halve the slots at a 429.
-
-        The slots grow only after all of them were in use: an unused slot proves nothing.
-        """
+    def _adapt(self, now: float, sent_at: float, response: KomboResponse, own: int) -> None:
+        limit = number_in(response.headers, "Concurrency-Limit")
+        left = number_in(response.headers, "Concurrency-Remaining")
+        if self._share is None and limit is not None and left is not None:
+            self._share = SlotShare(self._search.slots, limit, self._cap)
+        if self._share is None:
+            self._search.observe(now, sent_at, response, limit)
+            return
+        if limit is not None:
+            self._share.follow_limit(now, sent_at, limit)
         if response.error_code == CONCURRENCY_LIMIT:
-            self._lower(max(1, self._slots // 2), now)
-        elif self._was_full and response.verdict in _DONE:
-            self._proven += 1
-            if self._proven >= self._slots < min(_DOCUMENTED_LIMIT - self._headroom, self._cap):
-                self._change(self._slots + 1)
+            self._share.refuse(now, sent_at)
+        elif left is not None and response.verdict in _AT_WORK:
+            self._share.observe(now, sent_at, left, own)
 
-    def _lower(self, slots: int, now: float) -> None:
-        self._change(slots)
-        self._lowered_at = now
+    def _limit_pause(self, response: KomboResponse) -> float:
+        """Return the usual seconds to wait after a 429 that names no time.
 
-    def _change(self, slots: int) -> None:
-        self._slots, self._was_full, self._proven = slots, False, 0
+        A slot becomes free within a round trip. A sender without any waits for its turn.
+        """
+        if self._share is None or response.error_code != CONCURRENCY_LIMIT:
+            return LIMIT_PAUSE_SECONDS
+        if not self._in_flight and self.slots == 1:
+            return self._rest()
+        return min(LIMIT_PAUSE_SECONDS, self._response_time.usual or LIMIT_PAUSE_SECONDS)
+
+    def _rest(self) -> float:
+        """Return the seconds for which a sender leaves its only slot to others."""
+        usual = self._response_time.usual
+        if usual is None:
+            return _FIRST_REST_SECONDS
+        return min(_REST_ROUND_TRIPS * usual, _LONGEST_REST_SECONDS)
+
+    def _pause(self, now: float, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, now + seconds)

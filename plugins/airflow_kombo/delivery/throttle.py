@@ -31,6 +31,16 @@ class Throttle:
         """Return True if the integration is given up for this run."""
         return self._breaker.given_up
 
+    @property
+    def slots(self) -> int:
+        """Return the most calls that may be in flight now; pauses do not count."""
+        return self._concurrency.slots
+
+    @property
+    def free(self) -> int:
+        """Return the number of slots that no call of ours uses."""
+        return self._concurrency.free
+
     def take(self, now: float) -> int:
         """Take the right to send one request now.
 
@@ -46,16 +56,6 @@ class Throttle:
         if self._breaker.record_request():
             self._probe = number
         return number
-
-    @property
-    def slots(self) -> int:
-        """Return the most calls in flight."""
-        return self._concurrency.slots
-
-    @property
-    def free(self) -> int:
-        """Return the number of free slots."""
-        return self._concurrency.free
 
     def allowance(self, now: float, seconds: float) -> float:
         """Return the requests that may leave in the next seconds if slots are free."""

@@ -61,16 +61,17 @@ def _date_in(headers: Mapping[str, str], name: str) -> datetime | None:
     return date if date.tzinfo else date.replace(tzinfo=timezone.utc)  # HTTP's dates are all in UTC
 
 
-HEADROOM: Final = 2
-"""Slots of an integration's limit to leave to the customer's other tools."""
 _MAY_NAME_A_TIME: Final = frozenset({Verdict.WAIT, Verdict.RETRY})
 """Verdicts with a pause in the response; RETRY is a load balancer's 503, for example."""
-_LIMIT_PAUSE_SECONDS: Final = 1.0
+LIMIT_PAUSE_SECONDS: Final = 1.0
 """Seconds to wait after a 429 that names no time."""
 
 
-def pause_of(response: KomboResponse) -> float:
-    """Return the seconds to wait before the next request, as a response asks for."""
+def pause_of(response: KomboResponse, usual: float = LIMIT_PAUSE_SECONDS) -> float:
+    """Return the seconds to wait before the next request, as a response asks for.
+
+    :param usual: Seconds to wait on average after a 429 that names no time.
+    """
     if response.verdict not in _MAY_NAME_A_TIME:
         return 0.0
     asked = retry_after_in(response.headers)
@@ -78,4 +79,4 @@ def pause_of(response: KomboResponse) -> float:
         return asked or 0.0
     is_spent = number_in(response.headers, "ratelimit-remaining") == 0
     reset = seconds_in(response.headers, "ratelimit-reset") if is_spent else None
-    return asked or reset or random.uniform(0.5, 1.5) * _LIMIT_PAUSE_SECONDS  # noqa: S311 - jitter
+    return asked or reset or random.uniform(0.5, 1.5) * usual  # noqa: S311 - jitter

@@ -18,7 +18,6 @@ from sqlalchemy import Engine, Select, and_, func, select
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.kombo_api.in_flight_cap import MaxInFlight, cap_of
-from airflow_kombo.kombo_api.limits import HEADROOM
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
 
@@ -28,7 +27,7 @@ need a second query over the whole history."""
 _MEASURED_ROWS: Final = 100
 """Rows that a run needs for a measured rate: with fewer, the limits are hardly met."""
 _CALLS_AT_ONCE: Final = 30
-"""Calls of one integration at once, by Kombo's documentation."""
+"""Calls of one integration at once, by Kombo's documentation, if nobody else calls it."""
 _SETTLED: Final = (Status.SUCCESS.value, Status.FAILED.value)
 _LISTED: Final = 10
 """Integrations that the log lists."""
@@ -121,7 +120,7 @@ class PastRuns:
 
 
 def _calls_at_once(cap: int | None) -> int:
-    return min(_CALLS_AT_ONCE - HEADROOM, cap or _CALLS_AT_ONCE)
+    return min(_CALLS_AT_ONCE, cap or _CALLS_AT_ONCE)
 
 
 def _rate(runs: Sequence[_Sent], calls_at_once: int) -> SendingRate:
