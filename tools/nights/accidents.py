@@ -12,6 +12,8 @@ from tools.nights.process import Process
 from tools.nights.world import EVENING, CommitFate, Point, World
 
 _LONGEST_WAIT_SECONDS: Final = 60.0
+_SILENT_SECONDS: Final = 100.0
+"""Time without a heartbeat after which Airflow takes a task for dead; by default it is 300 s."""
 
 
 class Stoppable(Protocol):
@@ -30,7 +32,7 @@ class Accidents:
         self._plan = plan
         self._chance = Random(f"{plan.seed}/database")
         self._started = 0
-        self._points: dict[str, set[int]] = {}
+        self._at_points: dict[tuple[str, Point, int], Callable[[], None]] = {}
 
     def begin(self) -> None:
         """Let the clock jump when it is time."""
@@ -38,24 +40,37 @@ class Accidents:
             if accident.kind == "clock":
                 self.world.at(EVENING + accident.at, partial(self._jump, accident.seconds))
 
-    def befall(self, process: Process, run: Callable[[], Stoppable | None]) -> None:
-        """Let the plan's accidents of a process come, which starts now."""
+    def befall(
+        self,
+        process: Process,
+        run: Callable[[], Stoppable | None],
+        on_silence: Callable[[], None],
+    ) -> None:
+        """Let the plan's accidents of a process come, which starts now.
+
+        :param run: Returns the run of the process, which SIGTERM stops.
+        :param on_silence: Called when the process has stood still for so long that Airflow takes
+            the task for dead.
+        """
         own = [one for one in self._plan.accidents if one.process == self._started]
         self._started += 1
-        points = {one.point for one in own if one.kind == "kill" and one.point is not None}
-        self._points[process.name] = points
         for one in own:
-            when = self.world.now + one.at
-            if one.kind == "kill" and one.point is None:
-                self.world.at(when, process.kill)
-            elif one.kind in {"stand still", "suspend"}:
-                self.world.at(when, partial(self._stand_still, process, one))
-            elif one.kind == "stop":
-                self.world.at(when, partial(self._stop, process, run, one))
+            accidents: dict[str, Callable[[], None]] = {
+                "kill": process.kill,
+                "stop": partial(self._stop, process, run, one),
+                "stand still": partial(self._stand_still, process, one, on_silence),
+                "suspend": partial(self._stand_still, process, one, on_silence),
+            }
+            happen = accidents.get(one.kind)
+            if happen and one.point is not None:
+                self._at_points[(process.name, *one.point)] = happen
+            elif happen:
+                self.world.at(self.world.now + one.at, happen)
 
-    def dies(self, process: Process, point: Point) -> bool:  # noqa: ARG002 - the protocol's
-        """Return True if a process dies at the point that it has come to."""
-        return process.points in self._points.get(process.name, ())
+    def strike(self, process: Process, point: Point) -> None:
+        """Let an accident come to a process at the point that it passes."""
+        if happen := self._at_points.get((process.name, point, process.passed[point])):
+            happen()
 
     def begins(self) -> tuple[float, bool]:
         """Return the seconds until a transaction begins, and whether it can."""
@@ -84,11 +99,15 @@ class Accidents:
         self.world.note(f"the database's clock jumps by {seconds:.0f} s")
         self.world.database_is_ahead += seconds
 
-    def _stand_still(self, process: Process, accident: Accident) -> None:
+    def _stand_still(
+        self, process: Process, accident: Accident, on_silence: Callable[[], None]
+    ) -> None:
         if process.has_ended or process.is_dead:
             return
         self.world.note(f"{process.name}: {accident.kind} for {accident.seconds:.0f} s")
         process.stand_still(accident.seconds, suspended=accident.kind == "suspend")
+        if accident.seconds > _SILENT_SECONDS:
+            self.world.at(self.world.now + _SILENT_SECONDS, on_silence)
 
     def _stop(
         self, process: Process, run: Callable[[], Stoppable | None], accident: Accident

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from tools.nights.answers import Proof
+from tools.nights.answers import ANSWERS, Proof
 from tools.nights.kombo import Sent
 from tools.nights.story import Story
 
@@ -19,8 +19,11 @@ _OVER: Final = {
     "at the end": {"success", "failed", "invalid"},
 }
 """Moments at which all is done, with the statuses that rows may have then."""
-_SEEMS_DEAD: Final = frozenset({"stand still", "suspend", "clock"})
+_SEEMS_DEAD: Final = frozenset({"stand still", "suspend", "clock", "slow", "fail"})
 """Accidents after which a run seems dead that goes on later."""
+_HINDERS: Final = frozenset({"slow", "fail"})
+"""Accidents in which the ledger cannot be written."""
+_SURELY_TRIED_SECONDS: Final = 100.0
 _NOT_MADE: Final = frozenset({"failed", "invalid", "blocked", "retryable"})
 _SENDS_AGAIN: Final = frozenset({"success", "unknown", "changed"})
 """Words of `redeliver` that have a row sent again whose link is there, or may be."""
@@ -56,6 +59,8 @@ class Checks:
                 self._found(LIE, result_id, f"{moment} it is success, and was not made")
             if status in _NOT_MADE and result_id in made:
                 self._found(LIE, result_id, f"{moment} it is {status}, and was made")
+            if status == "failed" and not _was_refused(story, result_id):
+                self._found(LIE, result_id, f"{moment} it is failed, and was not refused")
             is_over = moment in _OVER
             if status == "unknown" and not _is_doubtful(story, result_id, is_over=is_over):
                 self._found(LIE, result_id, f"{moment} it is unknown, and every response came")
@@ -144,6 +149,12 @@ def _count(attempts: Iterable[Any], statuses: set[str | None]) -> Counter[tuple[
     )
 
 
+def _was_refused(story: Story, result_id: str) -> bool:
+    return any(
+        one.result_id == result_id and one.answer in ANSWERS["refused"] for one in story.sent
+    )
+
+
 def _heard_by(sent: Sent, time: float) -> bool:
     return sent.heard_at is not None and sent.heard_at <= time
 
@@ -156,11 +167,19 @@ def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
     own = [one for one in story.sent if one.result_id == result_id]
     if any(one.answer.proof is Proof.NONE or one.heard_at is None for one in own):
         return True
-    accidents = {one.kind for one in story.plan.accidents}
-    if accidents & _SEEMS_DEAD and not is_over:
+    if any(one.was_killed for one in story.tries.values()):
         return True
-    fails = bool(accidents & {"fail", "slow"})
-    return any(one.was_killed or (fails and one.error) for one in story.tries.values())
+    kinds = {one.kind for one in story.plan.accidents}
+    if kinds & _SEEMS_DEAD and not is_over:
+        return True
+    hinders = kinds & _HINDERS and ("stop" in kinds or _lasts_long(story))
+    return bool(hinders) and any(one.error for one in story.tries.values())
+
+
+def _lasts_long(story: Story) -> bool:
+    """Return True if the ledger failed for longer than a run surely tries to write."""
+    hindered = [one.seconds for one in story.plan.accidents if one.kind in _HINDERS]
+    return max(hindered, default=0.0) > _SURELY_TRIED_SECONDS
 
 
 def _is_permitted(story: Story, before: Sent, again: Sent) -> bool:

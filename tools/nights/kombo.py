@@ -18,6 +18,9 @@ from tools.nights.world import World
 
 LONGEST_SECONDS: Final = 300.0
 """Time after which Kombo ends a request, and a person may trust Kombo's logs."""
+_SLOW_CONNECTIONS: Final = 0.05
+_LOST_CONNECTIONS: Final = 0.01
+"""Shares of the connections that take long, and that fail then."""
 
 
 @dataclass
@@ -70,8 +73,11 @@ class Kombo:
         """Return the seconds until a connection is there, and whether it is."""
         self._connections += 1
         chance = self._chance("connection", self._connections)
-        fails = self._mood() is not CALM and chance.random() < 0.01  # noqa: PLR2004 - rarely
-        return chance.choice([0.0, 0.001, 0.05]) + (30.0 if fails else 0.0), not fails
+        seconds = chance.choice([0.0, 0.001, 0.05])
+        luck = chance.random()
+        if self._mood() is CALM or luck > _SLOW_CONNECTIONS:
+            return seconds, True
+        return chance.uniform(0.1, 30.0), luck > _LOST_CONNECTIONS
 
     def receive(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
         """Take a request, make the link or not, and respond or not."""

@@ -143,12 +143,6 @@ MUTANTS: Final = (
         '"status": Status.RETRYABLE.value,',
     ),
     Mutant(
-        "a living run's rows are settled as a dead one's",
-        "delivery.dead_runs",
-        "if seconds >= self._runs.dead_after}",
-        "if seconds >= 0}",
-    ),
-    Mutant(
         "dead runs are not settled",
         "delivery.dead_runs",
         "settled = await self._threads.run(self._runs.settle, dead)",
@@ -189,12 +183,6 @@ MUTANTS: Final = (
         "delivery.sending_end",
         "Status.RETRYABLE, ErrorCode.INTEGRATION_FAILING.value",
         "Status.FAILED, ErrorCode.INTEGRATION_FAILING.value",
-    ),
-    Mutant(
-        "a heartbeat that fails counts",
-        "delivery.liveness",
-        '                log.warning("%s", error)\n',
-        "                self._last_beat = began\n",
     ),
 )
 

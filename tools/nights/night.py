@@ -117,7 +117,14 @@ class Night:
         process = Process(self._world, name, lambda: self._deliver(name, number), end)
         self.story.tries[name] = Try(planned, process)
         if not _morning_of(planned):
-            self._accidents.befall(process, lambda: self.story.tries[name].run)
+            one = self.story.tries[name]
+            self._accidents.befall(process, lambda: one.run, partial(self._replace, one, number))
+
+    def _replace(self, one: Try, number: int) -> None:
+        """Try again beside a try that Airflow takes for dead."""
+        if not (one.has_ended or one.is_replaced) and number < one.planned.tries:
+            one.is_replaced = True
+            self._start(one.planned, number + 1)
 
     async def _deliver(self, name: str, number: int) -> None:
         one = self.story.tries[name]
@@ -161,9 +168,13 @@ class Night:
             if error:
                 self.story.bugs.append(f"{name}, with nothing wrong, ended with {error}")
             self._world.soon(partial(self._after_morning, planned_morning))
-        elif error and not isinstance(error, ConfigurationError) and number < one.planned.tries:
+        elif error and self._is_tried_again(one, number):
             wait = self._chance.choice([1.0, 20.0, 70.0])
             self._world.at(self._world.now + wait, partial(self._start, one.planned, number + 1))
+
+    def _is_tried_again(self, one: Try, number: int) -> bool:
+        lasting = isinstance(one.error, ConfigurationError)
+        return not (lasting or one.is_replaced) and number < one.planned.tries
 
     def _must_live(self, name: str) -> None:
         """Find it wrong that a run sends which others have declared dead."""

@@ -12,10 +12,17 @@ from random import Random
 from typing import Final
 
 from tools.nights.answers import BAD, CALM, USUAL
+from tools.nights.world import Point
 
 DAY: Final = date(2026, 11, 3)
 NIGHT_SECONDS: Final = 7200.0
 """Time from one night to the next: the days between are cut short."""
+
+_KINDS: Final = (
+    *("kill", "kill", "stop", "stand still", "stand still", "suspend"),
+    *("slow", "fail", "clock", "mood"),
+)
+"""Kinds of accidents, as often as they come."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +80,15 @@ class Accident:
         of Kombo.
     :param at: Seconds after the process's start or the first evening.
     :param seconds: How long it lasts; how far the clock jumps.
-    :param point: For a kill: the number of the point of the process at which it dies.
+    :param point: For an accident of a process: the point of danger at which it comes instead of
+        `at`, and how many such points the process has passed then.
     """
 
     kind: str
     at: float = 0.0
     seconds: float = 0.0
     process: int = 0
-    point: int | None = None
+    point: tuple[Point, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,8 +143,8 @@ def plan_of(seed: int) -> Plan:
 
 def _rows(chance: Random, nights: int) -> Iterator[SourceRow]:
     integrations = ["workday:one", "lever:two", "icims:three"][: chance.randint(1, 3)]
-    size = chance.choice([3, 10, 30])
-    for number in range(chance.randint(1, size)):
+    size = chance.choice([3, 12, 40])
+    for number in range(chance.randint(size // 3, size)):
         night = chance.randrange(nights)
         row = _row(
             chance,
@@ -189,7 +197,7 @@ def _runs(chance: Random, nights: int, result_ids: list[str]) -> Iterator[Planne
             words = ["success", "unknown", "changed", "failed", "blocked"]
             yield PlannedRun(
                 f"hand-{night}-{number}",
-                at + chance.choice([0.0, chance.uniform(0, 5), chance.uniform(0, 600)]),
+                at + chance.choice([0.0, chance.uniform(0, 5), chance.uniform(60, 300)]),
                 DAY - timedelta(days=chance.choice([0, 0, 1])),
                 result_ids=chance.choice([frozenset(), some]),
                 redeliver=frozenset(chance.sample(words, chance.choice([0, 1, 2, 3]))),
@@ -207,19 +215,20 @@ def _decisions(chance: Random, nights: int) -> Iterator[PlannedDecision]:
 
 def _accidents(chance: Random, runs: int, nights: int) -> Iterator[Accident]:
     for _ in range(chance.choice([0, 2, 3, 5, 8])):
-        kind = chance.choice(
-            ["kill", "kill", "stop", "stand still", "suspend", "slow", "fail", "clock", "mood"]
-        )
-        process = chance.randrange(runs + 2)
+        kind = chance.choice(_KINDS)
+        process = chance.choice([0, chance.randrange(runs + 2)])
         soon = chance.choice([chance.uniform(0, 2), chance.uniform(0, 60), chance.uniform(0, 900)])
+        number = chance.choice([chance.randint(1, 4), chance.randint(1, 30)])
+        point = chance.choice([None, (chance.choice(list(Point)), number)])
         evening = chance.randrange(nights) * NIGHT_SECONDS
         if kind == "kill":
-            point = chance.choice([None, chance.randint(1, 12), chance.randint(1, 150)])
             yield Accident(kind, soon, process=process, point=point)
         elif kind == "stop":
-            yield Accident(kind, soon, chance.choice([5.0, 60.0, 1e9]), process)
+            seconds = chance.choice([5.0, 60.0, 1e9])
+            yield Accident(kind, soon, seconds, process, point)
         elif kind in {"stand still", "suspend"}:
-            yield Accident(kind, soon, chance.choice([10.0, 50.0, 70.0, 400.0]), process)
+            seconds = chance.choice([10.0, 50.0, 70.0, 150.0, 400.0])
+            yield Accident(kind, soon, seconds, process, point)
         elif kind == "clock":
             jump = chance.choice([-3600.0, -30.0, 30.0, 61.0, 3600.0])
             yield Accident(kind, evening + soon, jump)

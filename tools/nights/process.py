@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
 from contextvars import Context
@@ -43,7 +43,7 @@ class Process:
         self.is_dead = False
         self.has_ended = False
         self.stands_still_until = 0.0
-        self.points = 0
+        self.passed = Counter[Point]()
         self.slept = 0.0
         """Seconds of a suspended machine, which the monotonic clock leaves out."""
         self.threads: list[Fiber] = []
@@ -72,10 +72,9 @@ class Process:
     def pass_by(self, point: Point) -> None:
         """Pass a point at which the process may die."""
         self.assert_alive()
-        self.points += 1
-        if self.world.fate.dies(self, point):
-            self.kill()
-            raise GreenletExit
+        self.passed[point] += 1
+        self.world.fate.strike(self, point)
+        self.assert_alive()
 
     def stand_still(self, seconds: float, *, suspended: bool) -> None:
         """Stop the process for some time, alone or with its machine."""

@@ -22,6 +22,8 @@ class Try:
     run: DeliveryRun | None = None
     error: BaseException | None = None
     has_ended: bool = False
+    is_replaced: bool = False
+    """Airflow took it for dead, and has started another try beside it."""
 
     @property
     def was_killed(self) -> bool:

@@ -53,8 +53,8 @@ class CommitFate(Enum):
 class Fate(Protocol):
     """The accidents of a night, as the world asks for them."""
 
-    def dies(self, process: Process, point: Point) -> bool:
-        """Return True if a process dies at a point."""
+    def strike(self, process: Process, point: Point) -> None:
+        """Let an accident come to a process at a point, such as its death."""
 
     def begins(self) -> tuple[float, bool]:
         """Return the seconds until a transaction begins, and whether the database can begin it."""

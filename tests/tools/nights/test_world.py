@@ -52,8 +52,8 @@ OUTSIDE = {"operators", "web", "timetables", "hooks", "airflow_compat.py"}
 class NoAccident:
     """A fate without an accident."""
 
-    def dies(self, _process, _point):
-        return False
+    def strike(self, _process, _point):
+        pass
 
     def begins(self):
         return 0.0, True
