@@ -40,7 +40,7 @@ EVENTS = st.one_of(
     st.tuples(st.integers(1, 9), st.just(IN_DOUBT), st.just({})),
     st.booleans(),
 )
-FIRST_SLOTS, LIMIT, HEADROOM = 5, 30, 2
+FIRST_SLOTS, LIMIT = 5, 30
 COMMIT, RESPONSE = 0.03, 0.2
 WINDOW = 5
 """Rows of the window with all slots of the limit, by these times."""
@@ -67,7 +67,7 @@ class Wire:
 
 
 class Ledger:
-    """Ledger that makes outcomes durable when the test says so."""
+    """Ledger with durable outcomes when the test says so."""
 
     def __init__(self):
         self.works = asyncio.Event()
@@ -79,14 +79,14 @@ class Ledger:
 
 
 class Steady(MovingAverage):
-    """Average that stays as it is, whatever the machine's speed."""
+    """Average without a change, at any speed of the machine."""
 
     def observe(self, seconds):
         pass
 
 
 class Sender:
-    """Calls with all that they need, but for the claims."""
+    """Calls with all their parts but the claims."""
 
     def __init__(self, *, cool_down=30.0):
         self.wire, self.ledger, self.changed = Wire(), Ledger(), asyncio.Event()
@@ -110,6 +110,8 @@ class Sender:
         self.window = self.calls.window
         self.window.commit, self.window.response = Steady(COMMIT), Steady(RESPONSE)
         self.claimed = 0
+        self.learned = 0
+        """Requests that were sent to learn the limit."""
 
     def on_change(self):
         self.calls.pump()
@@ -143,10 +145,12 @@ class Sender:
         await turns()
 
     async def know_the_limit(self):
-        """Learn the limit by a first response."""
-        self.claim(1)
-        await turns()
-        await self.respond(1, Concurrency_Limit=LIMIT)
+        """Learn the limit by responses, until all slots may be used."""
+        while (slots := self.calls._throttle.slots) < LIMIT:
+            self.claim(slots)
+            await turns()
+            await self.respond(slots, Concurrency_Limit=LIMIT)
+        self.learned = self.wire.sent
 
 
 async def turns(number=10):
@@ -175,10 +179,10 @@ async def test_beside_free_slots_only_the_window_is_claimed():
     """With all slots taken, as many rows wait as one commit uses up."""
     sender = Sender()
     await sender.know_the_limit()
-    assert sender.room == LIMIT - HEADROOM + WINDOW
+    assert sender.room == LIMIT + WINDOW
     sender.claim()
     await turns()
-    assert (len(sender.wire.open), len(sender.calls.waiting)) == (LIMIT - HEADROOM, WINDOW)
+    assert (len(sender.wire.open), len(sender.calls.waiting)) == (LIMIT, WINDOW)
 
 
 @in_a_loop
@@ -203,7 +207,7 @@ async def test_nothing_is_claimed_before_a_limit_is_over():
     await sender.respond(1, TOO_MANY, Retry_After=60)
     assert sender.room == 0
     assert sender.opens_in == pytest.approx(60 - sender.window.commit.seconds, abs=1)
-    assert sender.calls.room(sender.now + 60) == LIMIT - HEADROOM + WINDOW
+    assert sender.calls.room(sender.now + 60) == LIMIT + WINDOW
 
 
 @in_a_loop
@@ -221,7 +225,7 @@ async def test_a_rate_limit_leaves_room_for_what_may_leave_during_a_commit():
         sender.claim()
         await turns()
     assert len(sender.calls.waiting) in {3, 4}
-    assert len(sender.wire.open) < LIMIT - HEADROOM
+    assert len(sender.wire.open) < LIMIT
 
 
 @in_a_loop
@@ -235,7 +239,7 @@ async def test_a_slow_rate_limit_has_its_rows_claimed_just_in_time():
     await sender.respond(1, Concurrency_Limit=LIMIT, **rate)
     sender.claim(2)  # the first after the response is late already
     await turns()
-    assert (sender.wire.sent, sender.room) == (4, 0)
+    assert (sender.wire.sent, sender.room) == (sender.learned + 3, 0)
     assert 4 < sender.opens_in < 6
     assert sender.calls.room(sender.now + sender.opens_in + COMMIT / 2) == 1
 
@@ -261,7 +265,7 @@ async def test_a_failing_integration_has_no_claims_but_the_probes():
 
 @in_a_loop
 async def test_what_cannot_be_recorded_keeps_its_slot():
-    """Beyond the window, a finished call that waits to be recorded lets nothing more leave."""
+    """Beyond the window, unrecorded calls let nothing more leave."""
     sender = Sender()
     await sender.know_the_limit()
     sender.ledger.works.clear()
@@ -270,17 +274,17 @@ async def test_what_cannot_be_recorded_keeps_its_slot():
         await turns()
         await sender.respond(min(1, len(sender.wire.open)), Concurrency_Limit=LIMIT)
     assert sender.wire.open == []
-    assert sender.wire.sent == 1 + LIMIT - HEADROOM + WINDOW
-    assert (sender.room, sender.beside_the_wire) == (0, LIMIT - HEADROOM + 2 * WINDOW)
+    assert sender.wire.sent == sender.learned + LIMIT + WINDOW
+    assert (sender.room, sender.beside_the_wire) == (0, LIMIT + 2 * WINDOW)
     sender.ledger.works.set()
     await turns()
     assert len(sender.wire.open) == WINDOW
-    assert sender.room == LIMIT - HEADROOM
+    assert sender.room == LIMIT
 
 
 @in_a_loop
 async def test_a_sender_looks_for_rows_when_a_pause_has_ended():
-    """The end of a pause sends what waits, and is known to whoever claims."""
+    """The end of a pause sends waiting claims, and wakes the sender."""
     sender = Sender()
     await sender.know_the_limit()
     sender.claim(1)
@@ -288,10 +292,10 @@ async def test_a_sender_looks_for_rows_when_a_pause_has_ended():
     await sender.respond(1, TOO_MANY, Retry_After=0.05)
     sender.changed.clear()
     sender.claim(1)
-    assert sender.wire.sent == 2
+    assert sender.wire.sent == sender.learned + 1
     await asyncio.wait_for(sender.changed.wait(), 10)
     await turns()
-    assert sender.wire.sent == 3
+    assert sender.wire.sent == sender.learned + 2
 
 
 @given(st.lists(EVENTS, max_size=40))
@@ -310,7 +314,7 @@ def test_whatever_happens_a_sender_is_bounded_and_never_waits_for_nothing(events
                 await sender.respond(min(calls, len(sender.wire.open)), answer, **headers)
             await turns()
             in_doubt = len(sender.wire.open) + sender.beside_the_wire
-            assert in_doubt <= LIMIT - HEADROOM + 2 * WINDOW
+            assert in_doubt <= LIMIT + 2 * WINDOW
             works = bool(sender.wire.open or sender.recording.unrecorded)
             assert works or not sender.calls.waiting or sender.calls._timer
             is_open = sender.room or sender.opens_in < float("inf")

@@ -42,7 +42,7 @@ def test_before_anything_was_measured_the_window_is_small(slots, rows):
     ],
 )
 def test_it_holds_what_one_commit_uses_up_and_one_more(commit, response, rows):
-    """The window is slots * commit time / response time, and one, but never above its cap."""
+    """The window is slots * commit time / response time, and one, up to a cap."""
     assert window(commit=commit, response=response).rows(SLOTS) == rows
 
 
@@ -73,7 +73,7 @@ def test_a_server_that_becomes_slow_closes_the_window_soon():
 @example([1e6] * 500, [0.0] * 500, 100)
 @example([0.0] * 12_000, [0.0] * 12_000, 1)
 def test_whatever_was_measured_it_neither_starves_nor_bursts(commits, responses, slots):
-    """The window has one row at least, and its cap at most."""
+    """The window has one row at least, and the cap at most."""
     known = ClaimWindow()
     for seconds in commits:
         known.commit.observe(seconds)
@@ -92,7 +92,7 @@ def test_one_time_moves_an_average_by_an_eighth_at_most(before, seconds):
 
 @given(st.floats(0.001, 10), st.lists(st.floats(0.01, 1.0), min_size=400, max_size=400))
 def test_an_average_ends_up_within_what_was_measured(first, times):
-    """Whatever the first value was, it is forgotten."""
+    """The first value is forgotten."""
     average = MovingAverage(first)
     for seconds in times:
         average.observe(seconds)

@@ -95,7 +95,7 @@ def test_a_fall_takes_effect_at_once_and_older_requests_do_not_undo_it():
 
 
 def test_slots_and_free_slots_can_be_read():
-    """The limiter names its slots, and those that no call of ours uses."""
+    """The limiter names all slots, and the free ones."""
     limiter = ConcurrencyLimiter(4)
     assert (limiter.slots, limiter.free) == (4, 4)
     assert limiter.take(NOW)

@@ -37,7 +37,7 @@ SOON = {"dead_after": 1.0, "settings": Settings(heartbeat=0.2, first_retry=0.01)
 
 
 class Dead:
-    """Runs that claim rows and die."""
+    """Runs with claimed rows, dead before the end."""
 
     def __init__(self, engine, tables):
         self.runs, self.ledger = Runs(engine, tables), Ledger(engine, tables)
@@ -70,7 +70,7 @@ def account(report):
 def test_at_its_start_a_run_settles_dead_runs_of_any_day(
     warehouse, tables, source_table, standin, dead
 ):
-    """A run that may not send has settled the dead runs of all days before, and counts none."""
+    """A refused run has settled the dead runs of all days before, and counts none."""
     dead.claim("long ago", "a", day=date(2025, 1, 1), run_day=date(2025, 1, 1))
     dead.claim("ended", "b", day=DAY_BEFORE, run_day=DAY_BEFORE, silent=0)
     dead.runs.finish("ended", {"planned": 1}, "the ledger was gone")
@@ -84,7 +84,7 @@ def test_at_its_start_a_run_settles_dead_runs_of_any_day(
 def test_a_silent_run_of_another_day_makes_nobody_wait(
     warehouse, tables, source_table, standin, dead, caplog
 ):
-    """A run of another day that may be alive is left to the runs of that day."""
+    """A perhaps living run of another day is left to the runs of the same day."""
     caplog.set_level("INFO")
     dead.claim("silent", "a", day=DAY_BEFORE, run_day=DAY_BEFORE, silent=30)
     fill(warehouse, source_table, [row("r1")])
@@ -161,7 +161,7 @@ def test_a_row_that_its_attempt_settles_at_the_start_is_counted_once(
 def test_a_row_that_its_attempt_settles_at_the_end_is_counted(
     warehouse, tables, source_table, standin, dead, status
 ):
-    """A run that is silent at the start, and dead at the end, has its rows counted."""
+    """The rows of a run are counted: silent at the start, dead at the end."""
     claims = dead.claim("first", "a", silent=0)
     dead.answer(claims["a"], status)
     fill(warehouse, source_table, [row("r1"), row("a")])

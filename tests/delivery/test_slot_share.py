@@ -12,7 +12,7 @@ READINGS = pytest.mark.parametrize("at_admission", [False, True], ids=["answered
 
 
 def nights(seconds, seeds=3, senders=10, **parts):
-    """Simulate some nights; `senders` is a number, or a function that makes them."""
+    """Simulate some nights; `senders` is a number or a function."""
     made = senders if callable(senders) else lambda: senders
     return [SharedSlots(made(), seed=seed, **parts).run(seconds) for seed in range(seeds)]
 
@@ -30,7 +30,7 @@ def even(found, begin, end):
 
 
 def part_of_last(found, begin, end):
-    """Return the rows of the last sender by its fair share."""
+    """Return the rows of the last sender by the fair share."""
     rows = [night.rows(begin, end) for night in found]
     return average([each[-1] * len(each) / sum(each) for each in rows])
 
@@ -73,7 +73,7 @@ def test_two_senders_share_a_limit(limit, at_admission):
 
 @READINGS
 def test_a_sender_with_a_cap_leaves_the_rest_to_the_other(at_admission):
-    """A sender takes all slots that another one with `max_in_flight` does not use."""
+    """A sender takes all slots left by another one with `max_in_flight`."""
     found = nights(
         60, senders=lambda: [Sender(cap=5), Sender(0.1)], limit=30, at_admission=at_admission
     )
@@ -151,7 +151,7 @@ def test_senders_get_on_whatever_the_header_says(senders, headers):
 
 
 def test_a_limit_that_rises_again_is_used():
-    """A limit that falls and rises is used in full a few seconds later."""
+    """After a fall and a rise, a limit is used in full a few seconds later."""
     found = nights(60, senders=2, falls={20.0: 8, 40.0: 30})
     assert used(found, 45, 60) >= 0.88
 

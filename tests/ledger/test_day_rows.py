@@ -50,7 +50,7 @@ def write(warehouse, tables):
 
 
 def test_the_rows_of_a_day_are_counted_by_status_and_run(warehouse, tables, write):
-    """A row without a day is of the day of its run; rows of other days are not counted."""
+    """A row without a day counts for the run's day; rows of other days do not."""
     write(3, "success", "mine")
     write(2, "success", "other")
     write(1, "unknown", "other", day=None)

@@ -118,7 +118,7 @@ def undocumented(*metrics):
 
 
 def test_rows_of_a_dead_run_are_in_the_metrics(server, warehouse, tables, source_table, standin):
-    """A row that a dead run left in doubt is counted, also of an integration without a sender."""
+    """A row left in doubt by a dead run is counted, also without a sender."""
     runs = Runs(warehouse, tables)
     runs.start(Run("dead"))
     ledger = Ledger(warehouse, tables)

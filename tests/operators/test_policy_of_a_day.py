@@ -96,7 +96,7 @@ def killed(engine, run_id, names, *, day=DAY, dag_run_id="manual", try_number=1)
 
 
 def test_a_retry_of_a_killed_try_tells_the_doubt(engine, source, deliver, context):
-    """Counts, XCom and asset event have the rows that the first try left in doubt."""
+    """Counts, XCom and asset event have the first try's rows in doubt."""
     fill(engine, source, rows(10))
     killed(engine, "first", ["r0001", "r0002"])
     context["ti"].try_number = 2
@@ -125,7 +125,7 @@ def test_a_killed_try_that_sent_everything_makes_the_retry_red(engine, source, d
 
 
 def test_an_event_tells_the_doubt_of_earlier_runs(engine, source, deliver, context, standin):
-    """An asset event has the rows of the day that are in doubt, whichever run left them."""
+    """An asset event has all rows of the day in doubt, of any run."""
     fill(engine, source, rows(10))
     standin.add_rule(TIMED_OUT, times=3)
     assert deliver()["unknown"] == 3

@@ -1,4 +1,4 @@
-"""Parts that a simulated night replaces: clocks, threads, the wire, the death of a process.
+"""Parts that a simulated night replaces: clocks, threads, the wire, death of a process.
 
 The test `tests/tools/nights/test_world.py` holds the night to this list. Everything else of the
 delivery is the shipped code. The database is a real SQLite: it has the night's clock, and it fails

@@ -59,24 +59,24 @@ def test_a_good_night_has_no_finding(story):
 
 
 def test_a_row_without_a_status_is_lost(story):
-    """A row of the source that has no status in the end is lost."""
+    """A source row without a status in the end is lost."""
     assert kinds(story, good(story)[1:]) == {LOST}
 
 
 @pytest.mark.parametrize("status", ["sending", "retryable", "blocked", "unknown"])
 def test_a_row_that_waits_for_ever_is_lost(story, status):
-    """A row that is not done when all is well is lost; what was made says so besides."""
+    """A row not done when all is well is lost, and a lie if made."""
     assert LOST in kinds(story, [*good(story)[1:], row("r0", status)])
 
 
 @pytest.mark.parametrize("status", ["failed", "invalid", "retryable", "blocked"])
 def test_a_link_that_exists_is_not_denied(story, status):
-    """A row whose link was made and that says otherwise lies, at any moment."""
+    """A made row with another status lies, at any moment."""
     assert kinds(story, [row("r0", status)], "in between") == {LIE}
 
 
 def test_a_success_that_was_not_made_is_a_lie(story):
-    """A row that says success has its link."""
+    """A successful row has a link."""
     story.sent[:] = [one for one in story.sent if one.result_id != "r0"]
     story.attempts = [one for one in story.attempts if one["result_id"] != "r0"]
     assert LIE in kinds(story, [row("r0", "success")], "in between")
@@ -94,7 +94,7 @@ def test_a_second_link_is_found(story):
 
 
 def test_a_request_sent_again_in_doubt_is_found(story):
-    """A request that may have made its link is not sent again, also if it had made none."""
+    """A doubtful request is not sent again, also if no link was made."""
     first = story.sent[0]
     first.answer, first.made_at = ANSWERS["doubtful"][0], None
     story.sent.append(replace(first, at=first.at + 9))
@@ -114,7 +114,7 @@ def test_the_counts_of_a_run_are_its_attempts(story):
 
 
 def test_a_night_that_fails_is_made_short(one, monkeypatch):
-    """Of a failing night, what it does not need is left out."""
+    """Of a failing night, unneeded parts are left out."""
     plan = next(plan for plan in map(plan_of, range(1, 99)) if len(plan.rows) > 5)
     monkeypatch.setattr(Checks, "end", lambda self, _story: self._found(LIE, "r1", "planted"))
     story, findings = shortest(plan, one)

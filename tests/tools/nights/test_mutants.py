@@ -13,14 +13,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_there_are_enough_mistakes():
-    """At least sixteen mistakes are planted, each with the night that shows it."""
+    """At least sixteen mistakes are planted, each with a night's number."""
     assert len(MUTANTS) >= 16
     assert all(mutant.seed for mutant in MUTANTS)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_night_shows_the_mistake(mutant):
-    """A night of two hundred shows that the promise is broken."""
+    """One of two hundred nights shows the broken promise."""
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "plugins")))
     found = subprocess.run(  # noqa: S603 - ours
         [sys.executable, "-m", "tools.nights", "--mutant", mutant.name],

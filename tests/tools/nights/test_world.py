@@ -105,7 +105,7 @@ def _uses(path):
 
 
 def test_no_other_clock_or_thread_is_in_the_delivery():
-    """A module of the delivery that reads a clock or starts a thread is replaced, or named."""
+    """A module of the delivery with a clock or a thread is replaced, or named."""
     unknown = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
