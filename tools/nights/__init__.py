@@ -1,1 +1,1 @@
-"""Simulated nights: the delivery in virtual time, beside a Kombo that knows what it made."""
+"""Simulated nights: the delivery in virtual time, beside a Kombo of our own."""

@@ -13,7 +13,7 @@ from tools.nights.runner import look_for, replay, run
 
 
 def main() -> int:
-    """Run the nights that the command line asks for, and return the exit status."""
+    """Run the nights of the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.nights", description=__doc__)
     parser.add_argument("--nights", type=int, help="nights to run (without it: until stopped)")
     parser.add_argument("--seed", type=int, default=1, help="number of the first night")

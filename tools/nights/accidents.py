@@ -1,4 +1,4 @@
-"""The accidents of a plan, as they befall the world."""
+"""Accidents of a plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SILENT_SECONDS: Final = 100.0
 
 
 class Stoppable(Protocol):
-    """A run that SIGTERM can stop."""
+    """A run with a stop for SIGTERM."""
 
     def stop(self, reason: str) -> None:
         """Stop the run."""
@@ -35,7 +35,7 @@ class Accidents:
         self._at_points: dict[tuple[str, Point, int], Callable[[], None]] = {}
 
     def begin(self) -> None:
-        """Let the clock jump when it is time."""
+        """Plan the jumps of the clock."""
         for accident in self._plan.accidents:
             if accident.kind == "clock":
                 self.world.at(EVENING + accident.at, partial(self._jump, accident.seconds))
@@ -46,7 +46,7 @@ class Accidents:
         run: Callable[[], Stoppable | None],
         on_silence: Callable[[], None],
     ) -> None:
-        """Let the plan's accidents of a process come, which starts now.
+        """Plan the accidents of a process from now on.
 
         :param run: Returns the run of the process, which SIGTERM stops.
         :param on_silence: Called when the process has stood still for so long that Airflow takes
@@ -68,7 +68,7 @@ class Accidents:
                 self.world.at(self.world.now + one.at, happen)
 
     def strike(self, process: Process, point: Point) -> None:
-        """Let an accident come to a process at the point that it passes."""
+        """Let the accident of a process at a point happen."""
         if happen := self._at_points.get((process.name, point, process.passed[point])):
             happen()
 

@@ -1,4 +1,4 @@
-"""The ways in which a request to Kombo ends, and what each of them proves.
+"""Ends of a request to Kombo, each with the proof in it.
 
 The table is written from Kombo's documentation once more. It is not imported from the package.
 """
@@ -21,7 +21,7 @@ class Proof(Enum):
 
 
 class Answer(NamedTuple):
-    """A way in which a request ends.
+    """End of a request.
 
     :param status: The HTTP status; 0 for no response at all.
     :param body: The body; None if it is lost on the way.
@@ -155,14 +155,14 @@ USUAL: Final[Mapping[str, float]] = {
     "silence": 1,
 }
 BAD: Final[Mapping[str, float]] = {
-    "made": 15,
-    "limited": 15,
-    "tried again": 15,
-    "another server": 6,
-    "refused": 5,
-    "blocked": 3,
-    "stopped": 1,
+    "made": 10,
+    "limited": 10,
+    "tried again": 40,
+    "another server": 4,
+    "refused": 4,
+    "blocked": 2,
+    "stopped": 0.5,
     "doubtful": 15,
-    "lost": 10,
-    "silence": 5,
+    "lost": 8,
+    "silence": 3,
 }

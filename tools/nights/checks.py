@@ -1,4 +1,4 @@
-"""Comparison of every row with the links that the simulated Kombo made."""
+"""Comparison of every row with the links of the simulated Kombo."""
 
 from __future__ import annotations
 
@@ -48,9 +48,12 @@ class Checks:
         self.findings: list[Finding] = []
 
     def look(self, story: Story, moment: str, rows: list[Any]) -> None:
-        """Check the status rows as they are at a moment."""
+        """Check all status rows at a moment."""
         made = {one.result_id for one in story.sent if one.made_at is not None}
         careless = {one.result_id for one in story.decided if one.is_careless}
+        in_doubt = {
+            one["result_id"] for one in story.attempts if one["status"] in {None, "unknown"}
+        }
         for row in rows:
             result_id, status = row["result_id"], row["status"]
             if result_id in careless:
@@ -61,6 +64,8 @@ class Checks:
                 self._found(LIE, result_id, f"{moment} it is {status}, and was made")
             if status == "failed" and not _was_refused(story, result_id):
                 self._found(LIE, result_id, f"{moment} it is failed, and was not refused")
+            if status == "unknown" and result_id not in in_doubt:
+                self._found(LIE, result_id, f"{moment} it is unknown, and its attempts know")
             is_over = moment in _OVER
             if status == "unknown" and not _is_doubtful(story, result_id, is_over=is_over):
                 self._found(LIE, result_id, f"{moment} it is unknown, and every response came")
@@ -92,7 +97,7 @@ class Checks:
                 self._found(LOST, row["result_id"], text)
 
     def _check_permitted(self, story: Story, sent: list[Sent]) -> None:
-        """Check that nothing was sent again which exists, or may exist, without an order."""
+        """Check for an order wherever an existing link may have been sent again."""
         for place, again in enumerate(sent):
             for before in sent[:place]:
                 settled = before.answer.proof is Proof.NOT_MADE and _heard_by(before, again.at)
@@ -160,7 +165,7 @@ def _heard_by(sent: Sent, time: float) -> bool:
 
 
 def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
-    """Return True if a request may have had an end that nobody could record.
+    """Return True if the end of a request may be unrecorded.
 
     :param is_over: Whether every process has ended.
     """

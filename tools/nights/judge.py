@@ -16,7 +16,7 @@ _PARTS: Final = ("accidents", "runs", "decisions", "rows")
 
 
 class Judged(NamedTuple):
-    """A night and what is wrong with it."""
+    """A night with all findings."""
 
     story: Story
     findings: list[Finding]
@@ -31,7 +31,7 @@ def judge(plan: Plan, stage: Stage) -> Judged:
 
 
 def shortest(plan: Plan, stage: Stage) -> Judged:
-    """Leave out parts of a failing plan as long as it fails in one of the same ways."""
+    """Leave out parts of a failing plan while a kind of the findings stays."""
     kinds = {one.kind for one in judge(plan, stage).findings}
     goes_on = True
     while goes_on:

@@ -1,4 +1,4 @@
-"""A Kombo that fails in every way, and knows what it made."""
+"""Kombo, with every failure, and with a record of the links made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOST_CONNECTIONS: Final = 0.01
 
 @dataclass
 class Sent:
-    """A request that left, and its end."""
+    """Request on the wire, and the end."""
 
     run: str
     result_id: str
@@ -70,7 +70,7 @@ class Kombo:
         self._connections = 0
 
     def connect(self) -> tuple[float, bool]:
-        """Return the seconds until a connection is there, and whether it is."""
+        """Return the seconds until a connection is there, and True if one is."""
         self._connections += 1
         chance = self._chance("connection", self._connections)
         seconds = chance.choice([0.0, 0.001, 0.05])

@@ -1,4 +1,4 @@
-"""One night: the plan's runs, decisions and accidents, and the mornings after it."""
+"""One night: runs, decisions and accidents of a plan, and the mornings after."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Night:
         self._chance = random.Random(f"{plan.seed}/airflow")
 
     def pass_(self) -> Story:
-        """Let the night and the mornings after it pass."""
+        """Let the night and the mornings pass."""
         plan, world = self._plan, self._world
         self._stage.clear()
         random.seed(plan.seed)
@@ -121,7 +121,7 @@ class Night:
             self._accidents.befall(process, lambda: one.run, partial(self._replace, one, number))
 
     def _replace(self, one: Try, number: int) -> None:
-        """Try again beside a try that Airflow takes for dead."""
+        """Try again beside a silent try, as Airflow does."""
         if not (one.has_ended or one.is_replaced) and number < one.planned.tries:
             one.is_replaced = True
             self._start(one.planned, number + 1)
@@ -177,7 +177,7 @@ class Night:
         return not (lasting or one.is_replaced) and number < one.planned.tries
 
     def _must_live(self, name: str) -> None:
-        """Find it wrong that a run sends which others have declared dead."""
+        """Refuse requests of a run after others have declared the run dead."""
         if any(one.kind == "clock" for one in self._plan.accidents):
             return  # a run cannot know what another clock says
         with closing(self._stage.look()) as connection:
@@ -208,15 +208,13 @@ class Night:
     def _snapshot(self, moment: str) -> None:
         with closing(self._stage.look()) as connection:
             rows = connection.execute("SELECT * FROM kombo_result_links").fetchall()
+            attempts = connection.execute("SELECT * FROM kombo_result_link_attempts").fetchall()
+        self.story.attempts = attempts
         self._look_at(self.story, moment, rows)
 
     def _end(self) -> None:
-        """Look at the end, and unwind what died."""
+        """Look at the end, and unwind dead processes."""
         self._snapshot("at the end")
-        with closing(self._stage.look()) as connection:
-            self.story.attempts = connection.execute(
-                "SELECT * FROM kombo_result_link_attempts"
-            ).fetchall()
         for name, one in self.story.tries.items():
             if not one.has_ended and not one.process.is_dead:
                 self.story.bugs.append(f"{name} never ended")

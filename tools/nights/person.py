@@ -1,4 +1,4 @@
-"""A person who decides about rows that are `unknown`."""
+"""Person with decisions about `unknown` rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tools.nights.world import World
 
 
 class Person:
-    """A person with Kombo's logs, who reads them or not."""
+    """Person with Kombo's logs, read or not."""
 
     def __init__(self, world: World, stage: Stage, story: Story) -> None:
         self._world = world
@@ -27,7 +27,7 @@ class Person:
         self._story = story
 
     def decide(self, planned: PlannedDecision, then: Callable[[], None] | None = None) -> None:
-        """Decide about the rows that are `unknown` now.
+        """Decide about all rows with the status `unknown`.
 
         Rows of requests that Kombo may still carry out are left for later.
 
@@ -76,7 +76,7 @@ class Person:
         Process(self._world, name, write, end)
 
     def _keep(self, word: str, result_ids: list[str], *, is_careless: bool) -> None:
-        """Keep decisions in the story; a row that is `unknown` no more by now gets none."""
+        """Keep decisions in the story."""
         self._story.decided += [
             Decided(self._world.now, one, word, is_careless) for one in result_ids
         ]

@@ -1,4 +1,4 @@
-"""The plan of a night, drawn from its number: rows, runs, decisions and accidents.
+"""Plan of a night, drawn from a number: rows, runs, decisions and accidents.
 
 A plan is data, so that a part of it can be left out to find the shortest history of a failure.
 """
@@ -20,7 +20,7 @@ NIGHT_SECONDS: Final = 7200.0
 
 _KINDS: Final = (
     *("kill", "kill", "stop", "stand still", "stand still", "suspend"),
-    *("slow", "fail", "clock", "mood"),
+    *("slow", "fail", "fail", "clock", "mood"),
 )
 """Kinds of accidents, as often as they come."""
 
@@ -44,7 +44,7 @@ class SourceRow:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A dag run. Airflow tries it again if it fails or dies.
+    """Dag run, with further tries after a failure or a death.
 
     :param at: Seconds after the first evening.
     :param tries: Tries at most.
@@ -62,7 +62,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class PlannedDecision:
-    """A person's decision about the rows that are `unknown` then.
+    """Decision of a person about all `unknown` rows at a time.
 
     :param careless: None for the truth by Kombo's logs, or the word of somebody who has not looked.
     """
@@ -124,7 +124,7 @@ class Plan:
 
 
 def plan_of(seed: int) -> Plan:
-    """Draw the plan of a night from its number."""
+    """Draw the plan of a night from a number."""
     chance = Random(f"{seed}/plan")
     nights = chance.choice([1, 1, 2, 2, 3])
     rows = tuple(_rows(chance, nights))
@@ -174,7 +174,7 @@ def _row(chance: Random, result_id: str, integrations: list[str], at: float) -> 
 
 
 def _changed(chance: Random, row: SourceRow, version: int, nights: int) -> SourceRow:
-    """Return a row as it is later: another URL, or another target."""
+    """Return a later form of a row: another URL, or another target."""
     at = chance.uniform(0, nights * NIGHT_SECONDS)
     moves = chance.random() < 0.5  # noqa: PLR2004 - half of them
     return SourceRow(
@@ -227,10 +227,11 @@ def _accidents(chance: Random, runs: int, nights: int) -> Iterator[Accident]:
             seconds = chance.choice([5.0, 60.0, 1e9])
             yield Accident(kind, soon, seconds, process, point)
         elif kind in {"stand still", "suspend"}:
-            seconds = chance.choice([10.0, 50.0, 70.0, 150.0, 400.0])
-            yield Accident(kind, soon, seconds, process, point)
+            seconds = chance.choice([10.0, 70.0, 150.0, 400.0])
+            on_the_wire = (Point.SENT, chance.randint(1, 6))
+            yield Accident(kind, soon, seconds, process, chance.choice([point, on_the_wire]))
         elif kind == "clock":
             jump = chance.choice([-3600.0, -30.0, 30.0, 61.0, 3600.0])
             yield Accident(kind, evening + soon, jump)
         else:
-            yield Accident(kind, evening + soon, chance.choice([1.0, 20.0, 120.0, 400.0]))
+            yield Accident(kind, evening + soon, chance.choice([1.0, 20.0, 60.0, 400.0]))

@@ -1,4 +1,4 @@
-"""A process of a simulated night: its event loop, its threads, and its death.
+"""Process of a simulated night: event loop, threads, and death.
 
 A process runs the shipped code. It can die whenever it waits, and at its points of danger: before a
 transaction, at its commit, and when a request has left.
@@ -61,7 +61,7 @@ class Process:
         return thread
 
     def monotonic(self) -> float:
-        """Return the clock that a suspended machine stops."""
+        """Return the monotonic seconds; a suspended machine stops this clock."""
         return self.world.now - self.slept
 
     def assert_alive(self) -> None:
@@ -82,7 +82,7 @@ class Process:
         self.slept += seconds if suspended else 0.0
 
     def kill(self) -> None:
-        """End the process as SIGKILL does: none of its code runs any more."""
+        """End the process as SIGKILL does: no code runs any more."""
         if self.is_dead or self.has_ended:
             return
         self.world.note(f"{self.name} is killed")
@@ -93,7 +93,7 @@ class Process:
         self._end(GreenletExit())
 
     def unwind(self) -> None:
-        """Unwind what has not ended, once nobody looks at the night any more."""
+        """Unwind unfinished work after the night."""
         self.is_dead = True
         for thread in self.threads:
             thread.end()
@@ -110,7 +110,7 @@ class Process:
 
 
 class SimulatedTask(asyncio.Task):  # type: ignore[type-arg]
-    """Task with a number for its hash, so that sets have one order in every process."""
+    """Task with a number for a hash, for one order of sets in every process."""
 
     numbers = count()
 
@@ -122,7 +122,7 @@ class SimulatedTask(asyncio.Task):  # type: ignore[type-arg]
         return hash(self._number)
 
     def unwind(self) -> None:
-        """Unwind a task that nobody runs any more."""
+        """Unwind an unfinished task after the night."""
         if not self.done():
             self._log_destroy_pending = False
             with contextlib.suppress(RuntimeError, GreenletExit):  # it cannot wait any more
@@ -149,7 +149,7 @@ class SimulatedLoop(_Base):  # type: ignore[misc]
         self.errors: list[dict[str, Any]] = []
 
     def run(self, main: Callable[[], Coroutine[Any, Any, None]]) -> BaseException | None:
-        """Run a coroutine to its end, and return its error."""
+        """Run a coroutine to the end, and return the error."""
         asyncio._set_running_loop(self)  # noqa: SLF001 - for event loops
         task = self.create_task(main())
         while not task.done():
@@ -220,7 +220,7 @@ class SimulatedLoop(_Base):  # type: ignore[misc]
         return asyncio.wrap_future(executor.submit(func, *args), loop=self)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep an error that no code of the process has met."""
+        """Keep an error without a handler."""
         self.errors.append(context)
 
     def get_debug(self) -> bool:
@@ -236,7 +236,7 @@ class SimulatedLoop(_Base):  # type: ignore[misc]
         return self._process.is_dead
 
     def _timer_handle_cancelled(self, _handle: asyncio.TimerHandle) -> None:
-        """Let a cancelled timer be skipped when its time comes."""
+        """Leave a cancelled timer for the turn of the loop."""
 
 
 class ThreadPool(Executor):

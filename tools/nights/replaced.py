@@ -1,4 +1,4 @@
-"""Parts that a simulated night replaces: clocks, threads, the wire, death of a process.
+"""Replaced parts of a simulated night: clocks, threads, the wire, death.
 
 The test `tests/tools/nights/test_world.py` holds the night to this list. Everything else of the
 delivery is the shipped code. The database is a real SQLite: it has the night's clock, and it fails
@@ -100,7 +100,7 @@ class Reply:
 
 
 class Request(NamedTuple):
-    """Request of a process, once its body has left."""
+    """Request of a process, with a body on the wire."""
 
     process: Process
     method: str
@@ -115,7 +115,7 @@ class Server(Protocol):
     """The other end of the wire."""
 
     def connect(self) -> tuple[float, bool]:
-        """Return the seconds until a connection is there, and whether it is."""
+        """Return the seconds until a connection is there, and True if one is."""
 
     def receive(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
         """Take a request, and respond later, or never."""

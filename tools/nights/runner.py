@@ -1,4 +1,4 @@
-"""Run nights in several processes, and look for a night that shows a planted mistake."""
+"""Run nights in several processes, and look for nights with planted mistakes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(seeds: Iterable[int], seconds: float | None) -> int:
 
 
 def _judged(seeds: Iterable[int], until: float | None) -> Iterator[tuple[int, list[str]]]:
-    """Yield each night's number with the kinds of its findings."""
+    """Yield the number of each night with the kinds of findings."""
     left = iter(seeds)
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_stage) as pool:
         running: set[Future[list[tuple[int, list[str]]]]] = set()

@@ -27,13 +27,13 @@ class Try:
 
     @property
     def was_killed(self) -> bool:
-        """Return True if nothing of it could be recorded from some moment on."""
+        """Return True after a SIGKILL."""
         return isinstance(self.error, GreenletExit)
 
 
 @dataclass
 class Decided:
-    """A decision about one row that was written."""
+    """Written decision about one row."""
 
     at: float
     result_id: str
@@ -43,7 +43,7 @@ class Decided:
 
 @dataclass
 class Story:
-    """All that happened in a night."""
+    """Story of one night."""
 
     plan: Plan
     sent: list[Sent]

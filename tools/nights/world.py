@@ -1,4 +1,4 @@
-"""The time of a simulated night, and the threads that run in it.
+"""Time of a simulated night, and all threads.
 
 Each thread of each process is a greenlet. One of them runs at a time, until it waits for time or
 for another one. So a number gives the same night again.
@@ -28,7 +28,7 @@ _HANDOVER_SECONDS: Final = 0.0002
 
 
 class Point(Enum):
-    """A point at which a process can die, beside any time at which it waits."""
+    """Point of danger for a process."""
 
     BEGIN = auto()
     """Before a transaction begins."""
@@ -51,7 +51,7 @@ class CommitFate(Enum):
 
 
 class Fate(Protocol):
-    """The accidents of a night, as the world asks for them."""
+    """Accidents of a night, for the world."""
 
     def strike(self, process: Process, point: Point) -> None:
         """Let an accident come to a process at a point, such as its death."""
@@ -64,7 +64,7 @@ class Fate(Protocol):
 
 
 class World:
-    """The time of a night, its events, and the processes in it."""
+    """World of a night: time, events, and processes."""
 
     server: Server
 
@@ -116,7 +116,7 @@ class Fiber:
         self._turn = 0
 
     def resume(self, turn: int | None = None) -> None:
-        """Let the thread go on, unless it has done so since, or its process stands still."""
+        """Let the thread go on, unless it has gone on since or stands still."""
         process, world = self.process, self.process.world
         if (turn is not None and turn != self._turn) or process.is_dead or self._greenlet.dead:
             return
@@ -163,19 +163,19 @@ _hub: greenlet = getcurrent()
 
 
 def running() -> Fiber:
-    """Return the thread that runs."""
+    """Return the running thread."""
     if Fiber.running is None:
         raise RuntimeError("No process runs.")
     return Fiber.running
 
 
 def is_running(thread: Fiber | None = None) -> bool:
-    """Return True if a thread of any process runs, or this one."""
+    """Return True if any thread of a process runs, or a given one."""
     return Fiber.running is not None and thread in {None, Fiber.running}
 
 
 def sleep(seconds: float) -> None:
-    """Let the thread that runs wait."""
+    """Let the running thread wait."""
     thread = running()
     until = thread.process.world.now + seconds
     while thread.process.world.now < until:

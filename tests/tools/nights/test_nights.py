@@ -1,0 +1,22 @@
+"""Simulated nights: the first ones, and those that once showed a broken promise."""
+
+import pytest
+
+from tools.nights.judge import judge
+from tools.nights.plan import plan_of
+from tools.nights.stage import stage
+
+FOUND: tuple[int, ...] = ()
+"""Numbers of nights that failed, each mended since."""
+
+
+@pytest.fixture(scope="module")
+def one():
+    with stage() as stage_:
+        yield stage_
+
+
+@pytest.mark.parametrize("seed", [*range(1, 21), *FOUND])
+def test_a_night_keeps_every_promise(one, seed):
+    """Nothing is lost, nothing is there twice, and no status is a guess."""
+    assert judge(plan_of(seed), one).findings == []
