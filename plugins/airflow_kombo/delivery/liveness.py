@@ -52,8 +52,9 @@ class Liveness:
 
     async def start(self, run: Run) -> None:
         """Write the run's row with the first heartbeat."""
+        began = clock()  # others count from the written heartbeat, however late we hear of it
         await self._threads.run(self._runs.start, run)
-        self._last_beat = clock()
+        self._last_beat = began
 
     async def beat(self, run_id: str, counts: Callable[[], Mapping[str, int] | None]) -> None:
         """Renew the heartbeat regularly until cancelled, or until others declare the run dead.

@@ -6,8 +6,7 @@ from tools.nights.judge import judge
 from tools.nights.plan import plan_of
 from tools.nights.stage import stage
 
-FOUND: tuple[int, ...] = ()
-"""Numbers of nights that failed, each mended since."""
+FOUND = (5712,)  # a run that stood still right after its first heartbeat sent, declared dead
 
 
 @pytest.fixture(scope="module")
