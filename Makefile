@@ -98,7 +98,7 @@ nights: .venv/dev ## Simulated nights of failures, NIGHTS=10000 SEED=1, or as ma
 	@$(NIGHTS_COMMAND) $(if $(SECONDS),--seconds=$(SECONDS),--nights=$(or $(NIGHTS),1000)) $(if $(SEED),--seed=$(SEED))
 
 .PHONY: nights-forever
-nights-forever: .venv/dev ## Simulated nights, each a new one, until Ctrl-C or a failure
+nights-forever: .venv/dev ## Simulated nights, each a new one, until Ctrl-C; failures are shown at once
 	@$(NIGHTS_COMMAND) --seed=$(or $(SEED),$$(date +%s)000)
 
 .PHONY: night

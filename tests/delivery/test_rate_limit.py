@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from dataclasses import dataclass, field
-from itertools import count
 from math import ceil, floor, inf
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.virtual_time import Events
 
 from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
@@ -19,7 +18,7 @@ SLOTS, FIRST_SLOTS = 30, 5
 
 
 @dataclass
-class Simulation:
+class Simulation(Events):
     """Senders with endless requests, and a server with a rate limit."""
 
     senders: int
@@ -35,17 +34,12 @@ class Simulation:
         self.rates = [RateLimiter(self.senders) for _ in range(self.senders)]
         self.in_flight = [0] * self.senders
         self.timed = [False] * self.senders
-        self.order, self.events = count(), []
+        super().__init__()
         for sender in range(self.senders):
             begins = self.joins[sender] if self.joins else self.dice.uniform(0, 0.01)
             self.later(begins, self.send, sender)
-        while self.events and self.events[0][0] < seconds:
-            now, _, happen, arguments = heapq.heappop(self.events)
-            happen(now, *arguments)
+        self.pass_until(seconds)
         return self
-
-    def later(self, when, happen, *arguments):
-        heapq.heappush(self.events, (when, next(self.order), happen, arguments))
 
     def send(self, now, sender):
         rate = self.rates[sender]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from dataclasses import dataclass, field
-from itertools import count
 from math import inf
 from statistics import mean
+
+from support.virtual_time import Events
 
 from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.kombo_api.response import KomboResponse
@@ -31,7 +31,7 @@ class Sender:
         self.timer = -inf
 
 
-class SharedSlots:
+class SharedSlots(Events):
     """An integration with a limit, and all who use it.
 
     :param latency: Shortest and longest seconds of a call, or a function of the calls in flight.
@@ -64,7 +64,7 @@ class SharedSlots:
         self.headers = headers or named
         self.at_admission = at_admission
         self.in_flight = self.most = 0
-        self.order, self.events = count(), []
+        super().__init__()
         random.seed(seed)  # the jitter of the throttle's pauses
 
         self.begin()
@@ -79,13 +79,8 @@ class SharedSlots:
 
     def run(self, seconds):
         """Go on until a time."""
-        while self.events and self.events[0][0] < seconds:
-            now, _, happen, arguments = heapq.heappop(self.events)
-            happen(now, *arguments)
+        self.pass_until(seconds)
         return self
-
-    def later(self, when, happen, *arguments):
-        heapq.heappush(self.events, (when, next(self.order), happen, arguments))
 
     def fall(self, _now, limit):
         self.limit = limit

@@ -81,21 +81,24 @@ def shared(bench: Bench) -> list[Finding]:
 def _even(what: str, found: _Together) -> list[Finding]:
     each = ", ".join(f"{rows:,}" for rows in sorted(found.rows))
     return [
-        at_least(
-            f"{what}: rows against all slots at work",
-            found.used,
-            0.9,
-            sum(found.rows),
-            note=f"{found.run.rate:,.0f} rows/s",
-        ),
+        _used(what, found, f"{found.run.rate:,.0f} rows/s"),
         at_least(
             f"{what}: slowest against fastest",
-            min(found.rows) / max(1, *found.rows),
+            _evenness(found),
             0.8,
             sum(found.rows),
             note=each,
         ),
     ]
+
+
+def _used(what: str, found: _Together, note: str) -> Finding:
+    rows = f"{what}: rows against all slots at work"
+    return at_least(rows, found.used, 0.9, sum(found.rows), note=note)
+
+
+def _evenness(found: _Together) -> float:
+    return min(found.rows) / max(1, *found.rows)
 
 
 def _fallen(bench: Bench, runs: int) -> list[Finding]:
@@ -105,13 +108,7 @@ def _fallen(bench: Bench, runs: int) -> list[Finding]:
     found = _together(bench, falling, [(before + after) // runs] * runs)
     what = f"A limit falls to {_FALLS_TO} under {runs} run{'s' * (runs > 1)}"
     return [
-        at_least(
-            f"{what}: rows against all slots at work",
-            found.used,
-            0.9,
-            sum(found.rows),
-            note=f"slowest against fastest {min(found.rows) / max(1, *found.rows):.2f}",
-        ),
+        _used(what, found, f"slowest against fastest {_evenness(found):.2f}"),
         at_most(
             f"{what}: 429s of one run",
             max(found.refused),

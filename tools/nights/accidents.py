@@ -96,7 +96,7 @@ class Accidents:
         )
 
     def _jump(self, seconds: float) -> None:
-        self.world.note(f"the database's clock jumps by {seconds:.0f} s")
+        self.world.record(f"the database's clock jumps by {seconds:.0f} s")
         self.world.database_is_ahead += seconds
 
     def _stand_still(
@@ -104,7 +104,7 @@ class Accidents:
     ) -> None:
         if process.has_ended or process.is_dead:
             return
-        self.world.note(f"{process.name}: {accident.kind} for {accident.seconds:.0f} s")
+        self.world.record(f"{process.name}: {accident.kind} for {accident.seconds:.0f} s")
         process.stand_still(accident.seconds, suspended=accident.kind == "suspend")
         if accident.seconds > _SILENT_SECONDS:
             self.world.at(self.world.now + _SILENT_SECONDS, on_silence)
@@ -115,6 +115,6 @@ class Accidents:
         stoppable = run()
         if stoppable is None or process.has_ended or process.is_dead:
             return
-        self.world.note(f"{process.name} gets a SIGTERM")
+        self.world.record(f"{process.name} gets a SIGTERM")
         stoppable.stop("SIGTERM")
         self.world.at(self.world.now + accident.seconds, process.kill)

@@ -100,7 +100,7 @@ class Checks:
         """Check for an order wherever an existing link may have been sent again."""
         for place, again in enumerate(sent):
             for before in sent[:place]:
-                settled = before.answer.proof is Proof.NOT_MADE and _heard_by(before, again.at)
+                settled = before.answer.proof is Proof.NOT_MADE and _received_by(before, again.at)
                 if settled or _is_permitted(story, before, again):
                     continue
                 both = before.made_at is not None and again.made_at is not None
@@ -160,8 +160,8 @@ def _was_refused(story: Story, result_id: str) -> bool:
     )
 
 
-def _heard_by(sent: Sent, time: float) -> bool:
-    return sent.heard_at is not None and sent.heard_at <= time
+def _received_by(sent: Sent, time: float) -> bool:
+    return sent.received_at is not None and sent.received_at <= time
 
 
 def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
@@ -170,7 +170,7 @@ def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
     :param is_over: Whether every process has ended.
     """
     own = [one for one in story.sent if one.result_id == result_id]
-    if any(one.answer.proof is Proof.NONE or one.heard_at is None for one in own):
+    if any(one.answer.proof is Proof.NONE or one.received_at is None for one in own):
         return True
     if any(one.was_killed for one in story.tries.values()):
         return True

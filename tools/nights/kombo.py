@@ -35,7 +35,7 @@ class Sent:
     answer: Answer
     made_at: float | None = None
     """Time at which the link was made; None if it was not, or not yet."""
-    heard_at: float | None = None
+    received_at: float | None = None
     """Time at which the response reached the process; None if it did not."""
 
 
@@ -100,7 +100,7 @@ class Kombo:
             self._in_flight[integration] -= 1
             if sent.answer.status == -1 or not request.is_awaited():
                 return
-            sent.heard_at = self._world.now
+            sent.received_at = self._world.now
             respond(self._reply(sent.answer, integration))
 
         self._world.at(self._world.now + seconds, end)
@@ -111,7 +111,7 @@ class Kombo:
 
         def make() -> None:
             sent.made_at = self._world.now
-            self._world.note(f"Kombo makes {sent.result_id} on {'/'.join(sent.target)}")
+            self._world.record(f"Kombo makes {sent.result_id} on {'/'.join(sent.target)}")
 
         self._world.at(self._world.now + longest * share, make)
 
@@ -132,7 +132,7 @@ class Kombo:
         sent = Sent(request.process.name, result_id, target, body["url"], self._world.now, answer)
         self._on_sent(sent.run)
         self.sent.append(sent)
-        self._world.note(f"{sent.run} sends {result_id} to {'/'.join(target)}: {answer.name}")
+        self._world.record(f"{sent.run} sends {result_id} to {'/'.join(target)}: {answer.name}")
         return sent
 
     def _check_key(self, respond: Callable[[Reply | Exception], None]) -> None:

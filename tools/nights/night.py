@@ -103,13 +103,13 @@ class Night:
                     f"https://results.example/{row.result_id}?v={row.version}",
                 ),
             )
-        self._world.note(f"the source has {row}")
+        self._world.record(f"the source has {row}")
 
     # Runs ---------------------------------------------------------------------------------------
 
     def _start(self, planned: PlannedRun, number: int) -> None:
         name = f"{planned.name}.{number}"
-        self._world.note(f"{name} starts")
+        self._world.record(f"{name} starts")
 
         def end(error: BaseException | None) -> None:
             self._ended(name, number, error)
@@ -159,7 +159,7 @@ class Night:
         one = self.story.tries[name]
         one.error, one.has_ended = error, True
         cause = f": {type(error).__name__}: {error}" if error else ""
-        self._world.note(f"{name} ends{cause}")
+        self._world.record(f"{name} ends{cause}")
         if error and not isinstance(error, (KomboError, GreenletExit)):
             self.story.bugs.append(f"{name} ended with {type(error).__name__}: {error}")
         self.story.bugs += [f"{name}: {context}" for context in one.process.loop.errors]

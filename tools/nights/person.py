@@ -67,7 +67,7 @@ class Person:
                         pass
 
         def end(error: BaseException | None) -> None:
-            self._world.note(f"{name} has decided {words}{f': {error}' if error else ''}")
+            self._world.record(f"{name} has decided {words}{f': {error}' if error else ''}")
             if error and not isinstance(error, (KomboError, GreenletExit)):
                 self._story.bugs.append(f"{name} ended with {type(error).__name__}: {error}")
             if then:

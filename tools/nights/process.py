@@ -85,7 +85,7 @@ class Process:
         """End the process as SIGKILL does: no code runs any more."""
         if self.is_dead or self.has_ended:
             return
-        self.world.note(f"{self.name} is killed")
+        self.world.record(f"{self.name} is killed")
         self.is_dead = True
         for thread in self.threads:
             if not is_running(thread):

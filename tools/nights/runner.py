@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cache
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -31,16 +32,22 @@ _open = ExitStack()
 
 
 def run(seeds: Iterable[int], seconds: float | None) -> int:
-    """Run nights in as many processes as there are processors."""
+    """Run nights in as many processes as there are processors, until Ctrl-C at most.
+
+    :param seconds: Seconds after which no night is begun; None for no limit.
+    """
     began = shown = monotonic()
     nights, found, failing = 0, Counter[str](), list[int]()
-    for seed, kinds in _judged(seeds, began + seconds if seconds else None):
-        nights += 1
-        found.update(kinds)
-        failing += [seed] if kinds else []
-        if monotonic() - shown > _PROGRESS_SECONDS:
-            shown = monotonic()
-            _say(f"{nights} nights in {shown - began:.0f} s, {len(failing)} failed")
+    with suppress(KeyboardInterrupt):
+        for seed, kinds in _checked(seeds, began + seconds if seconds else None):
+            nights += 1
+            found.update(kinds)
+            if kinds:
+                failing.append(seed)
+                _say(f"Night {seed} failed: make night SEED={seed} shows it")
+            if monotonic() - shown > _PROGRESS_SECONDS:
+                shown = monotonic()
+                _say(f"{nights} nights in {shown - began:.0f} s, {len(failing)} failed")
     for seed in sorted(failing)[:_SHOWN]:
         replay(seed)
     _say(f"In {monotonic() - began:.0f} s")
@@ -50,10 +57,10 @@ def run(seeds: Iterable[int], seconds: float | None) -> int:
     return 1 if failing else 0
 
 
-def _judged(seeds: Iterable[int], until: float | None) -> Iterator[tuple[int, list[str]]]:
+def _checked(seeds: Iterable[int], until: float | None) -> Iterator[tuple[int, list[str]]]:
     """Yield the number of each night with the kinds of findings."""
     left = iter(seeds)
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_stage) as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_begin) as pool:
         running: set[Future[list[tuple[int, list[str]]]]] = set()
         while True:
             while len(running) < 2 * (os.cpu_count() or 1) and (
@@ -61,7 +68,7 @@ def _judged(seeds: Iterable[int], until: float | None) -> Iterator[tuple[int, li
             ):
                 if not (some := list(islice(left, _AT_ONCE))):
                     break
-                running.add(pool.submit(_judge_all, some))
+                running.add(pool.submit(_check_all, some))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -73,6 +80,12 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _begin() -> None:
+    """Build the stage of a process, which leaves Ctrl-C to the one that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _stage()
+
+
 @cache
 def _stage() -> Stage:
     """Return the stage of this process."""
@@ -81,18 +94,18 @@ def _stage() -> Stage:
     return _open.enter_context(stage())
 
 
-def _judge_all(seeds: list[int]) -> list[tuple[int, list[str]]]:
-    from tools.nights.judge import judge  # noqa: PLC0415 - as above
+def _check_all(seeds: list[int]) -> list[tuple[int, list[str]]]:
+    from tools.nights.check_night import check_night  # noqa: PLC0415 - as above
     from tools.nights.plan import plan_of  # noqa: PLC0415 - as above
 
-    judged = [(one, judge(plan_of(one), _stage()).findings) for one in seeds]
+    checked = [(one, check_night(plan_of(one), _stage()).findings) for one in seeds]
     gc.collect()  # what a night leaves is a ring of tasks and threads
-    return [(seed, [one.kind for one in findings]) for seed, findings in judged]
+    return [(seed, [one.kind for one in findings]) for seed, findings in checked]
 
 
 def replay(seed: int) -> int:
     """Show the shortest history of a night, and return 0."""
-    from tools.nights.judge import history  # noqa: PLC0415 - as above
+    from tools.nights.check_night import history  # noqa: PLC0415 - as above
     from tools.nights.stage import stage  # noqa: PLC0415 - as above
 
     with stage() as one:
@@ -106,7 +119,7 @@ def look_for(name: str) -> int:
     mutant = plant(name)
     with _open:
         for seed in chain([mutant.seed] if mutant.seed else [], range(1, MUTANT_SEEDS + 1)):
-            if kinds := _judge_all([seed])[0][1]:
+            if kinds := _check_all([seed])[0][1]:
                 _say(f"{name}: {', '.join(sorted(set(kinds)))} in night {seed}")
                 return 0
     _say(f"{name}: no night of {MUTANT_SEEDS} shows it")

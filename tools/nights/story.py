@@ -51,6 +51,6 @@ class Story:
     decided: list[Decided] = field(default_factory=list)
     attempts: list[sqlite3.Row] = field(default_factory=list)
     bugs: list[str] = field(default_factory=list)
-    """What must not happen at all, such as an error of the program."""
+    """Events that must never happen, such as an error of the program."""
     log: list[tuple[float, str]] = field(default_factory=list)
-    """What happened, with the times in seconds."""
+    """Lines of the history, with the times in seconds."""

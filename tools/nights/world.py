@@ -88,7 +88,7 @@ class World:
         """Call a function within a moment."""
         self.at(self.now + self._chance.random() * _HANDOVER_SECONDS, do)
 
-    def note(self, text: str) -> None:
+    def record(self, text: str) -> None:
         """Add a line to the night's history."""
         self.log.append((self.now, text))
 

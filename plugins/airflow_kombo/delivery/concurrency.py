@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from airflow_kombo.delivery.response_time import ResponseTime
-from airflow_kombo.delivery.slot_search import FIRST_SLOTS, SlotSearch
+from airflow_kombo.delivery.slot_search import DONE, FIRST_SLOTS, SlotSearch
 from airflow_kombo.delivery.slot_share import SlotShare
 from airflow_kombo.kombo_api.limits import LIMIT_PAUSE_SECONDS, number_in, pause_of
 from airflow_kombo.kombo_api.response import KomboResponse
@@ -29,10 +29,8 @@ _LONGEST_REST_SECONDS: Final = 15.0
 _FIRST_REST_SECONDS: Final = 2.0
 """The same, of a sender that does not know the response time yet."""
 
-_DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
-"""Verdicts of an integration that had room for the call and works."""
-_AT_WORK: Final = _DONE | {Verdict.WAIT}
-"""The same, also of one that had no room. Another integration gets no more calls than it has."""
+_AT_WORK: Final = DONE | {Verdict.WAIT}
+"""Verdicts of an integration that works. Another one gets no more calls than it has."""
 
 
 class ConcurrencyLimiter:

@@ -18,7 +18,7 @@ FIRST_SLOTS: Final = 5
 DOCUMENTED_LIMIT: Final = 30
 """Kombo's documented limit: slots grow up to here while no response names a limit."""
 
-_DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
+DONE: Final = frozenset({Verdict.CREATED, Verdict.REFUSED})
 """Verdicts of an integration that had room for the call and works."""
 
 
@@ -59,7 +59,7 @@ class SlotSearch:
         if response.error_code == CONCURRENCY_LIMIT:
             self._was_refused = True
             self._lower(max(1, self.slots // 2), now)
-        elif self._was_full and response.verdict in _DONE:
+        elif self._was_full and response.verdict in DONE:
             self._grow()
 
     def _follow_limit(self, now: float, limit: float, *, is_recent: bool) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tools.nights.answers import ANSWERS
+from tools.nights.check_night import check_night, shortest
 from tools.nights.checks import LIE, LOST, TWICE, Checks
-from tools.nights.judge import judge, shortest
 from tools.nights.plan import DAY, Plan, PlannedRun, SourceRow, plan_of
 from tools.nights.stage import stage
 
@@ -33,9 +33,9 @@ def one():
 @pytest.fixture
 def story(one):
     """Return the story of a night that kept every promise."""
-    judged = judge(QUIET, one)
-    assert judged.findings == []
-    return judged.story
+    checked = check_night(QUIET, one)
+    assert checked.findings == []
+    return checked.story
 
 
 def kinds(story, rows=(), moment="at the end"):

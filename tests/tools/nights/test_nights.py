@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.nights.judge import judge
+from tools.nights.check_night import check_night
 from tools.nights.plan import plan_of
 from tools.nights.stage import stage
 
@@ -18,4 +18,4 @@ def one():
 @pytest.mark.parametrize("seed", [*range(1, 21), *FOUND])
 def test_a_night_keeps_every_promise(one, seed):
     """Nothing is lost, nothing is there twice, and no status is a guess."""
-    assert judge(plan_of(seed), one).findings == []
+    assert check_night(plan_of(seed), one).findings == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tools.nights import world
-from tools.nights.judge import judge
+from tools.nights.check_night import check_night
 from tools.nights.plan import plan_of
 from tools.nights.process import Process, ThreadPool
 from tools.nights.replaced import REPLACED, replaced
@@ -190,7 +190,7 @@ def test_a_thread_works_while_the_loop_goes_on():
 def test_a_number_gives_the_same_night_again():
     """Two nights of one number have one history, to the last digit."""
     with stage() as one:
-        logs = [judge(plan_of(seed), one).story.log for seed in (6, 7, 6, 7)]
+        logs = [check_night(plan_of(seed), one).story.log for seed in (6, 7, 6, 7)]
     assert logs[:2] == logs[2:]
     assert logs[0] != logs[1]
 
@@ -199,11 +199,11 @@ def test_a_night_is_the_same_in_another_process():
     """The order of Python's sets, which differs between processes, changes nothing."""
     code = (
         "import hashlib\n"
-        "from tools.nights.judge import judge\n"
+        "from tools.nights.check_night import check_night\n"
         "from tools.nights.plan import plan_of\n"
         "from tools.nights.stage import stage\n"
         "with stage() as one:\n"
-        "    logs = [judge(plan_of(seed), one).story.log for seed in range(1, 11)]\n"
+        "    logs = [check_night(plan_of(seed), one).story.log for seed in range(1, 11)]\n"
         "print(hashlib.sha256(repr(logs).encode()).hexdigest())\n"
     )
     paths = os.pathsep.join(map(str, (ROOT, ROOT / "plugins")))

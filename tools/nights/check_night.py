@@ -1,4 +1,4 @@
-"""Judge a night by its number, and find the shortest history that shows a failure."""
+"""Check a night by its number, and find the shortest history that shows a failure."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from tools.nights.story import Story
 _PARTS: Final = ("accidents", "runs", "decisions", "rows")
 
 
-class Judged(NamedTuple):
+class CheckedNight(NamedTuple):
     """A night with all findings."""
 
     story: Story
     findings: list[Finding]
 
 
-def judge(plan: Plan, stage: Stage) -> Judged:
+def check_night(plan: Plan, stage: Stage) -> CheckedNight:
     """Let a night pass, and compare every row with what was made."""
     checks = Checks()
     story = Night(plan, stage, checks.look).pass_()
     checks.end(story)
-    return Judged(story, checks.findings)
+    return CheckedNight(story, checks.findings)
 
 
-def shortest(plan: Plan, stage: Stage) -> Judged:
+def shortest(plan: Plan, stage: Stage) -> CheckedNight:
     """Leave out parts of a failing plan while a kind of the findings stays."""
-    kinds = {one.kind for one in judge(plan, stage).findings}
+    kinds = {one.kind for one in check_night(plan, stage).findings}
     goes_on = True
     while goes_on:
         goes_on = False
         for smaller in _smaller(plan):
-            if kinds & {one.kind for one in judge(smaller, stage).findings}:
+            if kinds & {one.kind for one in check_night(smaller, stage).findings}:
                 plan, goes_on = smaller, True
                 break
-    return judge(plan, stage)
+    return check_night(plan, stage)
 
 
 def history(seed: int, stage: Stage) -> Iterator[str]:
