@@ -38,6 +38,7 @@ from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
 from airflow_kombo.statuses import Status
 from tools.bench import call_times
 from tools.bench.process import ROOT, Took, measured
+from tools.bench.shard_tasks import account, deliver_shard, plan_shards
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -132,7 +133,11 @@ def one_by_one(day: date, rows: int | None) -> Took:
 
 CLIENTS: Final[Mapping[str, Callable[[date, int | None], Took]]] = {
     client.__name__: client
-    for client in (ours, killed, plan, write_back, bare, official, one_by_one)
+    for client in (
+        *(ours, killed, plan, write_back),
+        *(plan_shards, deliver_shard, account),
+        *(bare, official, one_by_one),
+    )
 }
 
 

@@ -17,7 +17,7 @@ from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
@@ -41,6 +41,7 @@ class Took:
     :param cpu_before: CPU seconds of the preparation.
     :param peak_mb: The highest memory of the process, in MB.
     :param counts: The counts of our run: `planned`, `success` and so on.
+    :param result: The result for another task of the day, in the types of JSON.
     """
 
     seconds: float
@@ -48,6 +49,7 @@ class Took:
     cpu_before: float
     peak_mb: float
     counts: Mapping[str, int]
+    result: Any = None
 
 
 def measured(run: Callable[[], Mapping[str, int]]) -> Took:

@@ -14,6 +14,7 @@ from tools.bench.elsewhere import elsewhere
 from tools.bench.measurement import Bench
 from tools.bench.orders import Behaviour, Orders
 from tools.bench.page import timed
+from tools.bench.shards import shards
 from tools.bench.shared import shared
 from tools.bench.stage import BenchError, Run
 from tools.bench.targets import Finding, at_least, at_most
@@ -181,7 +182,9 @@ def page(bench: Bench) -> list[Finding]:
 
 SCENARIOS: Final[Mapping[str, Callable[[Bench], list[Finding]]]] = {
     scenario.__name__: scenario
-    for scenario in (throughput, makespan, shared, rate, hang, doubt, size, elsewhere, page)
+    for scenario in (
+        *(throughput, makespan, shared, shards, rate, hang, doubt, size, elsewhere, page),
+    )
 }
 
 

@@ -41,5 +41,10 @@ def at_most(
     )
 
 
+def exactly(what: str, value: int, expected: int, n: int, *, note: str) -> Finding:
+    """Build the finding of a count with one right value."""
+    return Finding(what, f"{value:,} ({note})", f"{expected:,}", value == expected, n)
+
+
 def _figure(value: float, percent: bool) -> str:  # noqa: FBT001 - ours only
     return f"{value:.2%}" if percent else f"{value:.3g}"

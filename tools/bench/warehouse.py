@@ -182,6 +182,11 @@ class Warehouse:
             return str(connection.execute(select(func.current_setting(name))).scalar_one())
 
 
+def create_results(engine: Engine) -> None:
+    """Create the source table of the shipped query in any database."""
+    _RESULTS.create(engine)
+
+
 def statements(rows: int, integrations: int) -> list[str]:
     """Return statements that create and fill the day's table in PostgreSQL or in DuckDB."""
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]

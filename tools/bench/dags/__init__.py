@@ -1,0 +1,1 @@
+"""Dags of the bench, in a folder that Airflow reads."""
