@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple, cast
 
-from tools.nights.checks import Checks, Finding
+from tools.nights.checks import Checks
+from tools.nights.findings import Finding
 from tools.nights.night import Night
-from tools.nights.plan import Plan, plan_of
+from tools.nights.plan import Plan
+from tools.nights.shard_plan import plan_of
 from tools.nights.stage import Stage
 from tools.nights.story import Story
 
-_PARTS: Final = ("accidents", "runs", "decisions", "rows")
+_PARTS: Final = ("accidents", "clears", "runs", "decisions", "rows")
 
 
 class CheckedNight(NamedTuple):
@@ -65,6 +67,6 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         while size:
             for start in range(0, len(parts), size):
                 left = (*parts[:start], *parts[start + size :])
-                if left or name in {"accidents", "decisions"}:
+                if left or name in {"accidents", "clears", "decisions"}:
                     yield replace(plan, **cast("Any", {name: left}))
             size //= 2

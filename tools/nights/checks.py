@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tools.nights.answers import ANSWERS, Proof
-from tools.nights.kombo import Sent
+from tools.nights.check_accounts import check_account
+from tools.nights.check_orders import check_orders
+from tools.nights.check_shards import (
+    SECOND_TARGET,
+    check_reached,
+    check_shards,
+    results_with_targets,
+)
+from tools.nights.findings import LIE, LOST, Finding
 from tools.nights.story import Story
-
-LOST: Final = "lost"
-TWICE: Final = "twice"
-LIE: Final = "lie"
 
 _OVER: Final = {
     "before the last decisions": {"success", "failed", "invalid", "unknown"},
@@ -25,20 +29,6 @@ _HINDERS: Final = frozenset({"slow", "fail"})
 """Accidents in which the ledger cannot be written."""
 _SURELY_TRIED_SECONDS: Final = 100.0
 _NOT_MADE: Final = frozenset({"failed", "invalid", "blocked", "retryable"})
-_SENDS_AGAIN: Final = frozenset({"success", "unknown", "changed"})
-"""Words of `redeliver` that have a row sent again whose link is there, or may be."""
-
-
-class Finding(NamedTuple):
-    """A broken promise.
-
-    :param kind: `lost`, `twice` or `lie`.
-    :param result_id: The result; None for a whole run.
-    """
-
-    kind: str
-    result_id: str | None
-    text: str
 
 
 class Checks:
@@ -49,7 +39,18 @@ class Checks:
 
     def look(self, story: Story, moment: str, rows: list[Any]) -> None:
         """Check all status rows at a moment."""
-        made = {one.result_id for one in story.sent if one.made_at is not None}
+        self._check_rows(story, moment, rows)
+        if moment in _OVER:
+            self._check_all_done(story, rows, _OVER[moment])
+        for account in story.accounts:
+            if moment == f"after {account.one.process.name}":
+                reached = check_reached(story, account, rows)
+                self.findings += [*check_account(story, account, rows), *reached]
+
+    def _check_rows(self, story: Story, moment: str, rows: list[Any]) -> None:
+        links = [one for one in story.sent if one.made_at is not None]
+        made = {one.result_id for one in links}
+        made_on = {(*one.target, one.result_id) for one in links}
         careless = {one.result_id for one in story.decided if one.is_careless}
         in_doubt = {
             one["result_id"] for one in story.attempts if one["status"] in {None, "unknown"}
@@ -60,7 +61,9 @@ class Checks:
                 continue
             if status == "success" and result_id not in made:
                 self._found(LIE, result_id, f"{moment} it is success, and was not made")
-            if status in _NOT_MADE and result_id in made:
+            is_second = row["error_code"] == SECOND_TARGET
+            is_made = tuple(row)[:4] in made_on if is_second else result_id in made
+            if status in _NOT_MADE and is_made:
                 self._found(LIE, result_id, f"{moment} it is {status}, and was made")
             if status == "failed" and not _was_refused(story, result_id):
                 self._found(LIE, result_id, f"{moment} it is failed, and was not refused")
@@ -69,43 +72,32 @@ class Checks:
             is_over = moment in _OVER
             if status == "unknown" and not _is_doubtful(story, result_id, is_over=is_over):
                 self._found(LIE, result_id, f"{moment} it is unknown, and every response came")
-        if moment in _OVER:
-            self._check_all_done(story, rows, _OVER[moment])
+        shown = {row["result_id"] for row in rows if row["status"] not in _NOT_MADE}
+        for result_id in sorted(results_with_targets(rows) & made - shown - careless):
+            self._found(LIE, result_id, f"{moment} it was made, and no row says so")
 
     def end(self, story: Story) -> None:
         """Check the requests, the history, and the ends of the runs."""
         for bug in story.bugs:
             self._found(LIE, None, bug)
-        by_result: dict[str, list[Sent]] = {}
-        for one in story.sent:
-            by_result.setdefault(one.result_id, []).append(one)
-        for sent in by_result.values():
-            self._check_permitted(story, sent)
+        for finding in (*check_orders(story), *check_shards(story)):
+            self._found(*finding)
         self._check_history(story)
         self._check_counts(story)
 
     def _check_all_done(self, story: Story, rows: Iterable[Any], done: set[str]) -> None:
-        found = Counter(row["result_id"] for row in rows)
+        found = Counter({row["result_id"]: 0 for row in rows})
+        found.update(row["result_id"] for row in rows if row["error_code"] != SECOND_TARGET)
         for result_id in sorted({row.result_id for row in story.plan.rows} - found.keys()):
             self._found(LOST, result_id, "it has no status at all")
         for result_id, number in found.items():
             if number > 1:
                 self._found(LIE, result_id, f"it has {number} status rows")
+        second = results_with_targets(rows)  # a row of a target of before has to wait
         for row in rows:
-            if row["status"] not in done:
+            if row["status"] not in done and row["result_id"] not in second:
                 text = f"it is {row['status']} after all is well: {row['error_message']}"
                 self._found(LOST, row["result_id"], text)
-
-    def _check_permitted(self, story: Story, sent: list[Sent]) -> None:
-        """Check for an order wherever an existing link may have been sent again."""
-        for place, again in enumerate(sent):
-            for before in sent[:place]:
-                settled = before.answer.proof is Proof.NOT_MADE and _received_by(before, again.at)
-                if settled or _is_permitted(story, before, again):
-                    continue
-                both = before.made_at is not None and again.made_at is not None
-                text = f"{again.run} sends it, after {before.run} ({before.answer.name})"
-                self._found(TWICE if both else LIE, again.result_id, text)
 
     def _check_history(self, story: Story) -> None:
         """Check the attempts of each run and result against its requests."""
@@ -160,10 +152,6 @@ def _was_refused(story: Story, result_id: str) -> bool:
     )
 
 
-def _received_by(sent: Sent, time: float) -> bool:
-    return sent.received_at is not None and sent.received_at <= time
-
-
 def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
     """Return True if the end of a request may be unrecorded.
 
@@ -185,16 +173,3 @@ def _lasts_long(story: Story) -> bool:
     """Return True if the ledger failed for longer than a run surely tries to write."""
     hindered = [one.seconds for one in story.plan.accidents if one.kind in _HINDERS]
     return max(hindered, default=0.0) > _SURELY_TRIED_SECONDS
-
-
-def _is_permitted(story: Story, before: Sent, again: Sent) -> bool:
-    """Return True if a person, or a run on purpose, has a request sent again."""
-    if any(
-        one.result_id == again.result_id
-        and one.word == "not created"
-        and before.at <= one.at <= again.at
-        for one in story.decided
-    ):
-        return True
-    earlier, later = story.tries[before.run].planned, story.tries[again.run].planned
-    return bool(later.redeliver & _SENDS_AGAIN) and earlier.name != later.name

@@ -1,42 +1,13 @@
-"""Planted mistakes, each to be shown by a night.
-
-The mistake is planted in the text of a shipped module while Python imports it.
-"""
+"""Planted mistakes, each to be shown by a night."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType, ModuleType
-from typing import Final, NamedTuple
+from typing import Final
 
+from tools.nights.planting import Mutant
+from tools.nights.shard_mutants import OF_SHARDS
 
-class Mutant(NamedTuple):
-    """A mistake.
-
-    :param old: Text that stands once in the module.
-    :param seed: A seed that shows it, which is tried first.
-    :param also: Modules, texts and new texts of the mistake's other parts, where two mechanisms
-        keep one promise.
-    """
-
-    name: str
-    module: str
-    old: str
-    new: str
-    seed: int = 0
-    also: tuple[tuple[str, str, str], ...] = ()
-
-    @property
-    def changes(self) -> dict[str, tuple[str, str]]:
-        """Return the texts and new texts by module."""
-        parts = ((self.module, self.old, self.new), *self.also)
-        return {f"airflow_kombo.{module}": (old, new) for module, old, new in parts}
-
-
-MUTANTS: Final = (
+_OF_DELIVERY: Final = (
     Mutant(
         "an unknown code is tried again",
         "kombo_api.verdicts",
@@ -84,7 +55,7 @@ MUTANTS: Final = (
         "kombo_api.response",
         "and not body and any(map(headers.get, _LIMIT_HEADERS))",
         "and not body",
-        seed=137,
+        seed=52,
     ),
     Mutant(
         "a request that left counts as not sent",
@@ -119,7 +90,7 @@ MUTANTS: Final = (
         "ledger.history",
         "    if in_doubt := [one for one in earlier if may_have_been_created(one)]:",
         "    if in_doubt := []:",
-        seed=20,
+        seed=89,
     ),
     Mutant(
         "a late response is ignored",
@@ -155,6 +126,13 @@ MUTANTS: Final = (
         "            if not may_follow(before, redeliver):",
         "            if False:",
         seed=1,
+    ),
+    Mutant(
+        "a result in doubt follows its target as a delivered one does",
+        "ledger.claim_rules",
+        "    if bound.status == Status.SUCCESS.value:\n        words.add",
+        "    if bound.status != Status.SENDING.value:\n        words.add",
+        seed=144,
     ),
     Mutant(
         "a dead run sends",
@@ -196,7 +174,7 @@ MUTANTS: Final = (
         "delivery.dead_runs",
         "settled = await self._threads.run(self._runs.settle, dead)",
         "settled = list[LeftRow]()",
-        seed=5,
+        seed=7,
     ),
     Mutant(
         "a claim without a confirmation is sent",
@@ -231,7 +209,7 @@ MUTANTS: Final = (
         "delivery.retry_queue",
         "        self.put(request, now + pause)\n",
         "",
-        seed=5,
+        seed=26,
     ),
     Mutant(
         "rows of a failing integration are failed",
@@ -240,46 +218,22 @@ MUTANTS: Final = (
         "Status.FAILED, ErrorCode.INTEGRATION_FAILING.value",
         seed=147,
     ),
+    Mutant(
+        "a redelivery sends rows of any status",
+        "ledger.claim_rules",
+        "if known is None or known.status in SENT_AGAIN or known.status in redeliver:",
+        "if known is None or known.status in SENT_AGAIN or (\n"
+        "        redeliver and known.status != 'sending'\n"
+        "    ):",
+        seed=1,
+    ),
+    Mutant(
+        "a redelivery of changed rows sends unchanged ones",
+        "ledger.claim_rules",
+        "        return known.request_hash != request.request_hash\n",
+        "        return True\n",
+        seed=1,
+    ),
 )
 
-
-class _Loader(SourceFileLoader):
-    """Loader of a module with a mistake."""
-
-    mutant: Mutant
-
-    def get_code(self, fullname: str) -> CodeType:
-        old, new = self.mutant.changes[fullname]
-        source = self.get_data(self.path).decode()
-        if source.count(old) != 1:
-            raise ImportError(f"{self.mutant.name}: its text does not stand once in {fullname}")
-        mutated = source.replace(old, new)
-        return compile(mutated, self.path, "exec", dont_inherit=True)
-
-
-class _Finder(MetaPathFinder):
-    def __init__(self, mutant: Mutant) -> None:
-        self._mutant = mutant
-
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None,
-        target: ModuleType | None = None,  # noqa: ARG002 - the base's
-    ) -> ModuleSpec | None:
-        if fullname not in self._mutant.changes:
-            return None
-        spec = PathFinder.find_spec(fullname, path)
-        if spec and spec.origin:
-            spec.loader = _Loader(fullname, spec.origin)
-            spec.loader.mutant = self._mutant
-        return spec
-
-
-def plant(name: str) -> Mutant:
-    """Plant a mistake in the package before any import, and return the mistake."""
-    if any(module.startswith("airflow_kombo.") for module in sys.modules):
-        raise RuntimeError("The package is imported already.")
-    mutant = next(one for one in MUTANTS if one.name == name)
-    sys.meta_path.insert(0, _Finder(mutant))
-    return mutant
+MUTANTS: Final = (*_OF_DELIVERY, *OF_SHARDS)

@@ -9,26 +9,32 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Final
 
-from greenlet import GreenletExit
-
-from airflow_kombo.delivery.run import DeliveryRun
-from airflow_kombo.delivery.run_context import RunParts, Settings
-from airflow_kombo.exceptions import ConfigurationError, KomboError
-from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.rows.mapped_rows import MappedRows
-from airflow_kombo.rows.query_source import QuerySource, parameters_of
-from airflow_kombo.rows.source import Selection
 from tools.nights.accidents import Accidents
+from tools.nights.deliveries import delivery_of
 from tools.nights.kombo import LONGEST_SECONDS, Kombo
 from tools.nights.person import Person
-from tools.nights.plan import DAY, NIGHT_SECONDS, Plan, PlannedDecision, PlannedRun, SourceRow
-from tools.nights.process import Process
+from tools.nights.plan import (
+    DAY,
+    NIGHT_SECONDS,
+    Plan,
+    PlannedClear,
+    PlannedDecision,
+    PlannedRun,
+    SourceRow,
+)
 from tools.nights.replaced import replaced
+from tools.nights.sharded_day import ShardedDay
 from tools.nights.stage import Stage
 from tools.nights.story import Story, Try
+from tools.nights.tasks import Task, Tasks
 from tools.nights.world import EVENING, World
 
+_TABLES: Final = {
+    "attempts": "kombo_result_link_attempts",
+    "claims": "night_claims",
+    "runs": "kombo_result_link_runs",
+}
+"""Tables that the story has, by its own names."""
 _MORNINGS: Final = 3
 _CLEARED_UP: Final = 2
 """Mornings after which nothing may wait any more but a person's decision."""
@@ -61,7 +67,8 @@ class Night:
         self._world.server = kombo
         self.story = Story(plan, kombo.sent, log=self._world.log)
         self._person = Person(self._world, stage, self.story)
-        self._chance = random.Random(f"{plan.seed}/airflow")
+        self._tasks = Tasks(self._world, accidents, self.story, look=self._snapshot)
+        self._days: dict[str, ShardedDay] = {}
 
     def pass_(self) -> Story:
         """Let the night and the mornings pass."""
@@ -74,9 +81,11 @@ class Night:
             else:
                 world.at(EVENING + row.at, partial(self._write_source, row))
         for run in plan.runs:
-            world.at(EVENING + run.at, partial(self._start, run, 1))
+            world.at(EVENING + run.at, partial(self._start, run, _nothing))
         for decision in plan.decisions:
             world.at(EVENING + decision.at, partial(self._person.decide, decision))
+        for clear in plan.clears:
+            world.at(EVENING + clear.at, partial(self._clear, clear))
         self._accidents.begin()
         world.at(EVENING + plan.nights * NIGHT_SECONDS, partial(self._morning, 1))
         logging.disable()
@@ -107,74 +116,32 @@ class Night:
 
     # Runs ---------------------------------------------------------------------------------------
 
-    def _start(self, planned: PlannedRun, number: int) -> None:
-        name = f"{planned.name}.{number}"
-        self._world.record(f"{name} starts")
+    def _start(self, planned: PlannedRun, then: Callable[[], None]) -> None:
+        """Start a dag run.
 
-        def end(error: BaseException | None) -> None:
-            self._ended(name, number, error)
+        :param then: Called when its last task has ended.
+        """
+        if planned.shards:
+            day = ShardedDay(
+                planned,
+                stage=self._stage,
+                world=self._world,
+                story=self.story,
+                tasks=self._tasks,
+                then=then,
+            )
+            self._days[planned.name] = day
+            day.begin()
+        else:
+            self._tasks.start(Task(planned, planned.name, self._deliver, lambda _: then()))
 
-        process = Process(self._world, name, lambda: self._deliver(name, number), end)
-        self.story.tries[name] = Try(planned, process)
-        if not _morning_of(planned):
-            one = self.story.tries[name]
-            self._accidents.befall(process, lambda: one.run, partial(self._replace, one, number))
-
-    def _replace(self, one: Try, number: int) -> None:
-        """Try again beside a silent try, as Airflow does."""
-        if not (one.has_ended or one.is_replaced) and number < one.planned.tries:
-            one.is_replaced = True
-            self._start(one.planned, number + 1)
-
-    async def _deliver(self, name: str, number: int) -> None:
-        one = self.story.tries[name]
-        planned, stage = one.planned, self._stage
-        selection = Selection(
-            result_ids=planned.result_ids,
-            redeliver=planned.redeliver,
-            limit=planned.limit,
-            by_hand=planned.name.startswith("hand"),
-        )
-        source = QuerySource(
-            stage.engine,
-            stage.tables,
-            stage.sql,
-            parameters_of(planned.day, planned.lookback_days),
-            selection=selection,
-        )
-        parts = RunParts(
-            Run(name, "kombo_result_links", planned.name, "deliver", -1, number, planned.day),
-            mapped=MappedRows(source, stage.mapping, selection),
-            selection=selection,
-            hook=stage.hook,
-            ledger=Ledger(stage.engine, stage.tables),
-            runs=Runs(stage.engine, stage.tables),
-            settings=Settings(),
-        )
-        one.run = DeliveryRun(parts)
+    async def _deliver(self, one: Try) -> None:
+        one.run = delivery_of(self._stage, one)
         await one.run.deliver()
 
-    def _ended(self, name: str, number: int, error: BaseException | None) -> None:
-        """Keep the end of a try, and try again as Airflow does."""
-        one = self.story.tries[name]
-        one.error, one.has_ended = error, True
-        cause = f": {type(error).__name__}: {error}" if error else ""
-        self._world.record(f"{name} ends{cause}")
-        if error and not isinstance(error, (KomboError, GreenletExit)):
-            self.story.bugs.append(f"{name} ended with {type(error).__name__}: {error}")
-        self.story.bugs += [f"{name}: {context}" for context in one.process.loop.errors]
-        self._snapshot(f"after {name}")
-        if planned_morning := _morning_of(one.planned):
-            if error:
-                self.story.bugs.append(f"{name}, with nothing wrong, ended with {error}")
-            self._world.soon(partial(self._after_morning, planned_morning))
-        elif error and self._is_tried_again(one, number):
-            wait = self._chance.choice([1.0, 20.0, 70.0])
-            self._world.at(self._world.now + wait, partial(self._start, one.planned, number + 1))
-
-    def _is_tried_again(self, one: Try, number: int) -> bool:
-        lasting = isinstance(one.error, ConfigurationError)
-        return not (lasting or one.is_replaced) and number < one.planned.tries
+    def _clear(self, clear: PlannedClear) -> None:
+        if day := self._days.get(clear.run):
+            day.clear(clear.shard)
 
     def _must_live(self, name: str) -> None:
         """Refuse requests of a run after others have declared the run dead."""
@@ -190,7 +157,10 @@ class Night:
 
     def _morning(self, number: int) -> None:
         """Run once more, with nothing wrong any more."""
-        self._start(PlannedRun(f"morning-{number}", 0, DAY, lookback_days=5, tries=1), 1)
+        planned = PlannedRun(
+            f"morning-{number}", 0, DAY, lookback_days=5, tries=1, shards=self._plan.shards
+        )
+        self._start(planned, lambda: self._world.soon(partial(self._after_morning, number)))
 
     def _after_morning(self, number: int) -> None:
         if number == _CLEARED_UP:
@@ -208,8 +178,11 @@ class Night:
     def _snapshot(self, moment: str) -> None:
         with closing(self._stage.look()) as connection:
             rows = connection.execute("SELECT * FROM kombo_result_links").fetchall()
-            attempts = connection.execute("SELECT * FROM kombo_result_link_attempts").fetchall()
-        self.story.attempts = attempts
+            of_story = {
+                name: connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 - ours
+                for name, table in _TABLES.items()
+            }
+        vars(self.story).update(of_story)
         self._look_at(self.story, moment, rows)
 
     def _end(self) -> None:
@@ -222,6 +195,5 @@ class Night:
             process.unwind()
 
 
-def _morning_of(planned: PlannedRun) -> int | None:
-    kind, _, number = planned.name.partition("-")
-    return int(number) if kind == "morning" else None
+def _nothing() -> None:
+    """Do nothing after a dag run."""

@@ -47,7 +47,9 @@ class PlannedRun:
     """Dag run, with further tries after a failure or a death.
 
     :param at: Seconds after the first evening.
-    :param tries: Tries at most.
+    :param tries: Tries of each task at most.
+    :param shards: Shards at most; 0 for a day that is one task.
+    :param spare: Rows that a day in shards may send beyond the planned ones; None for no limit.
     """
 
     name: str
@@ -58,6 +60,13 @@ class PlannedRun:
     redeliver: frozenset[str] = frozenset()
     limit: int | None = None
     tries: int = 3
+    shards: int = 0
+    spare: int | None = None
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """Return the first day and the last one."""
+        return self.day - timedelta(days=self.lookback_days), self.day
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,20 @@ class PlannedDecision:
 
     at: float
     careless: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedClear:
+    """Clear of a day in shards, by a person.
+
+    :param at: Seconds after the first evening.
+    :param run: Name of the dag run.
+    :param shard: Place of the shard that runs again, and the account after it; None for all tasks.
+    """
+
+    at: float
+    run: str
+    shard: int | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,10 @@ class Accident:
 
 @dataclass(frozen=True)
 class Plan:
-    """All of a night."""
+    """All of a night.
+
+    :param shards: Shards of each morning; 0 for mornings that are one task.
+    """
 
     seed: int
     rows: tuple[SourceRow, ...]
@@ -103,6 +129,8 @@ class Plan:
     patience: tuple[float, float]
     slots: int
     commit_seconds: float
+    clears: tuple[PlannedClear, ...] = ()
+    shards: int = 0
 
     @property
     def nights(self) -> int:
@@ -123,8 +151,8 @@ class Plan:
         return BAD if bad else USUAL
 
 
-def plan_of(seed: int) -> Plan:
-    """Draw the plan of a night from a number."""
+def plan_without_shards(seed: int) -> Plan:
+    """Draw the plan of a night from a number; `plan_of` adds shards on some nights."""
     chance = Random(f"{seed}/plan")
     nights = chance.choice([1, 1, 2, 2, 3])
     rows = tuple(_rows(chance, nights))
@@ -134,7 +162,7 @@ def plan_of(seed: int) -> Plan:
         rows,
         runs,
         decisions=tuple(_decisions(chance, nights)),
-        accidents=tuple(_accidents(chance, len(runs), nights)),
+        accidents=tuple(accidents(chance, len(runs), nights)),
         patience=chance.choice([(0.001, 0.01), (0.1, 0.3), (0.05, 5.0), (1.0, 90.0)]),
         slots=chance.choice([1, 2, 5, 30]),
         commit_seconds=chance.choice([0.0005, 0.01, 0.1, 1.0]),
@@ -213,7 +241,11 @@ def _decisions(chance: Random, nights: int) -> Iterator[PlannedDecision]:
         )
 
 
-def _accidents(chance: Random, runs: int, nights: int) -> Iterator[Accident]:
+def accidents(chance: Random, runs: int, nights: int) -> Iterator[Accident]:
+    """Draw accidents of processes, the database and Kombo.
+
+    :param runs: Number of processes that may be hit, at least.
+    """
     for _ in range(chance.choice([0, 2, 3, 5, 8])):
         kind = chance.choice(_KINDS)
         process = chance.choice([0, chance.randrange(runs + 2)])

@@ -34,6 +34,7 @@ class DatabaseConnection(sqlite3.Connection):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.create_function("strftime", -1, _strftime)
+        self.create_function("night_now", 0, lambda: running().process.world.now)
 
     def cursor(self, _factory: object = None) -> sqlite3.Cursor:  # type: ignore[override]
         """Return a cursor that begins transactions as the night wants."""

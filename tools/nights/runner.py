@@ -16,7 +16,8 @@ from multiprocessing import get_context
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-from tools.nights.mutants import plant
+from tools.nights.mutants import MUTANTS
+from tools.nights.planting import plant
 
 if TYPE_CHECKING:
     from tools.nights.stage import Stage
@@ -96,7 +97,7 @@ def _stage() -> Stage:
 
 def _check_all(seeds: list[int]) -> list[tuple[int, list[str]]]:
     from tools.nights.check_night import check_night  # noqa: PLC0415 - as above
-    from tools.nights.plan import plan_of  # noqa: PLC0415 - as above
+    from tools.nights.shard_plan import plan_of  # noqa: PLC0415 - as above
 
     checked = [(one, check_night(plan_of(one), _stage()).findings) for one in seeds]
     gc.collect()  # what a night leaves is a ring of tasks and threads
@@ -116,7 +117,8 @@ def replay(seed: int) -> int:
 
 def look_for(name: str) -> int:
     """Return 0 if a night shows a planted mistake."""
-    mutant = plant(name)
+    mutant = next(one for one in MUTANTS if one.name == name)
+    plant(mutant)
     with _open:
         for seed in chain([mutant.seed] if mutant.seed else [], range(1, MUTANT_SEEDS + 1)):
             if kinds := _check_all([seed])[0][1]:

@@ -25,11 +25,23 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a disk's flush would take longer than all else
 _SOURCE: Final = """
 CREATE TABLE assessment_results (
-    result_id TEXT PRIMARY KEY, assessment_date DATE, completed_at TIMESTAMP, integration_id TEXT,
+    result_id TEXT, assessment_date DATE, completed_at TIMESTAMP, integration_id TEXT,
     candidate_id TEXT, application_id TEXT, assessment_name TEXT, result_url TEXT, score REAL,
-    max_score REAL, duration_seconds INTEGER, remote_fields TEXT
+    max_score REAL, duration_seconds INTEGER, remote_fields TEXT,
+    PRIMARY KEY (result_id, integration_id)
 )
 """
+_CLAIMS: Final = (
+    "CREATE TABLE night_claims (result_id TEXT, run_id TEXT, status_before TEXT, at REAL)",
+    """
+    CREATE TRIGGER night_claim AFTER UPDATE ON kombo_result_links
+    WHEN NEW.status = 'sending' AND OLD.status <> 'sending'
+    BEGIN
+        INSERT INTO night_claims VALUES (NEW.result_id, NEW.run_id, OLD.status, night_now());
+    END
+    """,
+)
+"""Record of each claim of a row with a status, which the checks compare with its order."""
 KOMBO: Final = {"conn_type": "http", "host": "http://kombo.example/v1", "password": "ks_dev_night"}
 
 
@@ -51,6 +63,9 @@ class Stage:
         with self.engine.begin() as connection:
             connection.exec_driver_sql(_SOURCE)
         self.tables.create(self.engine)
+        with self.engine.begin() as connection:
+            for statement in _CLAIMS:
+                connection.exec_driver_sql(statement)
         self.engine.dispose()
         shutil.copy(self.file, self._empty)
 

@@ -6,8 +6,10 @@ import pytest
 
 from tools.nights.answers import ANSWERS
 from tools.nights.check_night import check_night, shortest
-from tools.nights.checks import LIE, LOST, TWICE, Checks
-from tools.nights.plan import DAY, Plan, PlannedRun, SourceRow, plan_of
+from tools.nights.checks import Checks
+from tools.nights.findings import LIE, LOST, TWICE
+from tools.nights.plan import DAY, Plan, PlannedRun, SourceRow
+from tools.nights.shard_plan import plan_of
 from tools.nights.stage import stage
 
 QUIET = Plan(
@@ -46,7 +48,7 @@ def kinds(story, rows=(), moment="at the end"):
 
 
 def row(result_id, status):
-    return {"result_id": result_id, "status": status, "error_message": None}
+    return {"result_id": result_id, "status": status, "error_code": None, "error_message": None}
 
 
 def good(story):
@@ -99,6 +101,64 @@ def test_a_request_sent_again_in_doubt_is_found(story):
     first.answer, first.made_at = ANSWERS["doubtful"][0], None
     story.sent.append(replace(first, at=first.at + 9))
     assert LIE in kinds(story, good(story))
+
+
+def claim(story, status_before, words, run="hand-0-0"):
+    """Add a second request of the first row, and the claim that it had."""
+    first = story.sent[0]
+    planned = PlannedRun(run, 60.0, DAY, redeliver=frozenset(words))
+    story.tries[f"{run}.1"] = replace(story.tries[first.run], planned=planned, run=None)
+    story.sent.append(replace(first, run=f"{run}.1", at=first.at + 60))
+    story.claims.append(
+        {
+            "result_id": first.result_id,
+            "run_id": f"{run}.1",
+            "status_before": status_before,
+            "at": first.at + 59,
+        }
+    )
+    return {finding.text for finding in findings(story) if "sends it, after" in finding.text}
+
+
+def findings(story):
+    checks = Checks()
+    checks.end(story)
+    return checks.findings
+
+
+def test_an_order_is_for_rows_of_its_status(story):
+    """A redelivery of successful rows is an order for a successful row."""
+    assert claim(story, "success", {"success"}) == set()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("success", {"unknown"}),
+        ("unknown", {"success", "changed"}),
+        ("success", {"changed"}),  # the request is the same
+        ("retryable", {"success"}),
+        ("success", set()),
+    ],
+)
+def test_an_order_for_other_rows_is_none(story, status, words):
+    """A redelivery of rows with another status is no order for this row."""
+    assert len(claim(story, status, words)) == 1
+
+
+def test_a_changed_row_is_sent_again_by_order(story):
+    """A redelivery of changed rows is an order for a row with another URL."""
+    story.sent[0].url += "&old"
+    claim(story, "success", {"changed"})
+    story.sent[-1].url += "&new"
+    assert not [one for one in findings(story) if "sends it, after" in one.text]
+
+
+def test_an_order_is_for_its_own_run(story):
+    """A run without an order does not send a row that another run may send."""
+    claim(story, "success", {"success"})
+    story.tries["hand-0-0.1"].planned = replace(QUIET.runs[0], name="night-1")
+    assert [one for one in findings(story) if "sends it, after" in one.text]
 
 
 def test_an_attempt_tells_of_each_request(story):

@@ -3,7 +3,7 @@
 import pytest
 
 from tools.nights.check_night import check_night
-from tools.nights.plan import plan_of
+from tools.nights.shard_plan import plan_of
 from tools.nights.stage import stage
 
 FOUND = (5712,)  # a run that stood still right after its first heartbeat sent, declared dead
