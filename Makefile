@@ -44,7 +44,9 @@ AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_exten
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py
 NIGHT_TESTS := tests/tools/nights/test_mutants.py
-SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) $(DIALECT_TESTS)
+CELERY_TESTS := tests/dags/test_celery.py
+SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) \
+	$(DIALECT_TESTS) $(CELERY_TESTS)
 # One file stays on one worker: its tests share servers.
 WORKERS := auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -79,6 +81,10 @@ test-scheduler: .venv/dev ## The tests of nights, events and questions in a whol
 .PHONY: test-airflow
 test-airflow: .venv/dev ## The other tests that start Airflow: page, demo, extensions: at most 4 minutes
 	$(PYTEST) $(AIRFLOW_TESTS)
+
+.PHONY: test-celery
+test-celery: .venv/dev ## The tests with Celery, Redis and PostgreSQL, of which a worker dies: at most 4 minutes
+	$(BIN)/python -m pytest $(CELERY_TESTS)
 
 .PHONY: test-bench
 test-bench: .venv/dev ## The tests that compare two commits with the bench: at most 4 minutes
@@ -124,8 +130,8 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emi
 .PHONY: lock
 lock: .venv/dev ## Pin the packages of the .in files again, for Python 3.10 to 3.13
 	$(LOCK) requirements.in --output-file requirements.txt
-	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
+	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, Airflow's home, the demo warehouse and the bench's results

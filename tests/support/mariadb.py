@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import sample
 
 from sqlalchemy import create_engine, exc
+from support.ports import free_port
 
 START_SECONDS = 60
 DRIVER = os.environ.get("MARIADB_DRIVER", "pymysql")  # or mysqldb, mysqlconnector
@@ -77,15 +76,6 @@ def _user():
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
-def _free_port():
-    """Return a free port below those of clients, one of which might else get it at a restart."""
-    for port in sample(range(20_000, 32_768), 100):
-        with suppress(OSError), socket.socket() as one:
-            one.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port of a hundred is free")
-
-
 @contextmanager
 def mariadb_server(folder, *options):
     """Run a server in an empty folder, and stop the server at the end."""
@@ -97,7 +87,7 @@ def mariadb_server(folder, *options):
     own = os.environ | {"TMPDIR": str(folder)}
     done = subprocess.run(install, check=False, capture_output=True, text=True, env=own)  # noqa: S603 - ours
     assert done.returncode == 0, done.stdout + done.stderr
-    server = Server(folder, _free_port(), options)
+    server = Server(folder, free_port(), options)
     try:
         server.start()
         yield server
