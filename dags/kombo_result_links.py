@@ -9,7 +9,7 @@ from airflow.configuration import conf
 from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
-from airflow_kombo.operators.result_link import KomboResultLinkOperator
+from airflow_kombo.operators.delivery_group import KomboResultLinkGroup
 from airflow_kombo.statuses import REDELIVERABLE
 from airflow_kombo.timetables.nightly import NightlyTimetable
 
@@ -115,6 +115,14 @@ with DAG(
             description="Send them however many they are: for a run that stopped because of"
             " max_rows, after a person has looked.",
         ),
+        "shards": Param(
+            1,
+            type="integer",
+            minimum=1,
+            maximum=100,
+            description="Divide the day by integration into so many tasks at most, each on any"
+            " worker.",
+        ),
         "not_before": Param(
             None,
             type=["null", "string"],
@@ -124,8 +132,9 @@ with DAG(
         ),
     },
 ) as dag:
-    KomboResultLinkOperator(
-        task_id="deliver",
+    KomboResultLinkGroup(
+        "deliver",
+        shards="{{ params.shards }}",
         sql="sql/assessment_results.sql",
         mapping=INCLUDE / "result_link_mapping.yaml",
         assessment_date="{{ params.assessment_date }}",

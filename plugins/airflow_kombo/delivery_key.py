@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 if sys.version_info >= (3, 11):
@@ -10,7 +11,9 @@ else:
     from backports.strenum import StrEnum
 
 
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+_INTEGRATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}:[A-Za-z0-9_-]{1,60}", re.ASCII)
 
 
 class TargetType(StrEnum):
@@ -73,3 +76,11 @@ class LinkKey(NamedTuple):
     def columns(self) -> dict[str, str]:
         """Return the values by column."""
         return self._asdict()
+
+
+def is_integration_id(text: str) -> bool:
+    """Return True for a text of the form of Kombo's ids, such as `workday:HWUTwvyx2wLoSUHp`.
+
+    Any other text in a row's place for the id may be personal data.
+    """
+    return bool(_INTEGRATION_ID.fullmatch(text))

@@ -59,6 +59,10 @@ class RunStoppedError(KomboError):
     """The run was stopped before every row was tried; the next run continues."""
 
 
+class ShardsFailedError(KomboError):
+    """Some shards of a day failed, so the day is not delivered yet."""
+
+
 class PolicyError(KomboError):
     """Every row was tried, and the outcomes are not what the task's policy demands.
 

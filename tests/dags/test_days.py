@@ -42,7 +42,7 @@ def write_dags(place):
         changed = shipped.replace('"UTC"', f'"{zone}"')
         changed = changed.replace(f'dag_id="{DAG}"', f'dag_id="{dag}"')
         changed = changed.replace(
-            'task_id="deliver",', f'task_id="deliver", warehouse_conn_id="{dag}",'
+            "KomboResultLinkGroup(", f'KomboResultLinkGroup(warehouse_conn_id="{dag}", group_id='
         )
         (place / "dags" / f"{dag}.py").write_text(changed)
 

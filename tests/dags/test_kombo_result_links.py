@@ -52,6 +52,7 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "limit",
         "max_rows",
         "approve_rows",
+        "shards",
         "not_before",
     ]
     assert all(params.values())
@@ -95,7 +96,7 @@ def test_a_day_is_delivered_and_a_second_run_posts_nothing(engine, standin, run_
     assert statuses(engine, tables) == {"success": 30}
     first, second = sorted(all_of(engine, tables.runs), key=lambda run: run.started_at)
     assert (first.planned, first.success, second.planned) == (30, 30, 0)
-    assert (first.dag_id, first.task_id, first.try_number) == (DAG, "deliver", 1)
+    assert (first.dag_id, first.task_id, first.try_number) == (DAG, "deliver.shard", 1)
     assert str(first.assessment_date) == "2026-11-03"
 
 

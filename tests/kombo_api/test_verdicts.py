@@ -78,6 +78,7 @@ TREE = {
     "RowsHeldError": "LedgerError",
     "UnreachableError": "KomboError",
     "RunStoppedError": "KomboError",
+    "ShardsFailedError": "KomboError",
     "PolicyError": "KomboError",
     "TooFewDeliveredError": "PolicyError",
     "TooManyRefusedError": "PolicyError",

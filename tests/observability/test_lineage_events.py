@@ -33,7 +33,7 @@ def test_a_delivery_reports_its_tables(tmp_path, standin):
     (end,) = [
         event
         for event in events
-        if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"{DAG}.deliver"
+        if event["eventType"] == "COMPLETE" and event["job"]["name"] == f"{DAG}.deliver.account"
     ]
     assert {one["namespace"] for one in end["inputs"] + end["outputs"]} == {"sqlite"}
     named = [one["name"].rpartition(f"{warehouse}.")[2] for one in end["inputs"] + end["outputs"]]

@@ -44,6 +44,8 @@ YESTERDAY = LAST_NIGHT.date() - timedelta(days=1)
 BAD = [date(2026, 2, 20), date(2026, 5, 1)]
 """Days with a refused row, which is more than the dag allows."""
 GOOD, LOADED = date(2026, 4, 1), date(2026, 6, 15)
+IN_SHARDS, SHARDED = date(2026, 7, 1), ["ats:s1", "ats:s2", "ats:s3"]
+NO_KEY = {"kind": "answer", "status": 401}
 DAYS = [YESTERDAY, *BAD, GOOD, LOADED, *(date(2026, 2, number) for number in range(1, 4))]
 
 
@@ -62,11 +64,6 @@ class Stage(_Stage):
             if run["partition_key"] == str(day) and run["state"] == "success":
                 return run
         raise ValueError(self.runs(CONSUMER, "asset_triggered"))
-
-    def events(self, dag):
-        """Return the counts of a dag's asset events, by day."""
-        found = self.call("GET", f"assets/events?source_dag_id={dag}&limit=100")["asset_events"]
-        return {event["partition_key"]: event["extra"] for event in found}
 
     @retry(wait=wait_fixed(0.2), stop=stop_after_delay(60), retry=retry_if_exception_type(OSError))
     def notified(self, run):
@@ -125,9 +122,10 @@ def staged(place):
         warehouse = f"sqlite:///{place / 'warehouse.db'}"
         engine = create_engine(warehouse)
         stack.callback(engine.dispose)
+        source = make_source_table(engine)
         fill(
             engine,
-            make_source_table(engine),
+            source,
             [
                 row(
                     f"{day}-{n}",
@@ -137,6 +135,14 @@ def staged(place):
                 )
                 for day in DAYS
                 for n in range(3)
+            ],
+        )
+        fill(
+            engine,
+            source,
+            [
+                row(f"s{n}", assessment_date=IN_SHARDS, integration_id=SHARDED[n % 3])
+                for n in range(6)
             ],
         )
         refused = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
@@ -246,7 +252,27 @@ def test_a_notifier_gets_the_counts(stage, day, state, text):
 def test_metrics_come_from_the_tasks_process(stage):
     """With Airflow's own settings, metrics reach StatsD, with the integration as a tag."""
     stage.waiter_ran(YESTERDAY)
-    tags = f"dag_id={DAG},task_id=deliver,integration=ats_1"
+    tags = f"dag_id={DAG},task_id=deliver.shard,integration=ats_1"
     assert f"airflow.kombo.result_links.rows.success,{tags}:3|c" in stage.metrics
     assert any(f"airflow.kombo.result_links.post,{tags}:" in line for line in stage.metrics)
     assert "2026-02" not in "".join(stage.metrics)
+
+
+def test_a_day_in_shards_has_one_event_when_all_of_it_is_out(stage):
+    """A failed shard makes the day red. Cleared with the account, the shard runs alone."""
+    stage.standin.add_rule(NO_KEY, times=1, integration_id=SHARDED[1])
+    run = stage.trigger(DAG, conf={"assessment_date": str(IN_SHARDS), "shards": 3})
+    assert stage.tasks(run) == {
+        "deliver.plan": ("success", 1),
+        "deliver.shard 0": ("success", 1),
+        "deliver.shard 1": ("failed", 1),
+        "deliver.shard 2": ("success", 1),
+        "deliver.account": ("failed", 1),
+    }
+    assert str(IN_SHARDS) not in stage.events(DAG)
+    assert stage.clear(run, ["deliver.shard", 1], "deliver.account") == "success"
+    tasks = stage.tasks(run)
+    assert (tasks["deliver.shard 0"], tasks["deliver.shard 1"]) == (("success", 1), ("success", 2))
+    stage.waiter_ran(IN_SHARDS)
+    counts = stage.events(DAG)[str(IN_SHARDS)]
+    assert (counts["planned"], counts["success"], counts["unknown"]) == (6, 6, 0)

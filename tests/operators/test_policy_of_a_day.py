@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,6 +22,7 @@ from support.harness import (
 )
 
 from airflow_kombo.database.transactions import prepare
+from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import ConfigurationError, TooFewDeliveredError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.runs import Run, Runs
@@ -148,7 +150,8 @@ def test_a_day_of_which_nothing_is_delivered_is_red(
     engine, source, deliver, context, standin, monkeypatch, outcome, error, cause
 ):
     """The error names host and cause, no event is sent, and only a passing cause is retried."""
-    monkeypatch.setattr("airflow_kombo.delivery.run_context.Settings.cool_down", 0.05)
+    hasty = partial(Settings, cool_down=0.05)
+    monkeypatch.setattr("airflow_kombo.operators.run_task.Settings", hasty)
     fill(engine, source, rows(20))
     standin.add_rule(outcome)
     host = urlsplit(standin.url).hostname

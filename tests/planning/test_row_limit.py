@@ -149,7 +149,7 @@ def test_counting_does_not_hold_the_day(warehouse, tables, source_table, monkeyp
     assert planner._planned == {"workday:one": 400}
     tracemalloc.start()
     try:
-        assert planner.sent() == 400
+        assert sum(planner.sent().values()) == 400
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

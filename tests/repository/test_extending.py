@@ -11,7 +11,17 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, make_url, text
 from support.airflow_commands import airflow
-from support.harness import DAY, KEY, ROOT, all_of, by_result, requests_of, row
+from support.harness import (
+    DAY,
+    KEY,
+    ROOT,
+    all_of,
+    by_result,
+    fill,
+    make_source_table,
+    requests_of,
+    row,
+)
 
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.result_link_mapping import ResultLinkMapping
@@ -76,10 +86,11 @@ def engine(tmp_path):
 def test_each_block_is_run():
     """The page has a block of each kind that is tested here, and no other."""
     kinds = [kind for kind, _ in BLOCKS]
-    assert kinds == ["sh", "python", "python", "python", "python", "python", "yaml", "python"]
+    assert kinds == ["sh", *["python"] * 6, "yaml", "python"]
     assert set(DAGS) == {
         "from_another_warehouse",
         "through_pandas",
+        "in_shards",
         "from_a_task",
         "from_a_frame",
         "one_link",
@@ -170,6 +181,19 @@ def test_a_frame_as_the_source_of_rows(run, engine, standin):
         "https://results.example/r1": [{"key": "Score", "value": "95"}],
         "https://results.example/r2": None,
     }
+
+
+def test_a_day_in_shards(run, engine, standin):
+    """The integrations of a day are delivered by four mapped tasks, and accounted for once."""
+    names = [f"workday:i{n}" for n in range(6)]
+    rows = [row(f"r{n}", integration_id=names[n % 6]) for n in range(30)]
+    fill(engine, make_source_table(engine), rows)
+    done = run("in_shards", WAREHOUSE_DEFAULT=f"sqlite:///{engine.url.database}")
+    tables = Tables.named()
+    assert sorted(one.planned for one in all_of(engine, tables.runs)) == [5, 5, 10, 10]
+    assert {one.status for one in by_result(engine, tables).values()} == {"success"}
+    assert standin.stats()["received"] == 30
+    assert re.search(r"all +30 +30 ", done.stdout + done.stderr)
 
 
 def test_one_link_by_the_hook_alone(run, standin):

@@ -78,14 +78,15 @@ def serving(home, days=(DAY,), *, with_markup=True):
             stderr=log,
         )
         try:
-            _wait_for(url, home / "log", server)
+            wait_for_api(url, home / "log", server)
             yield url
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _wait_for(url, log, server):
+def wait_for_api(url, log, server):
+    """Wait until an API server answers, as long as its process lives."""
     patience = Retrying(wait=wait_fixed(0.3), stop=stop_after_delay(PATIENCE), reraise=True)
     for attempt in patience.copy(retry=retry_if_exception_type(httpx.TransportError)):
         with attempt:

@@ -76,6 +76,32 @@ class Stage:
         runs = self.ended(dag, "manual")
         return next(run for run in runs if run["dag_run_id"] == made["dag_run_id"])
 
+    def tasks(self, run):
+        """Return state and number of tries of each task of a run; a mapped one has its index."""
+        path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances"
+        return {
+            task["task_id"]
+            if task["map_index"] < 0
+            else f"{task['task_id']} {task['map_index']}": (
+                task["state"],
+                task["try_number"],
+            )
+            for task in self.call("GET", path)["task_instances"]
+        }
+
+    def clear(self, run, *tasks):
+        """Clear tasks of a run, as a person does, and return the run's state at its end."""
+        self.call(
+            "POST",
+            f"dags/{run['dag_id']}/clearTaskInstances",
+            dry_run=False,
+            dag_run_id=run["dag_run_id"],
+            task_ids=list(tasks),
+            only_failed=False,
+        )
+        runs = self.ended(run["dag_id"], "manual")
+        return next(one["state"] for one in runs if one["dag_run_id"] == run["dag_run_id"])
+
     def backfill(self, dag, first, last):
         """Run the command for a backfill, and return all backfilled days when they have ended."""
         days = ["--from-date", str(first), "--to-date", str(last)]
@@ -90,6 +116,11 @@ class Stage:
         backfills = self.call("GET", f"backfills?dag_id={dag}")["backfills"]
         if running := [one["id"] for one in backfills if one["completed_at"] is None]:
             raise ValueError(running)
+
+    def events(self, dag):
+        """Return the counts of a dag's asset events, by day."""
+        found = self.call("GET", f"assets/events?source_dag_id={dag}&limit=100")["asset_events"]
+        return {event["partition_key"]: event["extra"] for event in found}
 
     def delivered(self, dag):
         """Return the days of the links in the stand-in, with the number of writes."""

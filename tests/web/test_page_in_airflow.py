@@ -68,13 +68,14 @@ def test_the_page_is_in_airflows_navigation(site):
     assert errors.json()["import_errors"] == []
 
 
-def test_a_task_links_to_its_rows(site):
-    """A delivery task links to the rows of the run."""
+@pytest.mark.parametrize("task", ["deliver.shard/links?map_index=0", "deliver.account/links"])
+def test_a_task_links_to_its_rows(site, task):
+    """A shard links to the rows of the run, and the account to those of all shards."""
     header = {"Authorization": f"Bearer {token_of(site, 'viewer')}"}
     runs = httpx.get(f"{site}/api/v2/dags/{DAG}/dagRuns", headers=header, trust_env=False).json()
     (run,) = (one["dag_run_id"] for one in runs["dag_runs"])
     links = httpx.get(
-        f"{site}/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/deliver/links",
+        f"{site}/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/{task}",
         headers=header,
         trust_env=False,
     ).json()["extra_links"]
@@ -82,7 +83,7 @@ def test_a_task_links_to_its_rows(site):
     assert address.startswith(f"{site}/kombo/rows?")
     rows = httpx.get(address, headers=header, trust_env=False)
     assert rows.text.count('<th scope="row"') == 50
-    assert "the task deliver of the run" in rows.text
+    assert "the task deliver.shard of the run" in rows.text
 
 
 # In a browser -----------------------------------------------------------------------------------
@@ -219,14 +220,15 @@ def test_rows_leave_as_a_file(opened):
 
 
 def test_a_task_s_page_leads_to_its_rows(opened):
-    """The button on the task's page in Airflow opens the rows of the task."""
+    """The button on the account's page in Airflow opens the rows of all shards."""
     page = opened(f"dags/{DAG}/runs")
     page.get_by_role("link", name=re.compile("manual")).first.click()
-    page.locator("a[href*='/runs/'][href$='/tasks/deliver']").first.click()
+    page.wait_for_url(re.compile("/runs/manual"))
+    page.goto(f"{page.url.partition('?')[0]}/tasks/deliver.account")
     page.get_by_role("link", name="Details").click()
     follow(page.get_by_role("link", name="Kombo rows"))
     assert len(ids_of(page)) == 50
-    assert "Only rows that the task deliver of the run manual" in page.inner_text("main")
+    assert "Only rows that the task deliver.shard of the run manual" in page.inner_text("main")
 
 
 def test_the_keyboard_is_enough(opened):

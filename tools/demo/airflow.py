@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,9 @@ _REPORTED: Final = re.compile(
 _COMPONENTS: Final = frozenset({"api_server", "scheduler", "dag_processor", "triggerer"})
 _PATIENCE: Final = 10  # seconds; Airflow needs a few, or never ends if a task has retries
 _START_PATIENCE: Final = 180  # seconds, on a slow and busy machine
+
+_KEPT: Final = ("AIRFLOW_CONN_", "AIRFLOW_KOMBO_")
+"""Beginnings of variables that are no settings of another Airflow."""
 
 
 class AirflowError(Exception):
@@ -62,7 +65,7 @@ class Airflow:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("AIRFLOW") or name.startswith("AIRFLOW_CONN_")
+            if not name.startswith("AIRFLOW") or name.startswith(_KEPT)
         }
         not_proxied = ",".join(filter(None, [kept.get("NO_PROXY"), "127.0.0.1"]))
         return kept | {
@@ -116,13 +119,22 @@ class Airflow:
             if process.wait():
                 raise AirflowError(f"airflow {' '.join(command)} failed: {self.log} says why.")
 
-    @contextmanager
-    def standalone(self) -> Iterator[subprocess.Popen[str]]:
+    def standalone(self) -> AbstractContextManager[subprocess.Popen[str]]:
         """Run the UI with all of Airflow's components."""
+        # At SIGINT Airflow ends all components; at SIGTERM they would stay.
+        return self.component("standalone", ending=signal.SIGINT)
+
+    @contextmanager
+    def component(
+        self, *command: str, ending: signal.Signals = signal.SIGTERM
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a command that ends only at a signal.
+
+        :param ending: The signal at which the command ends in order.
+        """
         with (
             self.log.open("a", encoding="utf-8") as log,
-            # At SIGINT Airflow ends all components; at SIGTERM they would stay.
-            self._session("standalone", stdout=log, ending=signal.SIGINT) as process,
+            self._session(*command, stdout=log, ending=ending) as process,
         ):
             yield process
 
@@ -194,14 +206,15 @@ def _end(process: subprocess.Popen[str], ending: signal.Signals) -> None:
     try:
         if process.poll() is None:
             process.send_signal(ending)
-        psutil.wait_procs(_members(process.pid), timeout=_PATIENCE)
+        psutil.wait_procs(members_of(process.pid), timeout=_PATIENCE)
     finally:  # also if the user presses Ctrl-C again
-        for left in _members(process.pid):
+        for left in members_of(process.pid):
             left.kill()
         process.wait()
 
 
-def _members(session: int) -> list[psutil.Process]:
+def members_of(session: int) -> list[psutil.Process]:
+    """Return the processes of a session, which has the id of its first process."""
     return [process for process in psutil.process_iter() if _session_of(process.pid) == session]
 
 

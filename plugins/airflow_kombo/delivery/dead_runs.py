@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import date
 from typing import Final
 
-from airflow_kombo.delivery.run_context import RunParts
 from airflow_kombo.delivery.stop_signal import StopSignal
 from airflow_kombo.delivery.threads import Threads
 from airflow_kombo.delivery.waiting import wait_for_event
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.run_scope import LeftRow, RunScope
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.time_limits import HEARTBEAT_SECONDS
 from airflow_kombo.statuses import Status
 
 log = logging.getLogger(__name__)
@@ -25,14 +27,28 @@ class DeadRuns:
 
     The run answers for the rows of its days that it settles, and for the rows that its earlier
     tries left in doubt: no other run counts them. A dead run has no counts.
+
+    :param first_day: The first day that the run looks back to; None for its own day alone.
+    :param read_again: Statuses of rows that the run will read itself.
+    :param heartbeat: Seconds between two heartbeats of a run.
     """
 
-    def __init__(self, parts: RunParts, stop: StopSignal, threads: Threads) -> None:
-        self._run = parts.run
-        self._runs = parts.runs
-        self._first_day = parts.mapped.first_day
-        self._read_again = parts.selection.open_statuses
-        self._poll = parts.settings.heartbeat / _LOOKS
+    def __init__(
+        self,
+        run: Run,
+        runs: Runs,
+        first_day: date | None,
+        *,
+        stop: StopSignal,
+        threads: Threads,
+        read_again: Collection[str] = (),
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._run = run
+        self._runs = runs
+        self._first_day = first_day
+        self._read_again = read_again
+        self._poll = heartbeat / _LOOKS
         self._stop = stop
         self._threads = threads
         self._scope = RunScope()

@@ -43,22 +43,24 @@ class DeliveryRun:
         self._parts = parts
         self._stop = StopSignal()
         self._threads = Threads()
-        self._dead_runs = DeadRuns(parts, self._stop, self._threads)
         heartbeat = parts.settings.heartbeat
+        self._dead_runs = DeadRuns(
+            parts.run,
+            parts.runs,
+            parts.mapped.first_day,
+            stop=self._stop,
+            threads=self._threads,
+            read_again=parts.selection.open_statuses,
+            heartbeat=heartbeat,
+        )
         self._liveness = Liveness(parts.runs, self._stop, self._threads, heartbeat)
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self, reason: str) -> None:
         """Stop the run from any thread.
 
         Nothing more is claimed. Calls in flight may end. Claims that were not sent go back.
         """
-        error = RunStoppedError(reason)
-        if self._loop is None:
-            self._stop.set(error, hurried=True)
-            return
-        with suppress(RuntimeError):  # the loop is closed, so nothing is left to stop
-            self._loop.call_soon_threadsafe(lambda: self._stop.set(error, hurried=True))
+        self._stop.set_from_any_thread(RunStoppedError(reason))
 
     async def deliver(self) -> RunReport:
         """Deliver the planned rows of the source.
@@ -69,7 +71,7 @@ class DeliveryRun:
         :raises LedgerError: if the ledger failed; all that could be recorded was recorded.
         :raises RunStoppedError: if the run was stopped.
         """
-        self._loop = asyncio.get_running_loop()
+        self._stop.begin()
         run, runs = self._parts.run, self._parts.runs
         with self._threads, long_lived_objects():
             await self._liveness.start(run)
@@ -120,19 +122,15 @@ class DeliveryRun:
     async def _account(self) -> None:
         """Add the rows of dead runs to the account, and count the day's rows in the ledger."""
         report, dead_runs = self.report, self._dead_runs
-        await dead_runs.settle_own()
+        if not self._parts.is_shard:  # the account of the day waits once for all shards
+            await dead_runs.settle_own()
         left = await dead_runs.rows()
         report.add(left)
         self._metrics(
             [SenderMetrics(name, counts) for name, counts in report.settled.items()]
         ).send()
-        if (days := dead_runs.scope.days) is None:
-            return
-        report.day = await self._rows_of(Days(days.last, days.last))
-        report.day.own.update(row.status.value for row in left if row.day == days.last)
-        looked_back = report.tried and not report.day.own
-        of_days = await self._rows_of(days) if looked_back else report.day
-        report.rows_of_days = of_days.counts.total()
+        if days := dead_runs.scope.days:
+            await report.count_days(days, self._rows_of, left)
 
     async def _rows_of(self, days: Days) -> DayRows:
         parts = self._parts
@@ -194,7 +192,8 @@ class DeliveryRun:
         guard = self._parts.guard
         if guard is None or not guard.refuses(planned):
             return
-        if reason := guard.refuses(await self._threads.run(planner.sent)):
+        sent = await self._threads.run(planner.sent)
+        if reason := guard.refuses(sum(sent.values())):
             raise ConfigurationError(reason)
 
     async def _check_api(self, client: KomboClient, planner: Planner) -> None:

@@ -69,6 +69,7 @@ class RunParts:
     :param hook: Kombo's API.
     :param ledger: Claims and outcomes of the rows; in the same database as `runs`.
     :param guard: Most rows that the run may send; None for no limit.
+    :param is_shard: True for a part of a day that has its account elsewhere.
     """
 
     run: Run
@@ -79,6 +80,7 @@ class RunParts:
     runs: Runs
     settings: Settings
     guard: RowLimit | None = None
+    is_shard: bool = False
 
 
 @dataclass(frozen=True)

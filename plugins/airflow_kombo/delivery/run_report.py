@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_kombo.ledger.day_rows import DayRows
-from airflow_kombo.ledger.run_scope import LeftRow
+from airflow_kombo.ledger.run_scope import Days, LeftRow
 from airflow_kombo.statuses import COUNTED, SKIPPED
 
 
@@ -62,3 +62,18 @@ class RunReport:
             counts = self.settled.setdefault(row.key.integration_id, Counter())
             counts[row.status.value] += 1
             self.planned += 1
+
+    async def count_days(
+        self, days: Days, rows_of: Callable[[Days], Awaitable[DayRows]], left: Iterable[LeftRow]
+    ) -> None:
+        """Count the rows of the run's days in the ledger.
+
+        :param days: The days of the run; the last one is its own day.
+        :param rows_of: The function that counts the rows of some days.
+        :param left: Rows of dead runs that count as the run's own.
+        """
+        self.day = await rows_of(Days(days.last, days.last))
+        self.day.own.update(row.status.value for row in left if row.day == days.last)
+        looked_back = self.tried and not self.day.own
+        of_days = await rows_of(days) if looked_back else self.day
+        self.rows_of_days = of_days.counts.total()

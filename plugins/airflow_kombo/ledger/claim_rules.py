@@ -89,11 +89,16 @@ def may_be_sent(known: LedgerRow | None, request: RowRequest, redeliver: Collect
 def may_follow(bound: LedgerRow | None, redeliver: Collection[str]) -> bool:
     """Return True if a result may move away from the target of the status row.
 
+    A delivered result may by the word `changed`, and one in doubt only by its own status.
+
     :param bound: The result's status row.
     """
     if bound is None or bound.status not in BINDING:
         return True
-    return bound.status != Status.SENDING.value and bool({CHANGED, bound.status} & set(redeliver))
+    words = {bound.status} - {Status.SENDING.value}
+    if bound.status == Status.SUCCESS.value:
+        words.add(CHANGED)
+    return not words.isdisjoint(redeliver)
 
 
 def may_be_recorded_unsent(known: LedgerRow | None, outcome: RowOutcome) -> bool:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import ColumnElement, Engine, case, func, select
 
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.ledger.run_scope import Days
@@ -54,17 +54,24 @@ class DayRows:
             self.causes[group.status, _cause(group)] += group.rows
 
 
-def rows_of_days(engine: Engine, tables: Tables, days: Days, run: Run) -> DayRows:
+def rows_of_days(
+    engine: Engine,
+    tables: Tables,
+    days: Days,
+    run: Run,
+    is_own: ColumnElement[bool] | None = None,
+) -> DayRows:
     """Count the rows of some days.
 
     :param run: The run whose rows are also counted alone.
+    :param is_own: The condition for the rows to count alone, if they are not those of the run.
     :raises LedgerError: if the ledger cannot be read.
     """
     links, runs = tables.links.c, tables.runs.c
     of_task = select(runs.run_id).where(runs.dag_id == run.dag_id, runs.task_id == run.task_id)
-    origin = case(
-        (links.run_id == run.run_id, _OWN), (links.run_id.in_(of_task), _TASK), else_=_OTHER_TASK
-    )
+    if is_own is None:
+        is_own = links.run_id == run.run_id
+    origin = case((is_own, _OWN), (links.run_id.in_(of_task), _TASK), else_=_OTHER_TASK)
     # A subquery: PostgreSQL takes two equal parameters of a grouped expression for two values.
     rows = (
         select(links.status, links.error_code, links.http_status, origin.label("origin"))

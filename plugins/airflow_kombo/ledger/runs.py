@@ -126,14 +126,17 @@ class Runs:
     def usual(self, run: Run) -> float | None:
         """Return the median of a task's sent rows per day, or None without any.
 
+        A run without a `map_index` stands for all shards of its task.
+
         All runs of a day are added up, and days without a row are left out. Otherwise a try that
         found nothing left, or a run by hand for one result, would lower the number.
         """
         runs = self.tables.runs.c
         sent = func.sum(runs.planned - runs.skipped - runs.invalid)
+        of_task = {name: getattr(run, name) for name in _TASK}
         query = (
             select(sent)
-            .where(*(runs[name] == getattr(run, name) for name in _TASK))
+            .where(*(runs[name] == one for name, one in of_task.items() if one is not None))
             .group_by(runs.assessment_date)
             .having(sent > 0)
             .order_by(func.max(runs.started_at).desc())

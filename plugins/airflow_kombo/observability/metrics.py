@@ -6,12 +6,12 @@ No metric is sent per row: a sender collects its measures, and all are sent ever
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from airflow_kombo.airflow_compat import stats
+from airflow_kombo.delivery_key import is_integration_id
 from airflow_kombo.exceptions import TransportError
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.writes import Write
@@ -24,7 +24,6 @@ BLOCKED: Final = "blocked"
 GIVEN_UP: Final = "given_up"
 """Reasons for which a sender ends before its rows do."""
 
-_INTEGRATION_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,40}:[A-Za-z0-9_-]{1,60}", re.ASCII)
 _OTHER: Final = "other"
 """The tag of all texts that are no integration's id. In a bad row they may be personal data."""
 
@@ -103,6 +102,6 @@ def _sample(times: Sequence[float]) -> list[float]:
 
 def _tag(integration_id: str) -> str:
     """Return an integration's id as all backends accept it: `workday:one` as `workday_one`."""
-    if not _INTEGRATION_ID.fullmatch(integration_id):
+    if not is_integration_id(integration_id):
         return _OTHER
     return stats.normalize_name_for_stats(integration_id, log_warning=False)

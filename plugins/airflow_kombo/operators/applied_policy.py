@@ -113,9 +113,23 @@ class AppliedPolicy:
             reasons += [too_few] if too_few else []
             raise TooManyRefusedError(self._written("; ".join(reasons)))
         if too_few:
-            rows = Delivered.by(report)
-            may_pass = bool(rows.tried) and rows.may_reach(self.fail_below)
-            raise TooFewDeliveredError(self._written(too_few), lasting=not may_pass)
+            lasting = not self._may_pass(report)
+            raise TooFewDeliveredError(self._written(too_few), lasting=lasting)
+
+    def apply_to_shard(self, report: RunReport) -> None:
+        """Raise if another try of a shard may deliver enough of its rows.
+
+        Everything else is decided when all shards of the day have ended.
+
+        :raises TooFewDeliveredError: if too few rows were delivered, and the cause may pass.
+        """
+        too_few = self._too_few(report)
+        if too_few and self._may_pass(report):
+            raise TooFewDeliveredError(self._written(too_few), lasting=False)
+
+    def _may_pass(self, report: RunReport) -> bool:
+        rows = Delivered.by(report)
+        return bool(rows.tried) and rows.may_reach(self.fail_below)
 
     def _too_few(self, report: RunReport) -> str | None:
         """Describe too few deliveries, with host and cause; None if there are enough.

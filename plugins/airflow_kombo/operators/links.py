@@ -21,11 +21,10 @@ class RowsLink(BaseOperatorLink):
         """Return the page's address for a task, below the worker's setting `api.base_url`."""
         from airflow.sdk import conf  # noqa: PLC0415 - heavy, and only a worker needs it
 
-        task = {
-            "dag_id": ti_key.dag_id,
-            "dag_run_id": ti_key.run_id,
-            "task_id": operator.task_id,
-            "map_index": ti_key.map_index,
-        }
+        task: dict[str, object] = {"dag_id": ti_key.dag_id, "dag_run_id": ti_key.run_id}
+        if shard_task_id := getattr(operator, "shard_task_id", None):
+            task |= {"task_id": shard_task_id}  # the rows of all shards
+        else:
+            task |= {"task_id": operator.task_id, "map_index": ti_key.map_index}
         base = conf.get("api", "base_url", fallback="/").rstrip("/")
         return f"{base}/kombo/rows?{urlencode(task)}"

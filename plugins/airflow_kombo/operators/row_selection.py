@@ -9,13 +9,16 @@ from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from airflow_kombo.database.hook_database import HookDatabase
+from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.operators.databases import Databases
 from airflow_kombo.operators.parameters import RunParameters
+from airflow_kombo.rows.described_query import bound_query
 from airflow_kombo.rows.done_rows import DoneRows
 from airflow_kombo.rows.hook_source import HookSource
 from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.query_source import QuerySource, parameters_of, rows_of_day
 from airflow_kombo.rows.row_mapping import RowMapping
+from airflow_kombo.rows.shard import WHOLE
 from airflow_kombo.rows.source import FIRST_DAY, Selection, Source
 from airflow_kombo.rows.task_source import TaskSource
 from airflow_kombo.rows.transformed_source import TransformedSource
@@ -43,7 +46,25 @@ def selection_of(parameters: RunParameters, context: Context) -> Selection:
         not_before=parameters.not_before,
         also_done=parameters.dry_run,
         by_hand=context["dag_run"].run_type == _BY_HAND,
+        shard=parameters.shard or WHOLE,
     )
+
+
+def days_of(parameters: RunParameters, context: Context, day: date) -> Days:
+    """Return the days of a run: its own day, and those before that it looks back to.
+
+    :raises ConfigurationError: if the query has an unknown parameter.
+    """
+    if parameters.rows_task_id is not None:
+        return Days(day, day)
+    bound = parameters_of(day, _lookback(parameters, context))
+    sql = parameters.sql or rows_of_day(str(parameters.table), str)
+    _, uses = bound_query(sql, bound)
+    return Days(bound[FIRST_DAY] if FIRST_DAY in uses else day, day)
+
+
+def _lookback(parameters: RunParameters, context: Context) -> int:
+    return parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +112,7 @@ class Rows:
         parameters = self.parameters
         if parameters.rows_task_id is not None:
             return TaskSource(context["ti"].xcom_pull(task_ids=parameters.rows_task_id)), day
-        days = parameters.lookback_days if context["dag_run"].run_type in _LOOKING_BACK else 0
+        days = _lookback(parameters, context)
         bound = parameters_of(day, days)
         source = self._of_query(bound)
         if days and FIRST_DAY in source.uses:
@@ -116,6 +137,7 @@ class Rows:
             selection=self.selection,
             default_integration=self.default_integration,
             write=self.mapping.write,
+            has_keys=not self.transform,
         )
 
 

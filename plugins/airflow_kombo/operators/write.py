@@ -93,6 +93,8 @@ class KomboWriteOperator(BaseOperator):
     :param store_request: Keep each request as it was sent in the attempts' history.
     :param masked_fields: Members of the request that the history keeps only as `"***"`, such as
         `label` or `url`.
+    :param shard: The part of the day to deliver, as `KomboWriteGroup` plans it. By default the task
+        delivers the whole day, and accounts for it.
     """
 
     template_fields: Sequence[str] = (
@@ -144,6 +146,7 @@ class KomboWriteOperator(BaseOperator):
         max_in_flight: int | str | Mapping[str, int | str] | None = None,
         store_request: bool = True,
         masked_fields: Sequence[str] = (),
+        shard: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -167,12 +170,13 @@ class KomboWriteOperator(BaseOperator):
         self.warehouse_conn_id = warehouse_conn_id
         self.ledger_conn_id = ledger_conn_id
         self.integration_id = integration_id
-        self.status_table = status_table or _written_by(write).status_table
+        self.status_table = status_table or written_by(write).status_table
         self.fail_on = Policy(fail_on).limits
         self.fail_below = checked_share(fail_below)
         self.max_in_flight = max_in_flight
         self.store_request = store_request
         self.masked_fields = masked_fields
+        self.shard = shard
         self._stop = TaskStop()
 
     @not_tried_again()
@@ -195,7 +199,7 @@ class KomboWriteOperator(BaseOperator):
         with self._stop.covers():
             from airflow_kombo.operators.run_task import run_task  # noqa: PLC0415 - see above
 
-            return run_task(self, _written_by(self.write), context, self._stop)
+            return run_task(self, written_by(self.write), context, self._stop)
 
     def on_kill(self) -> None:
         """Send nothing more, let the calls in flight end, and give the other rows back.
@@ -220,5 +224,6 @@ class KomboWriteOperator(BaseOperator):
         )
 
 
-def _written_by(write: Write | Callable[[], Write]) -> Write:
+def written_by(write: Write | Callable[[], Write]) -> Write:
+    """Return the write that an operator was given, or the write of the function that it was."""
     return write() if callable(write) else write

@@ -108,23 +108,24 @@ class Planner:
         pages = self.rows(_FIRST_LOOKUP_ROWS)
         return any(row.action is Action.SEND for _, rows in pages for row in rows)
 
-    def sent(self) -> int:
-        """Count the rows to send."""
+    def sent(self) -> Mapping[str, int]:
+        """Count the rows to send, by integration."""
         return self._planned_within_limit[1]
 
     @cached_property
     def _planned(self) -> Mapping[str, int]:
         planned = self.mapped.plan()
-        report_unmatched_ids(self.mapped.unmatched, self.selection, self.ledger)
+        if self.selection.shard.is_whole:  # a shard has only some of the ids
+            report_unmatched_ids(self.mapped.unmatched, self.selection, self.ledger)
         return planned
 
     @cached_property
-    def _planned_within_limit(self) -> tuple[Counter[str], int]:
-        """Count the rows up to the limit, by integration, and the rows to send among them."""
-        counts, sent = Counter[str](), 0
+    def _planned_within_limit(self) -> tuple[Counter[str], Counter[str]]:
+        """Count the rows up to the limit, and the rows to send among them, by integration."""
+        counts, sent = Counter[str](), Counter[str]()
         for integration_id, rows in self.rows():
             counts[integration_id] += len(rows)
-            sent += sum(row.action is Action.SEND for row in rows)
+            sent[integration_id] += sum(row.action is Action.SEND for row in rows)
         return counts, sent
 
     def _plan_rows(self, page: Sequence[MappedRow]) -> list[PlannedRow]:

@@ -60,6 +60,14 @@ class HookSource:
                 self._connection = None
                 self._has_ended.set()
 
+    @property
+    def divides(self) -> bool:
+        """Return False: the rows of other shards are left out later."""
+        return False
+
+    def counts(self) -> None:
+        """Return no counts: the rows have to be read."""
+
     def cancel(self) -> None:
         """End the query, where the driver can do so, and wait until it has ended.
 

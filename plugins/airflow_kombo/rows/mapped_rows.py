@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_kombo.exceptions import LedgerError, RunStoppedError, WarehouseError
 from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.rows.frames import cells
+from airflow_kombo.rows.integration_counts import IntegrationCount, KeyCounter
 from airflow_kombo.rows.result_targets import ResultTargets
 from airflow_kombo.rows.row_buffer import RowBuffer
 from airflow_kombo.rows.row_keys import day_of, keys_of
+from airflow_kombo.rows.shard import WHOLE
 from airflow_kombo.rows.source import LAST_DAY, Selection, Source, Unmatched
 
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ if TYPE_CHECKING:
     from airflow_kombo.kombo_api.writes import Write
     from airflow_kombo.rows.done_rows import DoneRows
     from airflow_kombo.rows.row_mapping import RowMapping
+
+Key = tuple["LinkKey", "RowError | None"]
+"""A row's key, with the reason why the row cannot be sent, or None."""
 
 PAGE_ROWS: Final = 64
 """Rows of one integration in memory at once; smaller pages take more time per row."""
@@ -62,7 +69,8 @@ class MappedRows:
         self.unmatched = Unmatched(selection)
         self._source = source
         self._mapping = mapping
-        self._selection = selection
+        # Where the query compares ids, no one else may: SQL and Python could differ.
+        self._selection = replace(selection, shard=WHOLE) if source.divides else selection
         self._default_integration = default_integration
         self._done = done
         self._page_rows = page_rows
@@ -96,15 +104,33 @@ class MappedRows:
         self.unmatched, self._buffer = Unmatched(self._selection), RowBuffer()
         self._targets = ResultTargets()
         counts, open_pages = Counter[str](), defaultdict[str, list[MappedRow]](list)
-        for row in self._until_cancelled():
-            integration_id = row.key.integration_id
-            counts[integration_id] += 1
-            open_pages[integration_id].append(row)
-            if len(open_pages[integration_id]) == self._page_rows:
-                self._put(integration_id, open_pages.pop(integration_id))
+        with self._cancellable():
+            for row in self._mapped():
+                integration_id = row.key.integration_id
+                counts[integration_id] += 1
+                open_pages[integration_id].append(row)
+                if len(open_pages[integration_id]) == self._page_rows:
+                    self._put(integration_id, open_pages.pop(integration_id))
         for integration_id, page in open_pages.items():
             self._put(integration_id, page)
         return counts
+
+    def counts(self) -> list[IntegrationCount]:
+        """Count the rows by integration, without a request; the source counts them if it can.
+
+        :raises ConfigurationError: if a column is missing, or if the worker's disk has no room.
+        :raises LedgerError: if the database fails.
+        :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
+        :raises RunStoppedError: if the reading was cancelled.
+        """
+        with self._cancellable():
+            counts = self._source.counts()
+            if counts is None:
+                counter = KeyCounter()
+                for _, keys in self._chunks():
+                    counter.add(key for key, _ in keys)
+                counts = counter.counts()
+            return [one for one in counts if self._selection.wants(one.integration_id)]
 
     def pages(self, integration_id: str, rows: int) -> Iterator[list[MappedRow]]:
         """Yield an integration's planned rows page by page, in the order of the source.
@@ -125,10 +151,11 @@ class MappedRows:
         self._is_cancelled = True
         self._source.cancel()
 
-    def _until_cancelled(self) -> Iterator[MappedRow]:
-        """Yield the request of each wanted row, or raise if the reading is cancelled."""
+    @contextmanager
+    def _cancellable(self) -> Iterator[None]:
+        """Raise `RunStoppedError` at the end of a block if the reading was cancelled."""
         try:
-            yield from self._mapped()
+            yield
         except (LedgerError, WarehouseError):
             if not self._is_cancelled:
                 raise
@@ -137,6 +164,11 @@ class MappedRows:
 
     def _mapped(self) -> Iterator[MappedRow]:
         """Read the source, and yield the request of each wanted row."""
+        for chunk, keys in self._chunks():
+            yield from self._mapping.requests(chunk, keys)
+
+    def _chunks(self) -> Iterator[tuple[DataFrame, list[Key]]]:
+        """Read the source, and yield the wanted rows of each chunk with their keys."""
         checked: Collection[str] = ()
         for chunk in self._source.chunks():
             if self._is_cancelled:
@@ -148,15 +180,13 @@ class MappedRows:
             wanted = self._wanted(chunk, keys)
             if not all(wanted):
                 chunk, keys = chunk[wanted], list(compress(keys, wanted))  # noqa: PLW2901
-            yield from self._mapping.requests(chunk, keys)
+            yield chunk, keys
 
     def _check(self, columns: Collection[str]) -> None:
         self._mapping.check(columns)
         self._selection.check(columns)
 
-    def _wanted(
-        self, chunk: DataFrame, keys: Sequence[tuple[LinkKey, RowError | None]]
-    ) -> list[bool]:
+    def _wanted(self, chunk: DataFrame, keys: Sequence[Key]) -> list[bool]:
         """Return True for each row that the run wants, and that is not done."""
         done = self._done.among([key for key, _ in keys]) if self._done else ()
         self._targets.add(key for key, wrong in keys if not wrong and key not in done)

@@ -5,7 +5,7 @@ The rows are read through a cursor at the server, so memory does not grow with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
 )
 
 from airflow_kombo.database.dialects import dialect_of
@@ -32,13 +33,18 @@ from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.rows.described_query import describe
 from airflow_kombo.rows.frames import frame_of
+from airflow_kombo.rows.integration_counts import (
+    IntegrationCount,
+    count_by_integration,
+    counted,
+)
 from airflow_kombo.rows.query_reader import QueryReader
 from airflow_kombo.rows.source import FIRST_DAY, LAST_DAY, Selection
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-_IDS_IN_SQL: Final = 1_000
+_IDS: Final = 1_000
 """Most ids in one statement: SQLite's limit for parameters."""
 _BLANKS: Final = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """Characters that Python strips from an id and that every encoding has."""
@@ -57,6 +63,7 @@ class QuerySource:
     :param selection: The rows that the run wants.
     :param default_integration: The integration of rows without one.
     :param write: The write that sends the rows.
+    :param has_keys: False if the rows get their keys later.
     :raises ConfigurationError: if the query cannot run, or lacks a key column or a parameter.
     """
 
@@ -70,6 +77,7 @@ class QuerySource:
         selection: Selection,
         default_integration: str | None = None,
         write: Write = RESULT_LINKS,
+        has_keys: bool = True,
     ) -> None:
         self.engine = engine
         self.tables = tables
@@ -81,6 +89,10 @@ class QuerySource:
         self._rows = query.rows
         self._decimals = dialect_of(engine).decimals(engine, query.types)
         self._reader = QueryReader(engine, query.types)
+        text_type = query.types.get("integration_id")
+        self._counter = QueryReader(engine, dict.fromkeys(IntegrationCount._fields, text_type))
+        self.divides = has_keys and self._can_divide(query.types)
+        """True if the query itself leaves out the rows of other shards."""
         if tables is not None:
             selection.check(self.columns())
 
@@ -95,13 +107,31 @@ class QuerySource:
         """
         query = select(*self._rows.c)
         if self.tables is not None:
-            query = self._open(query, self.tables.links)
+            query = self._open(query, self.tables.links).order_by(*self._order)
+        if self.divides:
+            query = query.where(self._is_in_shard)
         for rows in self._reader.chunks(query):
             yield frame_of(rows, self.columns())
 
+    def counts(self) -> list[IntegrationCount] | None:
+        """Count the rows by integration, with one query, whatever their shard.
+
+        :returns: None where SQL does not leave out what is done: the rows have to be read.
+        :raises LedgerError: if the database fails.
+        :raises RunStoppedError: if the query was cancelled.
+        """
+        if self.tables is None:
+            return None
+        keys: Any = select(
+            self._integration.label("integration_id"), self._id("result_id").label("result_id")
+        )
+        query = count_by_integration(self._open(keys, self.tables.links))
+        return counted(row for rows in self._counter.chunks(query) for row in rows)
+
     def cancel(self) -> None:
         """Cancel a running query and wait until the end; any thread may call this."""
-        self._reader.cancel()
+        for reader in (self._counter, self._reader):
+            reader.cancel()
 
     def _open(self, query: Select[Any], links: Table) -> Select[Any]:
         """Exclude rows with a done status in the ledger.
@@ -112,26 +142,42 @@ class QuerySource:
             open_ = links.c.status.in_(sorted(self.selection.open_statuses))
             query = query.select_from(self._rows.outerjoin(links, self._is_delivery_of(links)))
             query = query.where(or_(links.c.status.is_(None), open_))
-        if 0 < len(self.selection.result_ids) <= _IDS_IN_SQL:  # more ids are compared in Python
+        if 0 < len(self.selection.result_ids) <= _IDS:  # more ids are compared in Python
             query = query.where(self._id("result_id").in_(sorted(self.selection.result_ids)))
         if self.selection.not_before:
             day, first = self._rows.c[LAST_DAY], literal(self.selection.not_before, Date())
             query = query.where(or_(day.is_(None), day >= first))
-        return query.order_by(*(func.coalesce(self._id(name), "") for name in self._order))
+        return query
+
+    def _can_divide(self, columns: Collection[str]) -> bool:
+        return "integration_id" in columns and len(self.selection.shard.integration_ids) <= _IDS
+
+    @property
+    def _is_in_shard(self) -> ColumnElement[bool]:
+        shard = self.selection.shard
+        if shard.is_whole:
+            return true()
+        ids = sorted(shard.integration_ids)
+        return self._integration.not_in(ids) if shard.is_rest else self._integration.in_(ids)
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
         ids = {target: self._id(name) for target, name in self.write.targets.items()}
-        default = literal(self.default_integration or "")
         return and_(
             links.c.result_id == self._id("result_id"),
-            links.c.integration_id == func.coalesce(self._id("integration_id"), default),
+            links.c.integration_id == self._integration,
             links.c.target_id == func.coalesce(*ids.values(), null()),  # SQLite needs two
             links.c.target_type == case(*((id_.is_not(None), of) for of, id_ in ids.items())),
         )
 
     @property
-    def _order(self) -> tuple[str, ...]:
-        return ("result_id", *self.write.targets.values())
+    def _integration(self) -> ColumnElement[str]:
+        default = literal(self.default_integration or "")
+        return func.coalesce(self._id("integration_id"), default)
+
+    @property
+    def _order(self) -> list[ColumnElement[str]]:
+        names = ("result_id", *self.write.targets.values())
+        return [func.coalesce(self._id(name), "") for name in names]
 
     def _text(self, name: str) -> ColumnElement[str]:
         """Return an id as the ledger's text, as far as SQL can: `95` for 95.0."""

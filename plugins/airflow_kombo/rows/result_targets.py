@@ -6,14 +6,13 @@ They are in a private database on the worker's disk, so that memory does not gro
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from airflow_kombo.exceptions import RowError
 from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
-from airflow_kombo.rows.row_buffer import no_room
+from airflow_kombo.rows.private_database import open_private_database, written
 from airflow_kombo.statuses import ErrorCode
 
 if TYPE_CHECKING:
@@ -36,17 +35,12 @@ class ResultTargets:
     """The targets of each result, as the rows of a run name them; any thread may ask."""
 
     def __init__(self) -> None:
-        # Without a name, the database is SQLite's own temporary file, gone with the connection.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._turn = Lock()
-        self._are_ambiguous: bool | None = None
-        self._database.executescript("""
-            PRAGMA journal_mode = OFF;
-            PRAGMA synchronous = OFF;
-            PRAGMA cache_size = -16000;  -- kB: rows in no order then take 4 microseconds, not 6
+        self._database = open_private_database("""
             CREATE TABLE results (result_id TEXT PRIMARY KEY, target TEXT, other TEXT)
             WITHOUT ROWID;
         """)
+        self._turn = Lock()
+        self._are_ambiguous: bool | None = None
 
     def add(self, keys: Iterable[LinkKey]) -> None:
         """Add the keys of valid rows.
@@ -56,12 +50,8 @@ class ResultTargets:
         rows = ((key.result_id, _PARTS.join(key.target)) for key in keys)
         with self._turn:
             self._are_ambiguous = None
-            try:
-                self._database.execute("BEGIN")
+            with written(self._database):
                 self._database.executemany(_ADD, rows)
-                self._database.execute("COMMIT")
-            except sqlite3.OperationalError as error:  # only the disk can be the reason
-                raise no_room(str(error)) from None
 
     def marked(self, page: Sequence[MappedRow]) -> list[MappedRow]:
         """Return rows in their order, with an invalid row for each of an ambiguous result."""

@@ -8,12 +8,14 @@ from datetime import date
 from typing import TYPE_CHECKING, Final, Protocol
 
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.rows.shard import WHOLE, Shard
 from airflow_kombo.statuses import CHANGED, SENT_AGAIN, SENT_WHEN_CHANGED, Status
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from airflow_kombo.delivery_key import LinkKey
+    from airflow_kombo.rows.integration_counts import IntegrationCount
 
 FIRST_DAY: Final = "first_assessment_date"
 LAST_DAY: Final = "assessment_date"
@@ -34,6 +36,7 @@ class Selection:
         date are included.
     :param also_done: True to include rows that are done: for a dry run.
     :param by_hand: True if a person started the run.
+    :param shard: Only the integrations of this shard.
     """
 
     integration_ids: frozenset[str] = frozenset()
@@ -43,10 +46,12 @@ class Selection:
     not_before: date | None = None
     also_done: bool = False
     by_hand: bool = False
+    shard: Shard = WHOLE
 
     def wants(self, integration_id: str) -> bool:
         """Return true for an integration of the selection."""
-        return not self.integration_ids or integration_id in self.integration_ids
+        is_named = not self.integration_ids or integration_id in self.integration_ids
+        return is_named and self.shard.has(integration_id)
 
     @property
     def open_statuses(self) -> frozenset[str]:
@@ -93,6 +98,10 @@ class Unmatched:
 class Source(Protocol):
     """A source of rows."""
 
+    @property
+    def divides(self) -> bool:
+        """Return True if the source itself leaves out the rows of other shards."""
+
     def columns(self) -> Collection[str]:
         """Return the rows' columns; none if they are known only while the rows are read."""
 
@@ -101,6 +110,9 @@ class Source(Protocol):
 
         The cells are as the database or the task gave them.
         """
+
+    def counts(self) -> list[IntegrationCount] | None:
+        """Count the rows by integration, whatever their shard; None if they have to be read."""
 
     def cancel(self) -> None:
         """End a running query soon, where the database can do so; any thread may call this."""

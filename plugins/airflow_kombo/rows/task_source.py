@@ -32,6 +32,14 @@ class TaskSource:
         for start in range(0, len(self._frame), CHUNK_ROWS):
             yield self._frame.iloc[start : start + CHUNK_ROWS]
 
+    @property
+    def divides(self) -> bool:
+        """Return False: the rows of other shards are left out later."""
+        return False
+
+    def counts(self) -> None:
+        """Return no counts: the rows have to be read."""
+
     def cancel(self) -> None:
         """Do nothing: the rows are in memory."""
 

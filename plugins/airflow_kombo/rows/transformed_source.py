@@ -48,6 +48,14 @@ class TransformedSource:
             if len(made.columns) or len(made):  # a frame of no records has no columns either
                 yield made
 
+    @property
+    def divides(self) -> bool:
+        """Return False: the rows of other shards are left out later."""
+        return False
+
+    def counts(self) -> None:
+        """Return no counts: the rows have to be read."""
+
     def cancel(self) -> None:
         """Cancel the reading of the source; any thread may call this."""
         self._source.cancel()

@@ -71,15 +71,20 @@ def _row(row: Any) -> str:
     return f"row?{urlencode({name: getattr(row, name) for name in KEY})}"
 
 
-def _task(run: Any) -> str | None:
-    """Return the address of a task in Airflow's UI, relative to this page."""
+def _task(run: Any, *, of_all_shards: bool = False) -> str | None:
+    """Return the address of a task in Airflow's UI, relative to this page.
+
+    :param of_all_shards: True for the list of a task's shards, in place of the run's own.
+    """
     if not (run.dag_id and run.dag_run_id and run.task_id):
         return None
     path = ["dags", run.dag_id, "runs", run.dag_run_id, "tasks", run.task_id]
-    if run.map_index is not None and run.map_index >= 0:
+    is_mapped = run.map_index is not None and run.map_index >= 0
+    if is_mapped and not of_all_shards:
         path += ["mapped", str(run.map_index)]
     address = "../" + "/".join(quote(part, safe="") for part in path)
-    return f"{address}?try_number={run.try_number}" if run.try_number else address
+    has_try = run.try_number and not of_all_shards
+    return f"{address}?try_number={run.try_number}" if has_try else address
 
 
 def _dag(dag_id: str) -> str:

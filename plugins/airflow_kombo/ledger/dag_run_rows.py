@@ -1,0 +1,87 @@
+"""The rows of one dag run: those of all shards and all tries of its delivering task."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Select, and_, func, or_, select
+
+from airflow_kombo.database.transactions import transaction
+from airflow_kombo.ledger.run_scope import Days
+from airflow_kombo.ledger.runs import Run
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.statuses import COUNTED, HELD, SKIPPED, Status
+
+WITHOUT_RECORD = "(no record of this run)"
+"""Name, in place of an integration, for rows that the runs left as they were."""
+
+
+@dataclass(frozen=True)
+class DagRunRows:
+    """The rows that the runs of one dag run wrote, each by its status now.
+
+    A row that another run left in doubt is one of them, too, if it is of the same days and became
+    `unknown` since the dag run began: a dead run has no account of its own.
+
+    :param run: The task of the runs: its dag, its dag run and its id.
+    :param days: The days of the runs.
+    :param shards: Number of the shards of the newest plan, as a cleared day may have fewer than
+        before. None for any number.
+    """
+
+    engine: Engine
+    tables: Tables
+    run: Run
+    days: Days
+    shards: int | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """Build the condition for the status rows."""
+        links, runs = self.tables.links.c, self.tables.runs.c
+        first_start = self._runs(func.min(runs.started_at)).scalar_subquery()
+        is_left_in_doubt = and_(
+            links.status == Status.UNKNOWN.value,
+            links.updated_at >= first_start,
+            self.days.of_links(self.tables),
+        )
+        return or_(links.run_id.in_(self._runs(runs.run_id)), is_left_in_doubt)
+
+    def counts(self) -> dict[str, Counter[str]]:
+        """Count the rows by integration and status.
+
+        Rows without a record, such as skipped ones, are counted as the last run of each shard
+        counted them. A shard that the newest plan lacks left none: other shards had its rows since.
+
+        :raises LedgerError: if the ledger cannot be read.
+        """
+        links, runs = self.tables.links.c, self.tables.runs.c
+        by_status = (
+            select(links.integration_id, links.status, func.count())
+            .where(self.condition, links.status.in_(COUNTED))
+            # The status first: for the order of integrations SQLite would read an index, and look
+            # each row of the table up.
+            .group_by(links.status, links.integration_id)
+        )
+        last_runs = self._runs(runs.map_index, runs.skipped, runs.held).order_by(runs.started_at)
+        if self.shards is not None:
+            last_runs = last_runs.where(runs.map_index < self.shards)
+        counts = dict[str, Counter[str]]()
+        with transaction(self.engine, "count the rows of the run", reads_only=True) as connection:
+            for integration_id, status, rows in connection.execute(by_status):
+                counts.setdefault(integration_id, Counter())[status] = rows
+            last = {row.map_index: row for row in connection.execute(last_runs)}
+        left = Counter[str]()
+        for row in last.values():
+            left.update({SKIPPED: row.skipped or 0, HELD: row.held or 0})
+        if left.total():
+            counts[WITHOUT_RECORD] = left
+        return counts
+
+    def _runs(self, *columns: Any) -> Select[Any]:
+        """Select columns of the runs."""
+        runs, run = self.tables.runs.c, self.run
+        names = ("dag_id", "dag_run_id", "task_id")
+        return select(*columns).where(*(runs[name] == getattr(run, name) for name in names))

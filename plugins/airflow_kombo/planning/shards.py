@@ -1,0 +1,85 @@
+"""Shards of a day: integrations packed by their rows, and what each shard may send."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from airflow_kombo.delivery_key import is_integration_id
+from airflow_kombo.planning.row_limit import RowLimit
+from airflow_kombo.rows.integration_counts import IntegrationCount
+from airflow_kombo.rows.shard import Shard
+
+
+@dataclass(frozen=True)
+class PlannedShard(Shard):
+    """A shard as one task passes it to another.
+
+    :param max_rows: Rows that the shard may send without approval, as its part of the limit of the
+        day. None for a shard that is the whole day.
+    """
+
+    max_rows: int | None = None
+
+    @property
+    def row_limit(self) -> RowLimit | None:
+        """Return the shard's row limit, or None for a shard that is the whole day."""
+        if self.max_rows is None:
+            return None
+        return RowLimit(self.max_rows, "this is the part of the day's limit for this shard")
+
+    def as_xcom(self) -> dict[str, Any]:
+        """Return the shard in the types of JSON."""
+        return {
+            "integration_ids": sorted(self.integration_ids),
+            "is_rest": self.is_rest,
+            "max_rows": self.max_rows,
+        }
+
+
+def divide(counts: Collection[IntegrationCount], shards: int) -> list[Shard]:
+    """Divide a day into shards with about as many rows each.
+
+    The first shard is the rest. It has the integrations that share a result, and those whose id is
+    none: it may be personal data, and a shard's ids are seen in Airflow. An integration stays in
+    one shard, as its limits do.
+
+    :param shards: Most shards; there are no more than integrations.
+    """
+    named = [one for one in counts if _can_be_named(one)]
+    rest = sum(one.rows for one in counts) - sum(one.rows for one in named)
+    parts: list[list[str]] = [[] for _ in range(min(shards, len(named) + bool(rest)) or 1)]
+    loads = [(rest if part == 0 else 0, part) for part in range(len(parts))]
+    heapify(loads)
+    # The integration with the most rows first, each to the part with the fewest.
+    for one in sorted(named, key=lambda one: (-one.rows, one.integration_id)):
+        load, part = heappop(loads)
+        parts[part].append(one.integration_id)
+        heappush(loads, (load + one.rows, part))
+    others = [Shard(frozenset(ids), is_rest=False) for ids in parts[1:]]
+    return [Shard(frozenset().union(*(one.integration_ids for one in others))), *others]
+
+
+def _can_be_named(one: IntegrationCount) -> bool:
+    return is_integration_id(one.integration_id) and not one.shares_results
+
+
+def limited(
+    shards: Sequence[Shard], rows: Mapping[str, int], limit: RowLimit | None
+) -> list[PlannedShard]:
+    """Return shards with the rows that each may send, so that all together stay below a limit.
+
+    What the limit leaves for rows that come later is divided as the rows are.
+
+    :param rows: Rows of the day by integration, no more than the limit.
+    :param limit: The limit of the day; None for no limit.
+    """
+    total = sum(rows.values())
+    planned = []
+    for shard in shards:
+        own = sum(rows[name] for name in rows if shard.has(name))
+        most = None if limit is None else own + (limit.max_rows - total) * own // (total or 1)
+        planned.append(PlannedShard(shard.integration_ids, shard.is_rest, most))
+    return planned

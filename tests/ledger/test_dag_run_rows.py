@@ -1,0 +1,34 @@
+"""Query plan of the account of a day in shards."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine, event
+from support.harness import DAY
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.ledger.dag_run_rows import DagRunRows
+from airflow_kombo.ledger.run_scope import Days
+from airflow_kombo.ledger.runs import Run
+from airflow_kombo.ledger.tables import Tables
+
+TABLES = Tables.named()
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    TABLES.create(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_sqlite_reads_the_rows_in_the_order_of_the_table(sqlite):
+    """No index gives the order of the groups: each row would be looked up at a random place."""
+    queries = []
+    event.listen(sqlite, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
+    assert DagRunRows(sqlite, TABLES, Run("account"), Days(DAY, DAY)).counts() == {}
+    (counting,) = [one for one in queries if "count(" in one[0]]
+    with sqlite.connect() as connection:
+        steps = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {counting[0]}", counting[1])
+        assert "SCAN kombo_result_links" in [step[3] for step in steps]

@@ -1,0 +1,312 @@
+"""A day in shards: its plan, its tasks and its account, in this process."""
+
+from __future__ import annotations
+
+import json
+import logging
+from functools import partial
+
+import pytest
+from airflow.sdk import DAG, TaskGroup
+from airflow.sdk.definitions.mappedoperator import MappedOperator
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import create_engine
+from support.group_tasks import OUT, GroupTasks
+from support.harness import (
+    DAY,
+    MAPPING,
+    all_of,
+    by_result,
+    delivery,
+    fill,
+    make_source_table,
+    row,
+    silence,
+    statuses,
+)
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.delivery.run_context import Settings
+from airflow_kombo.exceptions import TooFewDeliveredError
+from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.operators.delivery_group import KomboResultLinkGroup
+
+TABLES = Tables.named()
+NAMES = [f"workday:i{n}" for n in range(6)]
+CLOSED = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
+AWAY = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """Return the engine of the warehouse of the connection."""
+    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}"))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", f"sqlite:///{engine.url.database}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def source(engine):
+    """Return the empty table of assessment results."""
+    return make_source_table(engine)
+
+
+@pytest.fixture
+def group(context, standin):
+    """Return a function that makes the group's tasks with some options."""
+    return lambda **options: GroupTasks(context, **options)
+
+
+def rows(number, names=NAMES):
+    """Return rows of all integrations in turn."""
+    return [row(f"r{n:04}", integration_id=names[n % len(names)]) for n in range(number)]
+
+
+def test_a_day_in_shards_has_one_account_and_one_event(engine, source, group, standin):
+    """Each shard delivers some integrations; counts, XCom and event are those of the day."""
+    fill(engine, source, rows(60))
+    day = group()
+    counts = day.deliver()
+    assert (counts["planned"], counts["success"]) == (60, 60)
+    assert day.context["ti"].pushed["return_value"] == counts
+    assert day.event == {**counts, "unknown_of_day": 0}
+    assert standin.stats()["received"] == 60
+    runs = all_of(engine, TABLES.runs)
+    assert [(one.map_index, one.planned) for one in runs] == [(0, 20), (1, 20), (2, 20)]
+    assert {one.task_id for one in runs} == {"deliver.shard"}
+
+
+@pytest.mark.parametrize(
+    ("prefix_group_id", "shard"), [(True, "all.deliver.shard"), (False, "shard")]
+)
+def test_a_group_in_a_group_knows_the_task_of_the_shards(prefix_group_id, shard):
+    """Plan and account name the mapped task by the whole id, and only the account has outlets."""
+    with DAG("own", schedule=None) as dag, TaskGroup("all"):
+        KomboResultLinkGroup(
+            "deliver",
+            prefix_group_id=prefix_group_id,
+            mapping=MAPPING,
+            table="t",
+            retries=3,
+            outlets=[OUT],
+        )
+    plan, account = (dag.task_dict[shard.replace("shard", one)] for one in ("plan", "account"))
+    assert {plan.shard_task_id, account.shard_task_id} == {shard}
+    assert account.upstream_task_ids == {plan.task_id, shard}
+    assert [one.outlets for one in (plan, account)] == [[], [OUT]]
+    assert {one.retries for one in dag.tasks} == {3}
+    assert isinstance(dag.task_dict[shard], MappedOperator)
+
+
+def test_one_shard_is_planned_without_a_look(context, group):
+    """With one shard the plan reads nothing: not even the database is there."""
+    day = group(shards=1)
+    assert day.plan() == [{"integration_ids": [], "is_rest": True, "max_rows": None}]
+
+
+@pytest.mark.parametrize("option", [{"limit": 5}, {"result_ids": ["r0001"]}, {"dry_run": True}])
+def test_a_run_for_some_rows_is_one_shard(engine, source, group, option):
+    """A limit counts over all integrations, and ids are looked for in all of them."""
+    fill(engine, source, rows(12))
+    day = group(**option)
+    counts = day.deliver()
+    assert len(day.shards) == 1
+    expected = {"limit": {"success": 5}, "result_ids": {"success": 1}, "dry_run": {"send": 12}}
+    ((name, _),) = option.items()
+    assert {
+        status: number for status, number in counts.items() if number and status != "planned"
+    } == (expected[name])
+    assert day.event is None
+
+
+def test_the_limit_of_a_day_counts_over_all_shards(engine, source, group, standin):
+    """A day with too many rows stops in the plan, before a shard has sent one."""
+    fill(engine, source, rows(60))
+    with pytest.raises(AirflowFailException, match="60 rows would be sent, and at most 59"):
+        group(max_rows=59).plan()
+    assert group(max_rows=59, approve_rows=True).deliver()["success"] == 60
+
+
+def test_a_shard_keeps_the_limit_of_its_day(engine, source, group, standin):
+    """Rows after the plan are sent as far as the limit of the day allows."""
+    fill(engine, source, rows(30))
+    day = group(max_rows=36)
+    day.plan()
+    fill(engine, source, [row(f"late{n}", integration_id="new:one") for n in range(3)])
+    with pytest.raises(AirflowFailException, match="13 rows would be sent, and at most 12"):
+        day.shard(0)
+    day.shard(1)
+    assert standin.stats()["received"] == 10
+
+
+def test_the_usual_day_is_learned_from_all_shards(engine, source, group):
+    """The default limit is ten times the rows of a day, and not of one shard."""
+    fill(engine, source, rows(600))
+    group(approve_rows=True).deliver()
+    fill(engine, source, [row(f"n{n}", integration_id=NAMES[n % 6]) for n in range(6_001)])
+    with pytest.raises(AirflowFailException, match=r"at most 6,000 .* usually sends 600"):
+        group().plan()
+
+
+def test_a_row_after_the_plan_is_delivered_by_the_rest(engine, source, group):
+    """An integration without a row at the time of the plan is in the first shard."""
+    fill(engine, source, rows(12))
+    day = group()
+    day.plan()
+    fill(engine, source, [row("late", integration_id="new:one")])
+    for number in range(3):
+        day.shard(number)
+    assert day.account()["success"] == 13
+
+
+def test_a_result_with_two_targets_is_seen_by_one_shard(engine, source, group, standin):
+    """Integrations with a common result are in one shard, and neither row is sent."""
+    fill(engine, source, [*rows(12), row("both", integration_id=NAMES[1])])
+    fill(engine, source, [row("both", integration_id=NAMES[4], candidate_id="other")])
+    day = group(shards=6)
+    counts = day.deliver()
+    assert len(day.shards) == 5
+    assert (counts["success"], counts["invalid"]) == (12, 2)
+    assert standin.stats()["received"] == 12
+
+
+def test_no_text_of_a_row_is_in_the_plan(engine, source, group, caplog):
+    """A name in the place of an id is neither in the plan nor in the log."""
+    caplog.set_level(logging.INFO, logger="airflow_kombo")
+    fill(engine, source, [*rows(6), row("bad", integration_id="Ada Lovelace")])
+    day = group()
+    assert "Ada" not in json.dumps(day.plan()) + caplog.text
+    for number in range(3):
+        day.shard(number)
+    assert day.account()["planned"] == 7
+
+
+def test_integrations_that_nobody_knows_stop_a_run_by_hand(engine, source, group):
+    """A mistyped id is an error of the plan."""
+    fill(engine, source, rows(6))
+    with pytest.raises(AirflowFailException, match="1 of 1 integration_ids match no row"):
+        group(integration_ids=["workday:typo"]).plan()
+    assert group(integration_ids=NAMES[:2]).deliver()["success"] == 2
+
+
+def test_the_policy_is_one_of_the_day(engine, source, group, standin):
+    """A shard with many refused rows is not red, as long as the day has few."""
+    fill(engine, source, rows(60))
+    standin.add_rule(CLOSED, times=5)
+    day = group(fail_on={"failed": 0.1})
+    counts = day.deliver()
+    assert (counts["success"], counts["failed"]) == (55, 5)
+    assert day.event["failed"] == 5
+
+
+def test_the_policy_counts_over_all_shards(engine, source, group, standin):
+    """Refused rows of several shards make the day red, and the XCom has the counts."""
+    fill(engine, source, rows(60))
+    day = group(fail_on={"failed": 5})
+    day.plan()
+    for number in range(3):
+        standin.add_rule(CLOSED, times=2)
+        day.shard(number)
+    with pytest.raises(AirflowFailException, match="6 of 60 rows are failed, and at most 5"):
+        day.account()
+    assert day.context["ti"].pushed["return_value"]["failed"] == 6
+    assert day.event is None
+
+
+def test_a_failed_shard_is_cleared_alone(engine, source, group):
+    """Without it the day has no event; when it ran again, the account has all of the day."""
+    fill(engine, source, rows(60))
+    day = group()
+    day.plan()
+    day.shard(0)
+    day.shard(1)
+    day.states["deliver.shard_2"] = "failed"
+    with pytest.raises(AirflowFailException, match="1 of 3 shards failed"):
+        day.account()
+    assert day.context["ti"].pushed["return_value"]["success"] == 40
+    assert day.event is None
+    day.shard(2)
+    assert day.account()["success"] == 60
+    assert day.event["success"] == 60
+
+
+def test_the_account_has_the_rows_of_a_killed_shard(engine, source, group):
+    """Rows in doubt of a dead shard are counted once, also if the shard ran again."""
+    fill(engine, source, rows(60))
+    day = group(fail_on={})
+    day.plan()
+    day.shard(0)
+    runs = Runs(engine, TABLES)
+    task = {"dag_id": "dag", "task_id": "deliver.shard", "dag_run_id": "manual"}
+    name = day.shards[1]["integration_ids"][0]
+    mine = [one.result_id for one in all_of(engine, source) if one.integration_id == name][:2]
+    runs.start(Run("died", **task, map_index=1, try_number=1, assessment_date=DAY))
+    requests = [delivery(one, integration_id=name, target_id=f"candidate-{one}") for one in mine]
+    Ledger(engine, TABLES).claim("died", requests)
+    silence(runs, "died", 61)
+    day.shard(1)
+    day.shard(2)
+    counts = day.account()
+    assert (counts["planned"], counts["success"], counts["unknown"]) == (60, 58, 2)
+    assert day.event["unknown_of_day"] == 2
+
+
+def test_a_shard_that_a_new_plan_lacks_holds_no_rows(engine, source, group):
+    """After a clear of all tasks, the account counts held rows of the new plan's shards only."""
+    fill(engine, source, rows(60))
+    day = group(fail_on={"held": 0})
+    day.deliver()
+    runs = Runs(engine, TABLES)
+    task = {"dag_id": "dag", "task_id": "deliver.shard", "dag_run_id": "manual"}
+    runs.start(Run("before", **task, map_index=2, try_number=2, assessment_date=DAY))
+    runs.finish("before", {"planned": 5, "held": 2, "skipped": 3})
+    with pytest.raises(AirflowFailException, match="2 rows are held"):
+        day.account()
+    assert len(day.plan()) == 1
+    day.shard(0)
+    day.states |= {"deliver.shard_1": "removed", "deliver.shard_2": "removed"}
+    counts = day.account()
+    assert (counts["planned"], counts["success"], counts["held"], counts["skipped"]) == (
+        60,
+        60,
+        0,
+        0,
+    )
+
+
+def test_a_shard_is_tried_again_while_its_cause_may_pass(
+    engine, source, group, standin, context, monkeypatch
+):
+    """Too few deliveries fail a shard with another try; the last try leaves them to the day."""
+    hasty = partial(Settings, cool_down=0.05)
+    monkeypatch.setattr("airflow_kombo.operators.run_task.Settings", hasty)
+    fill(engine, source, rows(20, NAMES[:1]))
+    day = group(shards=2)
+    day.plan()
+    context["ti"].max_tries = 1
+    standin.add_rule(AWAY)
+    with pytest.raises(TooFewDeliveredError, match="0 of 20 rows of the day were delivered"):
+        day.shard(0)
+    context["ti"].try_number = 2
+    day.shard(0)
+    with pytest.raises(AirflowFailException, match="0 of 20 rows of the day were delivered"):
+        day.account()
+    assert statuses(engine, TABLES) == {"retryable": 20}
+
+
+def test_rows_of_a_transform_are_divided_by_their_keys(engine, source, group):
+    """The plan reads the rows if SQL has no keys, and each shard leaves the others' out."""
+    fill(engine, source, rows(12))
+
+    def moved(frame):
+        return frame.assign(integration_id=frame["integration_id"].str.replace("workday", "lever"))
+
+    day = group(transform=moved)
+    assert day.deliver()["success"] == 12
+    assert {one.integration_id.split(":")[0] for one in by_result(engine, TABLES).values()} == {
+        "lever"
+    }
+    assert [one.planned for one in all_of(engine, TABLES.runs)] == [4, 4, 4]
