@@ -92,11 +92,16 @@ def test_a_group_in_a_group_knows_the_task_of_the_shards(prefix_group_id, shard)
             table="t",
             retries=3,
             outlets=[OUT],
+            on_failure_callback=print,
+            on_success_callback=repr,
         )
     plan, account = (dag.task_dict[shard.replace("shard", one)] for one in ("plan", "account"))
     assert {plan.shard_task_id, account.shard_task_id} == {shard}
     assert account.upstream_task_ids == {plan.task_id, shard}
     assert [one.outlets for one in (plan, account)] == [[], [OUT]]
+    assert [one.on_failure_callback for one in (plan, account)] == [[print], [print]]
+    assert [one.on_success_callback for one in (plan, account)] == [[], [repr]]
+    assert not dag.task_dict[shard].partial_kwargs["on_failure_callback"]
     assert {one.retries for one in dag.tasks} == {3}
     assert isinstance(dag.task_dict[shard], MappedOperator)
 

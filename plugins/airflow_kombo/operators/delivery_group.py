@@ -20,13 +20,8 @@ from airflow_kombo.operators.write import KomboWriteOperator, written_by
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-_OF_THE_DAY: Final = (
-    "outlets",
-    "on_execute_callback",
-    "on_failure_callback",
-    "on_success_callback",
-)
-"""Arguments of the group that only the account has, as they are about the day."""
+_OF_THE_DAY: Final = ("outlets", "on_success_callback", "on_failure_callback")
+"""Arguments of the group that no shard has, as they are about the day."""
 
 
 class KomboPlanOperator(KomboWriteOperator):
@@ -115,6 +110,8 @@ class KomboWriteGroup(TaskGroup):
     :param shards: Shards at most, from 1 to 100. With one shard, nothing is counted before. A dry
         run and a run with `limit` or `result_ids` is one shard. (templated)
     :param outlets: Assets that get one event with the day when all of it is out.
+    :param on_success_callback: Called once for the day, by the account.
+    :param on_failure_callback: Called once for the day, by the account, or by a plan that fails.
     """
 
     operator: type[KomboWriteOperator] = KomboWriteOperator
@@ -135,8 +132,10 @@ class KomboWriteGroup(TaskGroup):
         of_the_day = {name: arguments.pop(name) for name in _OF_THE_DAY if name in arguments}
         shard_task_id: str = self.child_id("shard")  # type: ignore[no-untyped-call]
         beside = {**self.of_operator, **arguments, "shard_task_id": shard_task_id}
+        # No account follows a plan that fails.
+        on_failure = {name: of_the_day[name] for name in of_the_day if "failure" in name}
         with self:
-            plan = KomboPlanOperator(task_id="plan", shards=shards, **beside)
+            plan = KomboPlanOperator(task_id="plan", shards=shards, **beside, **on_failure)
             shard = self.operator.partial(task_id="shard", **arguments).expand(shard=plan.output)
             account = KomboAccountOperator(
                 task_id="account",
