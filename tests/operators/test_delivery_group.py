@@ -106,6 +106,41 @@ def test_a_group_in_a_group_knows_the_task_of_the_shards(prefix_group_id, shard)
     assert isinstance(dag.task_dict[shard], MappedOperator)
 
 
+@pytest.mark.parametrize("place", ["dag", "outer group", "group", "argument"])
+def test_all_tasks_of_a_group_have_the_same_settings(place):
+    """Default arguments of any place reach plan, shard and account alike."""
+    settings = {"status_table": "own_links", "kombo_conn_id": "eu", "fail_on": {"failed": 7}}
+    of = {one: settings if one == place else {} for one in ("dag", "outer group", "group")}
+    arguments = settings if place == "argument" else {}
+    with (
+        DAG("own", schedule=None, default_args=of["dag"]) as dag,
+        TaskGroup("outer", prefix_group_id=False, default_args=of["outer group"]),
+    ):
+        KomboResultLinkGroup(mapping=MAPPING, table="t", default_args=of["group"], **arguments)
+    plan, shard, account = (dag.task_dict[f"deliver.{one}"] for one in ("plan", "shard", "account"))
+    for task in (plan, shard.unmap({"shard": None}), account):
+        assert {name: getattr(task, name) for name in settings} == settings
+        assert callable(task.write)
+
+
+@pytest.mark.parametrize("as_default", [True, False])
+def test_what_the_group_itself_needs_is_not_taken_away(as_default):
+    """The plan has its XCom, and the trigger rule; only the account has the assets."""
+    own = {"do_xcom_push": False, "outlets": [OUT], "trigger_rule": "all_done"}
+    defaults, arguments = (own, {}) if as_default else ({}, own)
+    with DAG("own", schedule=None, default_args=defaults) as dag:
+        KomboResultLinkGroup(mapping=MAPPING, table="t", **arguments)
+    plan, shard, account = (dag.task_dict[f"deliver.{one}"] for one in ("plan", "shard", "account"))
+    tasks = [plan, shard.unmap({"shard": None}), account]
+    assert [one.do_xcom_push for one in tasks] == [True, False, False]
+    assert [one.outlets for one in tasks] == [[], [], [OUT]]
+    assert [one.trigger_rule for one in (plan, shard, account)] == [
+        "all_done",
+        "all_success",
+        "all_done_min_one_success",
+    ]
+
+
 def test_one_shard_is_planned_without_a_look(context, group):
     """With one shard the plan reads nothing: not even the database is there."""
     day = group(shards=1)

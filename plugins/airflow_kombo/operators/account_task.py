@@ -108,6 +108,6 @@ def _refuse_failed(states: Mapping[str, str | None]) -> None:
 
 
 def _counts_of_dry_run(task: AccountTask, context: Context) -> dict[str, int]:
-    """Return the counts of a dry run, which is one shard."""
+    """Return the counts of a dry run, which is one shard; none if the shard pushed no XCom."""
     (counts,) = context["ti"].xcom_pull(task_ids=task.shard_task_id, map_indexes=[0])
-    return dict(counts)
+    return dict(counts or {})

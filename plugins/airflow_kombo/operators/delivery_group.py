@@ -7,6 +7,7 @@ Airflow's dag processor imports this module again and again. Heavy imports are i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import TaskGroup, TriggerRule
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _OF_THE_DAY: Final = ("outlets", "on_success_callback", "on_failure_callback")
 """Arguments of the group that no shard has, as they are about the day."""
+_OF_THE_PLAN: Final = ("trigger_rule",)
+"""Arguments of the group that only the plan has, as they are about what is before the group."""
 
 
 class KomboPlanOperator(KomboWriteOperator):
@@ -112,6 +115,7 @@ class KomboWriteGroup(TaskGroup):
     :param outlets: Assets that get one event with the day when all of it is out.
     :param on_success_callback: Called once for the day, by the account.
     :param on_failure_callback: Called once for the day, by the account, or by a plan that fails.
+    :param default_args: Default arguments of the three tasks, before those of the dag.
     """
 
     operator: type[KomboWriteOperator] = KomboWriteOperator
@@ -126,17 +130,32 @@ class KomboWriteGroup(TaskGroup):
         shards: int | str = 1,
         prefix_group_id: bool = True,
         tooltip: str = "",
+        default_args: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> None:
-        super().__init__(group_id, prefix_group_id=prefix_group_id, tooltip=tooltip)
+        # As defaults of the group, because `partial` takes none of the operator's own.
+        super().__init__(
+            group_id,
+            prefix_group_id=prefix_group_id,
+            tooltip=tooltip,
+            default_args=dict(default_args or {}),  # type: ignore[arg-type] # attrs' converter
+        )
         of_the_day = {name: arguments.pop(name) for name in _OF_THE_DAY if name in arguments}
+        of_plan = {name: arguments.pop(name) for name in _OF_THE_PLAN if name in arguments}
         shard_task_id: str = self.child_id("shard")  # type: ignore[no-untyped-call]
-        beside = {**self.of_operator, **arguments, "shard_task_id": shard_task_id}
-        # No account follows a plan that fails.
-        on_failure = {name: of_the_day[name] for name in of_the_day if "failure" in name}
+        beside = {**self._of_operator(), **arguments, "shard_task_id": shard_task_id}
+        if "on_failure_callback" in of_the_day:  # no account follows a plan that fails
+            of_plan["on_failure_callback"] = of_the_day["on_failure_callback"]
         with self:
-            plan = KomboPlanOperator(task_id="plan", shards=shards, **beside, **on_failure)
-            shard = self.operator.partial(task_id="shard", **arguments).expand(shard=plan.output)
+            plan = KomboPlanOperator(
+                task_id="plan",
+                shards=shards,
+                outlets=[],
+                **{**beside, **of_plan, "do_xcom_push": True},  # the shards are its XCom
+            )
+            shard = self.operator.partial(
+                task_id="shard", outlets=[], trigger_rule=TriggerRule.ALL_SUCCESS, **arguments
+            ).expand(shard=plan.output)
             account = KomboAccountOperator(
                 task_id="account",
                 trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
@@ -144,6 +163,15 @@ class KomboWriteGroup(TaskGroup):
                 **of_the_day,
             )
             [plan, shard] >> account
+
+    def _of_operator(self) -> dict[str, Any]:
+        """Return what the operator adds by itself, as far as no default argument takes its place.
+
+        Otherwise plan and account would not have the status table of the shards.
+        """
+        defaults = self.dag.default_args.keys() | self.default_args.keys()
+        replaced = defaults & signature(self.operator.__init__).parameters.keys()
+        return {name: one for name, one in self.of_operator.items() if name not in replaced}
 
 
 class KomboResultLinkGroup(KomboWriteGroup):

@@ -157,7 +157,7 @@ class QuerySource:
             return true()
         named = sorted(shard.integration_ids)
         # In the text of the statement: a database takes more ids there than parameters.
-        ids = bindparam("shard", named, unique=True, expanding=True, literal_execute=True)
+        ids: Any = bindparam("shard", named, unique=True, expanding=True, literal_execute=True)
         return self._integration.not_in(ids) if shard.is_rest else self._integration.in_(ids)
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
