@@ -350,3 +350,13 @@ def test_rows_of_a_transform_are_divided_by_their_keys(engine, source, group):
         "lever"
     }
     assert [one.planned for one in all_of(engine, TABLES.runs)] == [4, 4, 4]
+
+
+def test_rows_without_a_result_do_not_tie_integrations_together(engine, source, group):
+    """Rows whose `result_id` is empty are `invalid`, each by itself, and share no result."""
+    fill(engine, source, [*rows(60), *(row(None, integration_id=name) for name in NAMES)])
+    day = group()
+    assert len(day.plan()) == 3
+    for number in range(3):
+        day.shard(number)
+    assert day.account()["invalid"] == 6

@@ -33,8 +33,8 @@ OF_SHARDS: Final = (
     Mutant(
         "the plan sees no result with two targets",
         "rows.integration_counts",
-        "is_shared = case((first != last, 1), else_=0)",
-        "is_shared = case((first > last, 1), else_=0)",
+        "first != last), 1)",
+        "first > last), 1)",
         seed=3,
     ),
     Mutant(

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    and_,
     case,
     func,
     select,
@@ -44,7 +45,8 @@ def count_by_integration(keys: Select[Any]) -> Select[tuple[str, int, int]]:
     first, last = (
         of(row.integration_id).over(partition_by=row.result_id) for of in (func.min, func.max)
     )
-    is_shared = case((first != last, 1), else_=0)
+    # Rows without a result share none: each of them gets a key of its own.
+    is_shared = case((and_(row.result_id.is_not(None), first != last), 1), else_=0)
     marked = select(row.integration_id, is_shared.label("is_shared")).subquery("marked").c
     return select(marked.integration_id, func.count(), func.max(marked.is_shared)).group_by(
         marked.integration_id
