@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -360,3 +362,22 @@ def test_rows_without_a_result_do_not_tie_integrations_together(engine, source, 
     for number in range(3):
         day.shard(number)
     assert day.account()["invalid"] == 6
+
+
+def test_the_account_waits_for_a_dead_shard_with_rows_of_other_days(engine, source, group):
+    """Rows in doubt of a query of one's own may be of any day, and none stays `sending`."""
+    old = DAY - timedelta(days=40)
+    fill(engine, source, [one | {"assessment_date": old} for one in rows(6)])
+    day = group(table=None, sql="SELECT * FROM assessment_results")
+    day.plan()
+    runs, name = Runs(engine, TABLES), day.shards[1]["integration_ids"][0]
+    mine = next(one.result_id for one in all_of(engine, source) if one.integration_id == name)
+    task = {"dag_id": "dag", "task_id": "deliver.shard", "dag_run_id": "manual"}
+    runs.start(Run("died", **task, map_index=1, try_number=1, assessment_date=DAY))
+    request = delivery(mine, integration_id=name, target_id=f"candidate-{mine}")
+    Ledger(engine, TABLES).claim("died", [replace(request, assessment_date=old)])
+    silence(runs, "died", 58)  # the shard is tried again before the dead try is known as dead
+    for number in range(3):
+        day.shard(number)
+    counts = day.account()
+    assert (counts["planned"], counts["success"], counts["unknown"]) == (6, 5, 1)

@@ -149,15 +149,18 @@ class Runs:
     def scope_of(self, run: Run, first_day: date | None = None) -> RunScope:
         """Return the rows that a run answers for: of its days, and of its earlier tries.
 
+        A run without a `map_index` stands for all shards of its task.
+
         :param first_day: The first day that the run looks back to; None for its own day alone.
         """
         runs, day = self.tables.runs.c, run.assessment_date
         days = Days(first_day or day, day) if day else None
         if run.dag_run_id is None:
             return RunScope(days)
-        same = (*_TASK, "dag_run_id")
+        same = {name: getattr(run, name) for name in (*_TASK, "dag_run_id")}
         query = select(runs.run_id).where(
-            runs.run_id != run.run_id, *(runs[name] == getattr(run, name) for name in same)
+            runs.run_id != run.run_id,
+            *(runs[name] == one for name, one in same.items() if one is not None),
         )
         with transaction(self.engine, "look for earlier tries", reads_only=True) as connection:
             return RunScope(days, frozenset(connection.execute(query).scalars()))
