@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG, TaskGroup
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, update
 from support.group_tasks import OUT, GroupTasks
 from support.harness import (
     DAY,
@@ -27,6 +27,7 @@ from support.harness import (
     statuses,
 )
 
+from airflow_kombo.database.sql import utc_now
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import TooFewDeliveredError
@@ -381,3 +382,38 @@ def test_the_account_waits_for_a_dead_shard_with_rows_of_other_days(engine, sour
         day.shard(number)
     counts = day.account()
     assert (counts["planned"], counts["success"], counts["unknown"]) == (6, 5, 1)
+
+
+@pytest.mark.parametrize("again", ["refused", "invalid", "redelivered"])
+def test_a_row_is_counted_once_after_its_shard_ran_again(engine, source, group, standin, again):
+    """A row that the last run skips has a record, if an earlier run of the dag run wrote it."""
+    fill(engine, source, rows(60))
+    if again == "invalid":
+        fill(engine, source, [row("bad", candidate_id=None)])
+    if again == "redelivered":
+        group().deliver()
+    day = group(fail_on={}, redeliver=["success"] if again == "redelivered" else None)
+    day.context["ti"].run_id = "second"
+    if again == "refused":
+        standin.add_rule(CLOSED, times=5)
+    before = dict(day.deliver())
+    for number in range(3):
+        day.shard(number)
+    assert day.account() == before
+    assert before["skipped"] == 0
+
+
+def test_rows_in_doubt_of_a_living_run_are_not_counted_twice(engine, source, group):
+    """Another task that ends with `unknown` rows has them in its own account."""
+    fill(engine, source, rows(6))
+    day = group(fail_on={"unknown": 0})
+    day.deliver()
+    runs, links = Runs(engine, TABLES), TABLES.links
+    runs.start(Run("other", "other", "hand", "deliver", -1, 1, DAY))
+    Ledger(engine, TABLES).claim("other", [delivery("o1")])
+    in_doubt = {"status": "unknown", "error_code": "answer_lost", "updated_at": utc_now()}
+    with engine.begin() as connection:
+        connection.execute(update(links).where(links.c.run_id == "other").values(in_doubt))
+    runs.finish("other", {"planned": 1, "unknown": 1})
+    assert day.account()["planned"] == 6
+    assert day.event["unknown_of_day"] == 1

@@ -58,7 +58,8 @@ def account_of(stage: Stage, one: Try, shards: int) -> DayAccount:
     """Build the account of a day in shards."""
     planned = one.planned
     run = Run(one.process.name, _DAG, planned.name, _SHARD_TASK, None, one.number, planned.day)
-    return DayAccount(run, Runs(stage.engine, stage.tables), Days(*planned.days), shards)
+    runs, read_again = Runs(stage.engine, stage.tables), _selection(planned, WHOLE).open_statuses
+    return DayAccount(run, runs, Days(*planned.days), shards, read_again)
 
 
 def _selection(planned: PlannedRun, shard: Shard) -> Selection:

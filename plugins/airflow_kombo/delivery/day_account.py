@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from airflow_kombo.delivery.dead_runs import DeadRuns
 from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.delivery.stop_signal import StopSignal
@@ -22,13 +24,21 @@ class DayAccount:
     :param run: The task of the shards, in their dag run.
     :param days: The days of the shards; the last one is their own.
     :param shards: Number of the shards of the newest plan; None for any number.
+    :param read_again: Statuses of rows that a later run of the dag run reads again.
     """
 
-    def __init__(self, run: Run, runs: Runs, days: Days, shards: int | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        runs: Runs,
+        days: Days,
+        shards: int | None = None,
+        read_again: Collection[str] = (),
+    ) -> None:
         self._run = run
         self._runs = runs
         self._days = days
-        self._rows = DagRunRows(runs.engine, runs.tables, run, days, shards)
+        self._rows = DagRunRows(runs.engine, runs.tables, run, days, shards, read_again)
         self._stop = StopSignal()
         self._threads = Threads()
 

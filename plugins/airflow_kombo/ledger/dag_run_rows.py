@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from airflow_kombo.database.transactions import transaction
 from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.statuses import COUNTED, HELD, SKIPPED, Status
+from airflow_kombo.statuses import COUNTED, HELD, SENT_AGAIN, SKIPPED, ErrorCode, Status
 
 WITHOUT_RECORD = "(no record of this run)"
 """Name, in place of an integration, for rows that the runs left as they were."""
@@ -22,13 +23,14 @@ WITHOUT_RECORD = "(no record of this run)"
 class DagRunRows:
     """The rows that the runs of one dag run wrote, each by its status now.
 
-    A row that another run left in doubt is one of them, too, if it is of the same days and became
-    `unknown` since the dag run began: a dead run has no account of its own.
+    A row that another run left in doubt is one of them, too, if it is of the same days and was
+    settled as `unknown` since the dag run began: a dead run has no account of its own.
 
     :param run: The task of the runs: its dag, its dag run and its id.
     :param days: The days of the runs.
     :param shards: Number of the shards of the newest plan, as a cleared day may have fewer than
         before. None for any number.
+    :param read_again: Statuses of rows that a later run of the dag run reads again.
     """
 
     engine: Engine
@@ -36,6 +38,7 @@ class DagRunRows:
     run: Run
     days: Days
     shards: int | None = None
+    read_again: Collection[str] = ()
 
     @property
     def condition(self) -> ColumnElement[bool]:
@@ -44,6 +47,7 @@ class DagRunRows:
         first_start = self._runs(func.min(runs.started_at)).scalar_subquery()
         is_left_in_doubt = and_(
             links.status == Status.UNKNOWN.value,
+            links.error_code == ErrorCode.RUN_DIED.value,
             links.updated_at >= first_start,
             self.days.of_links(self.tables),
         )
@@ -54,6 +58,7 @@ class DagRunRows:
 
         Rows without a record, such as skipped ones, are counted as the last run of each shard
         counted them. A shard that the newest plan lacks left none: other shards had its rows since.
+        Rows that an earlier run of the dag run wrote, and a later one skipped, have a record.
 
         :raises LedgerError: if the ledger cannot be read.
         """
@@ -65,7 +70,8 @@ class DagRunRows:
             # each row of the table up.
             .group_by(links.status, links.integration_id)
         )
-        last_runs = self._runs(runs.map_index, runs.skipped, runs.held).order_by(runs.started_at)
+        last_runs = self._runs(runs.run_id, runs.map_index, runs.skipped, runs.held)
+        last_runs = last_runs.order_by(runs.started_at)
         if self.shards is not None:
             last_runs = last_runs.where(runs.map_index < self.shards)
         counts = dict[str, Counter[str]]()
@@ -73,12 +79,23 @@ class DagRunRows:
             for integration_id, status, rows in connection.execute(by_status):
                 counts.setdefault(integration_id, Counter())[status] = rows
             last = {row.map_index: row for row in connection.execute(last_runs)}
-        left = Counter[str]()
-        for row in last.values():
-            left.update({SKIPPED: row.skipped or 0, HELD: row.held or 0})
+            left = Counter[str]()
+            for row in last.values():
+                left.update({SKIPPED: row.skipped or 0, HELD: row.held or 0})
+            if left[SKIPPED]:
+                again = self._read_again(row.run_id for row in last.values())
+                recorded = connection.execute(again).scalar_one()
+                left[SKIPPED] = max(0, left[SKIPPED] - recorded)
         if left.total():
             counts[WITHOUT_RECORD] = left
         return counts
+
+    def _read_again(self, last_runs: Iterable[str]) -> Select[Any]:
+        """Count the rows of earlier runs that the last ones read again, and did not send."""
+        links, runs = self.tables.links.c, self.tables.runs.c
+        earlier = self._runs(runs.run_id).where(runs.run_id.not_in(sorted(last_runs)))
+        statuses = sorted(set(self.read_again) - SENT_AGAIN)
+        return select(func.count()).where(links.run_id.in_(earlier), links.status.in_(statuses))
 
     def _runs(self, *columns: Any) -> Select[Any]:
         """Select columns of the runs."""

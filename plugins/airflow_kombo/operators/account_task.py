@@ -83,7 +83,8 @@ async def _report(
         host = client.host
     run = replace(job.run, task_id=shard_task_id, map_index=None)
     days = days_of(job.parameters, job.context, job.day)
-    account = DayAccount(run, Runs(ledger.engine, ledger.tables), days, shards)
+    runs, read_again = Runs(ledger.engine, ledger.tables), job.selection.open_statuses
+    account = DayAccount(run, runs, days, shards, read_again)
     stop.hand_over(account.stop)
     return await account.report(host)
 
