@@ -59,6 +59,7 @@ def staged(place):
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "True",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         }
         engines, tables = {}, {}
         for dag in ZONES:
@@ -178,7 +179,7 @@ def test_a_manual_run_that_names_no_day_at_all_is_refused(stage):
     with stage.delivers(DAG) as made:
         run = stage.trigger(DAG)
     assert (run["state"], made.days) == ("failed", [])
-    task = f"dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances/deliver"
+    task = f"dags/{DAG}/dagRuns/{run['dag_run_id']}/taskInstances/deliver.plan"
     assert stage.call("GET", task)["try_number"] == 1
     assert "set the parameter assessment_date" in str(stage.call("GET", f"{task}/logs/1"))
 

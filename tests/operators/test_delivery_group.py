@@ -128,7 +128,7 @@ def test_all_tasks_of_a_group_have_the_same_settings(place):
 
 @pytest.mark.parametrize("as_default", [True, False])
 def test_what_the_group_itself_needs_is_not_taken_away(as_default):
-    """The plan has its XCom, and the trigger rule; only the account has the assets."""
+    """The plan has the XCom, and the trigger rule; only the account has the assets."""
     own = {"do_xcom_push": False, "outlets": [OUT], "trigger_rule": "all_done"}
     defaults, arguments = (own, {}) if as_default else ({}, own)
     with DAG("own", schedule=None, default_args=defaults) as dag:
@@ -356,7 +356,7 @@ def test_rows_of_a_transform_are_divided_by_their_keys(engine, source, group):
 
 
 def test_rows_without_a_result_do_not_tie_integrations_together(engine, source, group):
-    """Rows whose `result_id` is empty are `invalid`, each by itself, and share no result."""
+    """Rows with an empty `result_id` are `invalid`, one by one, and share no result."""
     fill(engine, source, [*rows(60), *(row(None, integration_id=name) for name in NAMES)])
     day = group()
     assert len(day.plan()) == 3
@@ -386,7 +386,7 @@ def test_the_account_waits_for_a_dead_shard_with_rows_of_other_days(engine, sour
 
 @pytest.mark.parametrize("again", ["refused", "invalid", "redelivered"])
 def test_a_row_is_counted_once_after_its_shard_ran_again(engine, source, group, standin, again):
-    """A row that the last run skips has a record, if an earlier run of the dag run wrote it."""
+    """A row skipped by the last run has a record, if an earlier run of the dag run wrote one."""
     fill(engine, source, rows(60))
     if again == "invalid":
         fill(engine, source, [row("bad", candidate_id=None)])
@@ -404,7 +404,7 @@ def test_a_row_is_counted_once_after_its_shard_ran_again(engine, source, group, 
 
 
 def test_rows_in_doubt_of_a_living_run_are_not_counted_twice(engine, source, group):
-    """Another task that ends with `unknown` rows has them in its own account."""
+    """Rows left `unknown` by another task are in the account of that task only."""
     fill(engine, source, rows(6))
     day = group(fail_on={"unknown": 0})
     day.deliver()

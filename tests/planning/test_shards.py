@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_kombo.planning.row_limit import RowLimit
-from airflow_kombo.planning.shards import PlannedShard, divide, limited
+from airflow_kombo.planning.shards import MOST_NAMED, PlannedShard, divide, limited
 from airflow_kombo.rows.integration_counts import IntegrationCount
 from airflow_kombo.rows.shard import WHOLE, Shard
 
@@ -63,6 +63,18 @@ def test_a_division_does_not_depend_on_the_order(counts, shards):
     assert divide(counts, shards) == divide(counts[::-1], shards)
 
 
+def test_the_smallest_of_a_great_many_integrations_are_in_the_rest():
+    """No statement has more ids than a database takes, and each integration is in one shard."""
+    counts = [
+        IntegrationCount(f"lever:{n}", n, shares_results=False) for n in range(1, MOST_NAMED + 11)
+    ]
+    rest, other = divide(counts, 2)
+    assert all(rest.has(f"lever:{n}") for n in range(1, 11))
+    assert len(rest.integration_ids) < MOST_NAMED
+    assert rest.integration_ids == other.integration_ids
+    assert abs(rows_of(rest, counts) - rows_of(other, counts)) <= MOST_NAMED + 11
+
+
 def test_a_day_without_rows_is_one_shard():
     """An empty day has a task without rows, and an account."""
     assert divide([], 4) == [WHOLE]
@@ -70,7 +82,7 @@ def test_a_day_without_rows_is_one_shard():
 
 @given(COUNTS, st.integers(1, 12), st.integers(0, 3_000))
 def test_all_shards_together_send_no_more_than_the_day_may(counts, shards, spare):
-    """Each shard may send its planned rows, and a part of the rest of the limit."""
+    """Each shard may send the planned rows, and a part of the rest of the limit."""
     rows = {one.integration_id: one.rows for one in counts}
     total = sum(rows.values())
     planned = limited(divide(counts, shards), rows, RowLimit(total + spare, "this is max_rows"))

@@ -100,7 +100,7 @@ def test_each_row_of_a_task_is_in_one_shard(named, used):
 
 
 def test_no_row_is_between_a_large_and_a_small_shard(warehouse, tables, source_table):
-    """SQL compares also more ids than it takes as parameters: Python strips more blanks."""
+    """SQL compares all ids, also thousands of them: Python would strip more blanks."""
     names = [f"a:{n}" for n in range(1_800)]
     odd = {"r1": "a:7\u00a0", "r2": "a:1799", "r3": "b:1"}
     fill(warehouse, source_table, [row(one, integration_id=name) for one, name in odd.items()])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.runs import Runs
+from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.job import Job, WriteTask, hook_of, opened_job
 from airflow_kombo.operators.parameters import PlanParameters
 from airflow_kombo.operators.run_task import row_limit_of
@@ -46,6 +47,7 @@ def plan_task(task: PlanTask, write: Write, context: Context) -> list[dict[str, 
     :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
     """
     parameters = PlanParameters.of(task)
+    day_of(context, parameters.assessment_date)  # a run without a day ends here, with one message
     if parameters.are_one_shard:
         log.info("One shard delivers all rows.")
         return [PlannedShard().as_xcom()]

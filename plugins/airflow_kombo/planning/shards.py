@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from airflow_kombo.delivery_key import is_integration_id
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.integration_counts import IntegrationCount
 from airflow_kombo.rows.shard import Shard
+
+MOST_NAMED: Final = 10_000
+"""Most integrations that shards name: SQLite takes no more than 32,766 parameters."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +46,19 @@ class PlannedShard(Shard):
 def divide(counts: Collection[IntegrationCount], shards: int) -> list[Shard]:
     """Divide a day into shards with about as many rows each.
 
-    The first shard is the rest. It has the integrations that share a result, and those whose id is
-    none: it may be personal data, and a shard's ids are seen in Airflow. An integration stays in
-    one shard, as its limits do.
+    The first shard is the rest. It has the integrations that share a result, those whose id is
+    none (it may be personal data, and a shard's ids are seen in Airflow), and the smallest ones of
+    a great many. An integration stays in one shard, as its limits do.
 
     :param shards: Most shards; there are no more than integrations.
     """
-    named = [one for one in counts if _can_be_named(one)]
+    largest_first = sorted(counts, key=lambda one: (-one.rows, one.integration_id))
+    named = list(islice(filter(_can_be_named, largest_first), MOST_NAMED))
     rest = sum(one.rows for one in counts) - sum(one.rows for one in named)
     parts: list[list[str]] = [[] for _ in range(min(shards, len(named) + bool(rest)) or 1)]
     loads = [(rest if part == 0 else 0, part) for part in range(len(parts))]
     heapify(loads)
-    # The integration with the most rows first, each to the part with the fewest.
-    for one in sorted(named, key=lambda one: (-one.rows, one.integration_id)):
+    for one in named:  # each to the part with the fewest rows so far
         load, part = heappop(loads)
         parts[part].append(one.integration_id)
         heappush(loads, (load + one.rows, part))

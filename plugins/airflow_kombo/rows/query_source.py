@@ -17,7 +17,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     case,
     cast,
     func,
@@ -155,9 +154,7 @@ class QuerySource:
         shard = self.selection.shard
         if shard.is_whole:
             return true()
-        named = sorted(shard.integration_ids)
-        # In the text of the statement: a database takes more ids there than parameters.
-        ids: Any = bindparam("shard", named, unique=True, expanding=True, literal_execute=True)
+        ids = sorted(shard.integration_ids)
         return self._integration.not_in(ids) if shard.is_rest else self._integration.in_(ids)
 
     def _is_delivery_of(self, links: Table) -> ColumnElement[bool]:
