@@ -176,7 +176,7 @@ def test_the_limit_of_a_day_counts_over_all_shards(engine, source, group, standi
 def test_a_shard_keeps_the_limit_of_its_day(engine, source, group, standin):
     """Rows after the plan are sent as far as the limit of the day allows."""
     fill(engine, source, rows(30))
-    day = group(max_rows=36)
+    day = group(max_rows=37)
     day.plan()
     fill(engine, source, [row(f"late{n}", integration_id="new:one") for n in range(3)])
     with pytest.raises(AirflowFailException, match="13 rows would be sent, and at most 12"):

@@ -119,7 +119,7 @@ class KomboWriteGroup(TaskGroup):
     """
 
     operator: type[KomboWriteOperator] = KomboWriteOperator
-    """The operator of the task `shard`."""
+    """The operator of the task `shard`; it takes the arguments of the group and no others."""
     of_operator: Mapping[str, Any] = {}
     """Arguments that this operator adds by itself."""
 

@@ -32,7 +32,10 @@ class PlannedShard(Shard):
         """Return the shard's row limit, or None for a shard that is the whole day."""
         if self.max_rows is None:
             return None
-        return RowLimit(self.max_rows, "this is the part of the day's limit for this shard")
+        return RowLimit(
+            self.max_rows,
+            "this is the part of the day's limit for this shard, which a cleared plan divides anew",
+        )
 
     def as_xcom(self) -> dict[str, Any]:
         """Return the shard in the types of JSON."""
@@ -75,15 +78,15 @@ def limited(
 ) -> list[PlannedShard]:
     """Return shards with the rows that each may send, so that all together stay below a limit.
 
-    What the limit leaves for rows that come later is divided as the rows are.
+    What the limit leaves for rows that come later is divided evenly: nobody knows where they come.
 
     :param rows: Rows of the day by integration, no more than the limit.
     :param limit: The limit of the day; None for no limit.
     """
-    total = sum(rows.values())
+    spare = 0 if limit is None else (limit.max_rows - sum(rows.values())) // len(shards)
     planned = []
     for shard in shards:
         own = sum(rows[name] for name in rows if shard.has(name))
-        most = None if limit is None else own + (limit.max_rows - total) * own // (total or 1)
+        most = None if limit is None else own + spare
         planned.append(PlannedShard(shard.integration_ids, shard.is_rest, most))
     return planned
