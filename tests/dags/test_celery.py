@@ -100,8 +100,8 @@ class Stage(_Stage):
         for one in rows_of(day):
             name, times = one["result_id"], made[one["result_url"]]
             statuses[name] = links[name].status if name in links else None
-            fate = (statuses[name], times)
-            assert fate in {("success", 1), ("unknown", 0), ("unknown", 1)}, (name, *fate)
+            found = (statuses[name], times)
+            assert found in {("success", 1), ("unknown", 0), ("unknown", 1)}, (name, *found)
         return statuses
 
 
