@@ -90,7 +90,7 @@ def rows_of(story):
         for sent in story.sent
         if sent.run.startswith("night-0")
     ]
-    more = {"assessment_date": DAY.isoformat(), "updated_at": "9999"}
+    more = {"assessment_date": DAY.isoformat(), "updated_at": "9999", "error_code": None}
     return [_Row(zip(names, value, strict=True)) | more for value in values]
 
 
