@@ -320,6 +320,22 @@ def test_a_shard_that_a_new_plan_lacks_holds_no_rows(engine, source, group):
     )
 
 
+def test_the_account_has_what_a_dead_run_of_another_dag_run_left(engine, source, group):
+    """Rows of the day settled by a shard are in the account, as a dead run has none."""
+    fill(engine, source, rows(60))
+    Tables.named().create(engine)
+    runs = Runs(engine, TABLES)
+    task = {"dag_id": "dag", "task_id": "deliver.shard", "dag_run_id": "before"}
+    runs.start(Run("died", **task, map_index=0, try_number=1, assessment_date=DAY))
+    requests = [delivery("r0000", integration_id=NAMES[0], target_id="candidate-r0000")]
+    Ledger(engine, TABLES).claim("died", requests)
+    silence(runs, "died", 61)
+    day = group(fail_on={})
+    counts = day.deliver()
+    assert (counts["planned"], counts["success"], counts["unknown"]) == (60, 59, 1)
+    assert day.event["unknown_of_day"] == 1
+
+
 def test_a_shard_is_tried_again_while_its_cause_may_pass(
     engine, source, group, standin, context, monkeypatch
 ):
