@@ -59,6 +59,13 @@ OF_SHARDS: Final = (
         seed=14,
     ),
     Mutant(
+        "the account leaves out what another run left in doubt",
+        "ledger.dag_run_rows",
+        "return or_(links.run_id.in_(self._runs(runs.run_id)), is_left_in_doubt)",
+        "return links.run_id.in_(self._runs(runs.run_id))",
+        seed=268,
+    ),
+    Mutant(
         "the account does not wait for a dead shard",
         "delivery.day_account",
         "            await dead_runs.settle_own()\n",
