@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -397,19 +398,20 @@ def unconfirmed_commits(warehouse):
 
     Each has a function that is called before.
     """
-    unconfirmed, claims, is_claim = {}, itertools.count(1), []
+    unconfirmed, claims = {}, itertools.count(1)
+    thread = threading.local()  # another one may record outcomes meanwhile
 
     @event.listens_for(warehouse, "before_cursor_execute")
     def record_claim(_connection, _cursor, statement, *_):
         if statement.startswith("INSERT INTO kombo_result_link_attempts"):
-            is_claim.append(True)
+            thread.is_claiming = True
 
     do_commit = warehouse.dialect.do_commit
 
     def commit_unconfirmed(connection):
         do_commit(connection)
-        if is_claim:
-            is_claim.clear()
+        if getattr(thread, "is_claiming", False):
+            thread.is_claiming = False
             if before := unconfirmed.get(next(claims)):
                 before()
                 raise warehouse.dialect.loaded_dbapi.OperationalError("the connection is gone")
