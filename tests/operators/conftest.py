@@ -6,6 +6,25 @@ from datetime import datetime, timezone
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import create_engine
+from support.harness import make_source_table
+
+from airflow_kombo.database.transactions import prepare
+
+
+@pytest.fixture
+def engine(tmp_path, monkeypatch):
+    """Return the engine of the warehouse of the connection."""
+    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}"))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", f"sqlite:///{engine.url.database}")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def source(engine):
+    """Return the empty table of assessment results."""
+    return make_source_table(engine)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG, TaskGroup
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.sdk.exceptions import AirflowFailException
-from sqlalchemy import create_engine, update
+from sqlalchemy import update
 from support.group_tasks import OUT, GroupTasks
 from support.harness import (
     DAY,
@@ -21,14 +21,12 @@ from support.harness import (
     by_result,
     delivery,
     fill,
-    make_source_table,
     row,
     silence,
     statuses,
 )
 
 from airflow_kombo.database.sql import utc_now
-from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import TooFewDeliveredError
 from airflow_kombo.ledger.claims import Ledger
@@ -40,21 +38,6 @@ TABLES = Tables.named()
 NAMES = [f"workday:i{n}" for n in range(6)]
 CLOSED = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
 AWAY = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
-
-
-@pytest.fixture
-def engine(tmp_path, monkeypatch):
-    """Return the engine of the warehouse of the connection."""
-    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}"))
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", f"sqlite:///{engine.url.database}")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def source(engine):
-    """Return the empty table of assessment results."""
-    return make_source_table(engine)
 
 
 @pytest.fixture

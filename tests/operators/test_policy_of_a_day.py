@@ -10,18 +10,16 @@ import pytest
 from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
-from sqlalchemy import create_engine, delete
+from sqlalchemy import delete
 from support.harness import (
     DAY,
     MAPPING,
     delivery,
     fill,
-    make_source_table,
     row,
     silence,
 )
 
-from airflow_kombo.database.transactions import prepare
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import ConfigurationError, TooFewDeliveredError
 from airflow_kombo.ledger.claims import Ledger
@@ -35,21 +33,6 @@ INACTIVE = {"kind": "answer", "status": 403, "code": "INTEGRATION.INACTIVE"}
 AWAY = {"kind": "answer", "status": 503, "code": "REMOTE.SERVICE_UNAVAILABLE"}
 TIMED_OUT = {"kind": "answer", "status": 504, "code": "PLATFORM.TASK_TIMED_OUT"}
 DAY_BEFORE = DAY - timedelta(days=1)
-
-
-@pytest.fixture
-def engine(tmp_path, monkeypatch):
-    """Return the engine of the warehouse of the connection."""
-    engine = prepare(create_engine(f"sqlite:///{tmp_path / 'warehouse.db'}"))
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_DEFAULT", f"sqlite:///{engine.url.database}")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def source(engine):
-    """Return the empty table of assessment results."""
-    return make_source_table(engine)
 
 
 @pytest.fixture
