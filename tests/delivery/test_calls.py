@@ -18,12 +18,12 @@ from airflow_kombo.delivery.recording import Recording, RecordingEnds
 from airflow_kombo.delivery.row_counts import RowCounts
 from airflow_kombo.delivery.sending_end import SendingEnd
 from airflow_kombo.delivery.stop_signal import StopSignal
-from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.ledger.outcomes import Claim
 from airflow_kombo.observability.metrics import SenderMetrics
 from airflow_kombo.observability.warning_log import WarningLog
+from airflow_kombo.throttle.throttle import Throttle
 
 NAME = "workday:one"
 CREATED = (200, b'{"status":"success","data":{},"warnings":[]}')

@@ -9,9 +9,9 @@ from statistics import mean
 
 from support.virtual_time import Events
 
-from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import CONCURRENCY_LIMIT
+from airflow_kombo.throttle.throttle import Throttle
 
 NETWORK_SECONDS = (0.001, 0.004)
 

@@ -14,12 +14,12 @@ from airflow_kombo.delivery.claim_window import ClaimWindow
 from airflow_kombo.delivery.recording import FinishedCall, Recording
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.delivery.sending_end import SendingEnd
-from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.exceptions import LedgerError, ResponseLostError, TransportError
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import verdict_of
 from airflow_kombo.ledger.outcomes import AttemptOutcome, Claim, outcome_of
 from airflow_kombo.observability.metrics import SenderMetrics
+from airflow_kombo.throttle.throttle import Throttle
 
 log = logging.getLogger(__name__)
 

@@ -20,13 +20,13 @@ from airflow_kombo.delivery.retry_queue import SENT_AGAIN, RetryQueue
 from airflow_kombo.delivery.row_counts import RowCounts
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.delivery.sending_end import SendingEnd
-from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.delivery.unsent_rows import UnsentRows
 from airflow_kombo.exceptions import LedgerError, RunStoppedError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.outcomes import duplicate
 from airflow_kombo.observability.metrics import SenderMetrics
 from airflow_kombo.statuses import HELD, SKIPPED, Status
+from airflow_kombo.throttle.throttle import Throttle
 
 
 class IntegrationSender:

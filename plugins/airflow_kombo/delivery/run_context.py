@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_kombo.delivery.circuit_breaker import COOL_DOWN_SECONDS
 from airflow_kombo.delivery.claimer import Claimer
 from airflow_kombo.delivery.held_outcomes import HeldOutcomes
 from airflow_kombo.delivery.liveness import Liveness
@@ -23,6 +22,7 @@ from airflow_kombo.observability.warning_log import WarningLog
 from airflow_kombo.planning.row_limit import RowLimit
 from airflow_kombo.rows.mapped_rows import MappedRows
 from airflow_kombo.rows.source import Selection
+from airflow_kombo.throttle.circuit_breaker import COOL_DOWN_SECONDS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from airflow_kombo.delivery.concurrency import ConcurrencyLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
 from airflow_kombo.kombo_api.response import KomboResponse
+from airflow_kombo.throttle.concurrency import ConcurrencyLimiter
 
 NOW = 1_000.0
 OK = b'{"status":"success","data":{},"warnings":[]}'

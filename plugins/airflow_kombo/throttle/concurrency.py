@@ -12,12 +12,12 @@ import random
 from math import inf
 from typing import Final
 
-from airflow_kombo.delivery.response_time import ResponseTime
-from airflow_kombo.delivery.slot_search import DONE, FIRST_SLOTS, SlotSearch
-from airflow_kombo.delivery.slot_share import SlotShare
 from airflow_kombo.kombo_api.limits import LIMIT_PAUSE_SECONDS, number_in, pause_of
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import CONCURRENCY_LIMIT, Verdict
+from airflow_kombo.throttle.response_time import ResponseTime
+from airflow_kombo.throttle.slot_search import DONE, FIRST_SLOTS, SlotSearch
+from airflow_kombo.throttle.slot_share import SlotShare
 
 _MOST_SLOTS: Final = 100
 """Most slots that a header may grant if the user sets no cap: three times what is documented."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from airflow_kombo.delivery.circuit_breaker import CircuitBreaker
-from airflow_kombo.delivery.concurrency import ConcurrencyLimiter
-from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
+from airflow_kombo.throttle.circuit_breaker import CircuitBreaker
+from airflow_kombo.throttle.concurrency import ConcurrencyLimiter
+from airflow_kombo.throttle.rate_limit import RateLimiter
 
 
 class Throttle:

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.virtual_time import Events
 
-from airflow_kombo.delivery.rate_limit import RateLimiter
 from airflow_kombo.kombo_api.limits import LONGEST_PAUSE_SECONDS
+from airflow_kombo.throttle.rate_limit import RateLimiter
 
 SLOTS, FIRST_SLOTS = 30, 5
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kombo.delivery.circuit_breaker import PATIENCE_SECONDS, CircuitBreaker
 from airflow_kombo.kombo_api.verdicts import Verdict
+from airflow_kombo.throttle.circuit_breaker import PATIENCE_SECONDS, CircuitBreaker
 
 NOW = 1000.0
 

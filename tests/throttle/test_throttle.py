@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_kombo.delivery.throttle import Throttle
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
+from airflow_kombo.throttle.throttle import Throttle
 
 NOW = 1_000.0
 OK = b'{"status":"success","data":{},"warnings":[]}'
