@@ -94,7 +94,10 @@ class Checks:
             if number > 1:
                 self._found(LIE, result_id, f"it has {number} status rows")
         second = results_with_targets(rows)  # a row of a target of before has to wait
+        alive = {name for name, one in story.tries.items() if not one.has_ended}
         for row in rows:
+            if row["status"] == "sending" and row["run_id"] in alive:
+                continue
             if row["status"] not in done and row["result_id"] not in second:
                 text = f"it is {row['status']} after all is well: {row['error_message']}"
                 self._found(LOST, row["result_id"], text)
@@ -170,6 +173,12 @@ def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
 
 
 def _lasts_long(story: Story) -> bool:
-    """Return True if the ledger failed for longer than a run surely tries to write."""
-    hindered = [one.seconds for one in story.plan.accidents if one.kind in _HINDERS]
-    return max(hindered, default=0.0) > _SURELY_TRIED_SECONDS
+    """Return True if the ledger failed for longer than a run surely tries to write.
+
+    The time in which the run stands still counts too.
+    """
+    hinders = _HINDERS | _SEEMS_DEAD - {"clock"}
+    return (
+        sum(one.seconds for one in story.plan.accidents if one.kind in hinders)
+        > _SURELY_TRIED_SECONDS
+    )
