@@ -107,7 +107,7 @@ def test_a_row_without_a_stored_url_is_exported(ledger, unknown, stored):
 
 
 def test_each_line_decides_its_row(ledger, unknown, small_batches):
-    """Each row gets its line's decision and reason, with the person's name."""
+    """Each row gets the decision and the reason of one line, with the person's name."""
     send(ledger, *(f"r{number}" for number in range(7)))
     lines = [line(f"r{number}") for number in range(5)]
     lines.append(line("r5", Decision.NOT_CREATED, reason="not in the logs"))
@@ -184,7 +184,7 @@ def test_what_was_decided_stays_when_the_task_dies(ledger, unknown, small_batche
 
 
 def test_many_reasons_are_kept(ledger, unknown):
-    """Each of many rows of one result keeps its own line's reason."""
+    """Each of many rows keeps the reason of one line."""
     keys = [LinkKey("workday:one", "candidate", f"c{number}", f"r{number}") for number in range(20)]
     for key in keys:
         send(ledger, key.result_id, target_id=key.target_id)

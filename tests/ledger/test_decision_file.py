@@ -38,7 +38,7 @@ def unknown(key=R1, attempt=1):
 
 
 def filled_in(exported, delimiter, decision="Not  Created ", reason="not in the logs"):
-    """Return the CSV as a spreadsheet saves a copy that a person filled in."""
+    """Return the CSV as saved by a spreadsheet, with a decision in each line."""
     lines = list(csv.DictReader(io.StringIO(exported.removeprefix("\ufeff"), newline="")))
     columns = [*reversed(lines[0]), "remarks"]
     text = io.StringIO()
@@ -62,7 +62,7 @@ HOSTILE_ID = st.text(
 )
 @example(["=1+1", "a;=1", 'x"y', "\n'=1"], ";", "=seen")
 def test_a_filled_in_export_names_the_same_rows(ids, delimiter, reason):
-    """Keys and reasons come back as they were, whatever the separator and the characters."""
+    """Keys and reasons come back as they were, with any separator and any characters."""
     key = LinkKey(*ids)
     exported = "".join(lines_of_unknown([[unknown(key, 3)]]))
     file = read_decisions(filled_in(exported, delimiter, reason=protected(reason)), "default")
@@ -79,12 +79,12 @@ def test_a_filled_in_export_names_the_same_rows(ids, delimiter, reason):
 @example(";'=1")
 @example("\n'\n=1")
 def test_a_protected_text_is_read_back(text):
-    """The apostrophes that an export puts into a cell are taken out again, and no other ones."""
+    """The apostrophes of an export are taken out again, and no other ones."""
     assert unprotected(protected(text)) == text
 
 
 def test_no_text_takes_long_to_read_back():
-    """The time for a long cell of separators grows with its length, not with the square."""
+    """The time for a long cell of separators grows with the length, not with the square."""
     for text in ("\n" * 300_000, ";\n" * 200_000, "'\n" * 200_000 + "="):
         assert unprotected(protected(text)) == text
 
@@ -166,6 +166,6 @@ def test_a_line_that_comes_twice_counts_once():
 
 @pytest.mark.parametrize("content", ["é".encode("cp1252"), "a".encode("utf-16")])
 def test_another_encoding_is_refused(content):
-    """A file that is not UTF-8 is refused, with the name that Excel has for UTF-8."""
+    """A file in another encoding than UTF-8 is refused, with Excel's name for UTF-8."""
     with pytest.raises(ConfigurationError, match="CSV UTF-8"):
         read_decisions(text_of(content))

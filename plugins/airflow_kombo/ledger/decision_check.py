@@ -1,4 +1,4 @@
-"""Check a file's decisions against the ledger: which rows can be decided, and why others cannot."""
+"""Check the decisions of a file against the ledger: rows to decide, and rows to leave."""
 
 from __future__ import annotations
 
