@@ -149,7 +149,7 @@ def test_a_dry_run_lists_and_decides_nothing(home, ledger):
 
 
 def test_an_export_is_filled_in_and_handed_back(home, ledger, tmp_path):
-    """The dag writes the unknown rows as CSV, and decides by the lines that a person filled in."""
+    """The dag writes the unknown rows as CSV, and decides by filled-in lines."""
     path = tmp_path / "unknown.csv"
     output = resolve(home, ledger, export_to=f"file://{path}", error_code="run_died")
     assert "4 unknown rows are in the file of export_to" in output

@@ -16,7 +16,7 @@ from itertools import count, islice
 from typing import Final, NamedTuple
 
 from airflow_kombo.delivery_key import LinkKey
-from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.exceptions import DecisionFileError
 from airflow_kombo.ledger.csv_cells import csv_lines, unprotected
 from airflow_kombo.statuses import Decision
 
@@ -109,7 +109,7 @@ def lines_of_decisions(rows: Iterable[DecidedLine]) -> str:
 def text_of(content: bytes) -> str:
     """Return the text of a file.
 
-    :raises ConfigurationError: if the file is not UTF-8.
+    :raises DecisionFileError: if the file is not UTF-8.
     """
     try:
         return content.decode("utf-8-sig")
@@ -121,7 +121,7 @@ def read_decisions(text: str, default_reason: str | None = None) -> DecisionFile
     """Read a file of decisions.
 
     :param default_reason: The reason for lines without one.
-    :raises ConfigurationError: naming the lines, if the file or any line cannot be used.
+    :raises DecisionFileError: naming the lines, if the file or any line cannot be used.
     """
     problems, seen = _Problems(), dict[tuple[LinkKey, str], Decision | None]()
     decided: list[DecidedLine] = []
@@ -219,7 +219,7 @@ def _named(lines: Sequence[int]) -> str:
     )
 
 
-def _error(problem: str) -> ConfigurationError:
-    return ConfigurationError(
+def _error(problem: str) -> DecisionFileError:
+    return DecisionFileError(
         f"The file of decisions cannot be used, and nothing is decided: {problem}."
     )

@@ -26,8 +26,9 @@ from airflow_kombo.ledger.decision_file import UnknownRow
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import Status
 
-BATCH_ROWS: Final = 1_000
-"""Rows that are read in one transaction."""
+BATCH_ROWS: Final = 5_000
+"""Rows that are read in one transaction. Each reads the integration's unknown rows, and sorts them:
+small batches of many rows take long."""
 _URL: Final = RESULT_LINKS.once
 """Member of the request with the URL of a result link."""
 _WEB: Final = ("http://", "https://")
