@@ -19,8 +19,14 @@ for 30 days), and decide here.
 - **`not created`**: they become `retryable`, and the next run of their day sends them.
 - **No decision?** The task describes the rows and waits for an answer, with a reason, on its page
   under *Required Actions*. It needs no worker and no triggerer while it waits.
-- **Which rows?** Those that meet all conditions; at least one condition is needed. With `dry_run`
+- **Which rows?** Those that meet all conditions; at least one condition is needed, except with a
+  file. With `dry_run`
   the log lists the rows, and nothing is decided.
+- **Many rows?** `export_to` writes them to a CSV file, in the order of Kombo's log view: by
+  integration, newest first. Fill in `decision` and `reason`, and hand the file back: paste it into
+  `decisions`, or name its path in `decisions_from`. Each line decides exactly its row. A row that
+  was sent again since is left. A file with a mistake decides nothing. The page *Kombo result links*
+  has the same file, and checks a filled-in one.
 - **Who decided?** `resolved_by`, `resolved_at`, `resolution` and `resolution_reason` in
   `kombo_result_link_attempts`.
 
@@ -68,6 +74,19 @@ with DAG(
             "The evidence for the decision, such as an entry in Kombo's logs. A decision needs one;"
             " the history keeps it, with your name."
         ),
+        "decisions": text(
+            "A CSV file with your decisions, as export_to wrote it or the page did: paste it here."
+            " The conditions above narrow it; decision stays empty.",
+            format="multiline",
+        ),
+        "decisions_from": text(
+            "The path of such a file, or its address in an object storage, such as"
+            " s3://aws_default@bucket/unknown.csv."
+        ),
+        "export_to": text(
+            "Decide nothing: write the rows to this path or address, as CSV. Without a condition,"
+            " all unknown rows."
+        ),
         "dry_run": Param(
             default=False,
             type="boolean",
@@ -84,6 +103,9 @@ with DAG(
         run_id=dag.param("run_id"),
         decision=dag.param("decision"),
         reason=dag.param("reason"),
+        decisions=dag.param("decisions"),
+        decisions_from=dag.param("decisions_from"),
+        export_to=dag.param("export_to"),
         dry_run=dag.param("dry_run"),
         ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
     )

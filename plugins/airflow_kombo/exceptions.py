@@ -31,6 +31,10 @@ class MappingError(ConfigurationError):
     """The mapping is invalid, or names a column missing from the query."""
 
 
+class DecisionFileError(ConfigurationError):
+    """A file of decisions has a mistake, and nothing of the file is decided."""
+
+
 class TransformError(KomboError):
     """The function `transform` raised, before anything was sent."""
 

@@ -93,8 +93,12 @@ def test_the_form_says_what_each_field_does(home):
         "run_id",
         "decision",
         "reason",
+        "decisions",
+        "decisions_from",
+        "export_to",
         "dry_run",
     ]
+    assert params["decisions"][1]["format"] == "multiline"
     assert all(description for description, _ in params.values())
     assert params["decision"][1]["enum"] == ["created", "not created", None]
     assert schedule is None
@@ -142,6 +146,24 @@ def test_a_dry_run_lists_and_decides_nothing(home, ledger):
     assert "Would be decided: r1, r2, r3, r4" in output
     assert "4 rows would be decided, none was" in output
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
+
+
+def test_an_export_is_filled_in_and_handed_back(home, ledger, tmp_path):
+    """The dag writes the unknown rows as CSV, and decides by filled-in lines."""
+    path = tmp_path / "unknown.csv"
+    output = resolve(home, ledger, export_to=f"file://{path}", error_code="run_died")
+    assert "4 unknown rows are in the file of export_to" in output
+    assert statuses(ledger.engine, ledger.tables) == {"unknown": 4, "success": 1}
+    first, *lines = path.read_text().splitlines()
+    filled = [line.replace('"",""', '"created",""') for line in lines[:3]]
+    decisions = "\r\n".join([first, *filled, lines[3]])
+    output = resolve(home, ledger, decisions=decisions, reason="in Kombo's logs")
+    assert "3 rows of the file are decided, 1 are left as they are" in output
+    assert "https://" not in output
+    assert statuses(ledger.engine, ledger.tables) == {"success": 4, "unknown": 1}
+    history = {row.resolution: row for row in all_of(ledger.engine, ledger.tables.attempts)}
+    assert history["created"].resolved_by == "dag_test"
+    assert history["created"].resolution_reason == "in Kombo's logs"
 
 
 def test_nothing_in_doubt_is_no_question(home, ledger):

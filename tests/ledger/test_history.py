@@ -145,6 +145,34 @@ def test_a_late_response_counts_when_the_row_is_released(ledger):
         assert by_result(ledger.engine, ledger.tables)[status].status == status
 
 
+@pytest.mark.parametrize("later", [REFUSED, LIMITED, BLOCKED], ids=lambda one: one.status.value)
+def test_the_doubt_of_an_attempt_goes_with_the_attempt(ledger, later):
+    """A claim that is given back late takes its doubt from a row that was sent since."""
+    seemed_dead = send(ledger, LOST)
+    send(ledger, later, 1, ["unknown"])
+    assert link(ledger).status == "unknown"
+    ledger.release([seemed_dead], STOPPED)
+    assert (link(ledger).status, link(ledger).error_code) == (later.status, later.error_code)
+
+
+def test_a_released_claim_leaves_the_doubt_of_another_attempt(ledger):
+    """A claim that is given back late leaves a row unknown while a later attempt is in doubt."""
+    seemed_dead = send(ledger, LOST)
+    send(ledger, LOST, 1, ["unknown"])
+    ledger.release([seemed_dead], STOPPED)
+    assert link(ledger).status == "unknown"
+
+
+def test_a_row_whose_claims_are_both_given_back_is_sent_again(ledger):
+    """A row in doubt by one claim is `retryable` when it and a later claim are given back."""
+    seemed_dead = send(ledger, LOST)
+    again = claim(ledger, 1, ["unknown"])
+    ledger.release([seemed_dead], STOPPED)
+    ledger.release([again], STOPPED)
+    assert (link(ledger).status, link(ledger).error_code) == ("retryable", "run_stopped")
+    assert claim(ledger, 2) is not None
+
+
 @pytest.mark.parametrize("second", STATES)
 def test_a_late_success_counts_while_a_second_attempt_is_sent(ledger, second):
     """A late `success` keeps the row from being sent again after any second response."""

@@ -211,6 +211,12 @@ def test_the_deciding_operator_reads_the_same():
         ({"reason": ["x"]}, "reason is a list, and has to be a text"),
         ({"dry_run": "x"}, "dry_run is 'x' .* true or false"),
         ({"result_ids": [""]}, "nothing but blanks"),
+        ({"decisions": ["x"]}, "decisions is a list, and has to be the text of a CSV file"),
+        ({"export_to": 7, "decision": "created"}, "export_to does not go together with decision"),
+        ({"export_to": "x", "dry_run": True}, "export_to does not go together with dry_run"),
+        ({"export_to": "x", "decisions": "x", "decisions_from": "y"}, "decisions and decisions_fr"),
+        ({"decisions": "x", "decisions_from": "y"}, "together with decisions_from"),
+        ({"decisions_from": "y", "decision": "created"}, "together with decision"),
     ],
 )
 def test_the_deciding_operator_refuses_the_same(given, why):

@@ -51,9 +51,15 @@ class Browser:
             return cls(app_module.make_app(Warehouse(engine, tables)))
 
     def get(self, path):
-        async def get():
+        return self.request("GET", path)
+
+    def post(self, path, **body):
+        return self.request("POST", path, **body)
+
+    def request(self, method, path, **body):
+        async def request():
             transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://page/") as client:
-                return await client.get(path)
+                return await client.request(method, path, **body)
 
-        return asyncio.run(get())
+        return asyncio.run(request())

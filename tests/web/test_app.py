@@ -33,10 +33,12 @@ from airflow_kombo.web.pagination import PagePosition
 from airflow_kombo.web.rows import RowFilter
 
 LAST_BEAT = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
-PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon"]
+PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon", "/decisions"]
 
 
-RELATIVE = re.compile(r"(\./|\.\./dags/|rows|row\?|static/|#|data:,|https://app\.kombo)")
+RELATIVE = re.compile(
+    r"(\./|\.\./dags/|rows|row\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +257,7 @@ VALUES = st.one_of(
 ).map(lambda value: quote_from_bytes(value, safe=""))
 PARAMETERS = [*RowFilter.model_fields, *delivery().key.columns, "page", "size"]
 ADDRESSES = st.tuples(
-    st.sampled_from(["/", "/rows", "/rows.csv", "/row"]),
+    st.sampled_from(["/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions"]),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
 ).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
 EXPECTED = {200, 400, 404, 422}
@@ -304,7 +306,7 @@ def test_a_cut_or_forged_position_is_refused(site):
 def test_before_the_first_run(warehouse):
     """Without tables the page names the dag to run, and the settings for other tables."""
     browser = Browser.of(lambda: warehouse, Tables.named())
-    for path in ("/", "/rows", "/rows.csv", address("r1")):
+    for path in ("/", "/rows", "/rows.csv", "/unknown.csv", address("r1")):
         text = Document(browser.get(path).text).text
         assert "Nothing was delivered yet" in text
         assert {"ledger_conn_id", "warehouse_conn_id"} <= set(re.findall(r"\w+", text))

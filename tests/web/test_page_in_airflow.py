@@ -14,7 +14,10 @@ import pytest
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
 
-PATHS = ["", "rows", "rows.csv", "row", "static/page.css", "static/statuses.css", "static/page.js"]
+PATHS = [
+    "", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
+    "static/statuses.css", "static/page.js",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,15 @@ def test_who_may_see_the_page(site, path):
     expected = 422 if path == "row" else 200
     assert get(site, path, viewer).status_code == expected
     assert get(site, path, viewer, in_cookie=True).status_code == expected
+
+
+def test_who_may_check_a_file(site):
+    """The check of a file needs the same permission as the views, before the file is read."""
+    for user, status in ((None, 401), ("nobody", 403), ("viewer", 422)):
+        headers = {"Authorization": f"Bearer {token_of(site, user)}"} if user else {}
+        address, files = f"{site}/kombo/decisions", {"file": ("f.csv", b"x")}
+        response = httpx.post(address, headers=headers, files=files, trust_env=False, timeout=30)
+        assert response.status_code == status
 
 
 def test_the_page_is_in_airflows_navigation(site):

@@ -45,7 +45,7 @@ def text_of(browser, path):
 
 def test_the_page_bears_the_writes_own_name(notes):
     """No view of another write's tables speaks of links; the title is the write's own name."""
-    for path in ("/", "/rows", f"/row?{urlencode(JOB.columns)}"):
+    for path in ("/", "/rows", "/decisions", f"/row?{urlencode(JOB.columns)}"):
         text = text_of(notes, path)
         assert "Kombo order notes" in text
         assert not re.search(r"\blinks?\b", text, re.IGNORECASE), path

@@ -76,7 +76,7 @@ def _beside_kombo(story: Story, account: Account) -> Iterator[str]:
     if any(one.is_careless for one in story.decided):
         return
     decided = {one.result_id for one in story.decided}
-    others = {one.result_id for one in story.sent if one.run not in runs}
+    others = {one["result_id"] for one in story.attempts if one["run_id"] not in runs}
     of_all, of_these = Counter[str](), Counter[str]()
     for result_id, integration_id in {
         (one.result_id, one.target[0]) for one in story.sent if one.made_at is not None

@@ -44,8 +44,12 @@ def _is_permitted(story: Story, before: Sent, again: Sent) -> bool:
 
 
 def _is_order(story: Story, claim: Any, before: Sent, again: Sent) -> bool:
-    """Return True if a claim was made on purpose, by the row's status before it."""
-    if claim["result_id"] != again.result_id or not before.at <= claim["at"] <= again.at:
+    """Return True if a claim was made on purpose, by the row's status before it.
+
+    An `unknown` row may have been claimed before its earlier request left: its run seemed dead.
+    """
+    is_in_time = before.at <= claim["at"] or claim["status_before"] == "unknown"
+    if claim["result_id"] != again.result_id or not (is_in_time and claim["at"] <= again.at):
         return False
     earlier, later, claiming = (
         story.tries[name].planned for name in (before.run, again.run, claim["run_id"])

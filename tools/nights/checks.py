@@ -170,6 +170,12 @@ def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
 
 
 def _lasts_long(story: Story) -> bool:
-    """Return True if the ledger failed for longer than a run surely tries to write."""
-    hindered = [one.seconds for one in story.plan.accidents if one.kind in _HINDERS]
-    return max(hindered, default=0.0) > _SURELY_TRIED_SECONDS
+    """Return True if the ledger failed for longer than a run surely tries to write.
+
+    The time in which the run stands still counts too.
+    """
+    hinders = _HINDERS | _SEEMS_DEAD - {"clock"}
+    return (
+        sum(one.seconds for one in story.plan.accidents if one.kind in hinders)
+        > _SURELY_TRIED_SECONDS
+    )

@@ -35,6 +35,8 @@ _TABLES: Final = {
     "runs": "kombo_result_link_runs",
 }
 """Tables that the story has, by its own names."""
+_LOOK_SECONDS: Final = 60.0
+"""Time between two looks for the end of the night's last run."""
 _MORNINGS: Final = 3
 _CLEARED_UP: Final = 2
 """Mornings after which nothing may wait any more but a person's decision."""
@@ -87,7 +89,7 @@ class Night:
         for clear in plan.clears:
             world.at(EVENING + clear.at, partial(self._clear, clear))
         self._accidents.begin()
-        world.at(EVENING + plan.nights * NIGHT_SECONDS, partial(self._morning, 1))
+        world.at(EVENING + plan.nights * NIGHT_SECONDS, self._first_morning)
         logging.disable()
         try:
             with replaced():
@@ -154,6 +156,14 @@ class Night:
             self.story.bugs.append(f"{name} sends, and was declared dead")
 
     # The mornings -------------------------------------------------------------------------------
+
+    def _first_morning(self) -> None:
+        """Begin the first morning, when the last run of the night has ended."""
+        tries = self.story.tries.values()
+        if all(one.has_ended or one.process.is_dead for one in tries):
+            self._morning(1)
+        else:
+            self._world.at(self._world.now + _LOOK_SECONDS, self._first_morning)
 
     def _morning(self, number: int) -> None:
         """Run once more, with nothing wrong any more."""

@@ -1,17 +1,18 @@
-"""Record late responses, to rows settled before."""
+"""Record late responses and late releases, to rows settled before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Update, and_, bindparam, select, update
+from sqlalchemy import Connection, Update, and_, bindparam, exists, or_, select, update
 
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.history import history, may_have_been_created, outcome_of_history
+from airflow_kombo.ledger.known_rows import lock
 from airflow_kombo.ledger.ledger_rows import AttemptRow, LedgerRow
-from airflow_kombo.ledger.outcomes import OUTCOME
+from airflow_kombo.ledger.outcomes import OUTCOME, Claim, RowOutcome
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import FINAL, Status
 
@@ -43,6 +44,36 @@ def record_late_responses(
         if link and outcome:
             changed.append((LinkKey.of(link), outcome))
     write_outcomes(connection, tables, changed)
+
+
+def record_unsent_attempts(
+    connection: Connection, tables: Tables, claims: Sequence[Claim], outcome: RowOutcome
+) -> None:
+    """Write the outcome of unsent attempts, where the row was sent again since.
+
+    A run that seemed dead gives back its claims late. Such an attempt is in doubt no longer, and
+    neither is its row, unless another attempt is.
+
+    :param claims: The claims of the attempts, in the order of their keys.
+    :param outcome: The outcome of an unsent attempt.
+    """
+    results = [claim.key.result_id for claim in claims]
+    lock(connection, tables, results)
+    unsent = [
+        {f"of_{name}": value for name, value in claim.key.columns.items()}
+        | {"of_attempt": claim.attempt}
+        for claim in claims
+    ]
+    values = {**outcome.values, "answered_at": utc_now()}
+    connection.execute(_sent_again_since(tables).values(values), unsent)
+    attempts = history(connection, tables, results)
+    settled = []
+    for link in _links(connection, tables, results):
+        own = attempts[link.result_id]
+        in_doubt = not own or any(map(may_have_been_created, own))
+        if link.status == Status.UNKNOWN.value and not in_doubt:
+            settled.append((LinkKey.of(link), outcome_of_history(own).values))
+    write_outcomes(connection, tables, settled)
 
 
 def write_outcomes(
@@ -105,6 +136,19 @@ def _outcome_of_unknown(
     if outcome["status"] == Status.SUCCESS.value:
         return outcome
     return outcome_of_history(attempts).values if attempts else None
+
+
+def _sent_again_since(tables: Tables) -> Update:
+    """Build the update of attempts in doubt whose rows have a later attempt."""
+    links, attempts = tables.links.c, tables.attempts.c
+    names = (*KEY, "attempt")
+    is_attempt = and_(*(attempts[name] == bindparam(f"of_{name}") for name in names))
+    is_undecided = and_(
+        or_(attempts.status.is_(None), attempts.status == Status.UNKNOWN.value),
+        attempts.resolution.is_(None),
+    )
+    of_result = and_(links.result_id == attempts.result_id, links.attempts > attempts.attempt)
+    return update(tables.attempts).where(is_attempt, is_undecided, exists().where(of_result))
 
 
 def _write(tables: Tables) -> Update:

@@ -16,7 +16,7 @@ from airflow_kombo.ledger.history import (
     with_history,
 )
 from airflow_kombo.ledger.known_rows import lock
-from airflow_kombo.ledger.late_responses import record_late_responses
+from airflow_kombo.ledger.late_responses import record_late_responses, record_unsent_attempts
 from airflow_kombo.ledger.ledger_rows import AttemptRow
 from airflow_kombo.ledger.outcomes import AttemptOutcome, Claim, RowOutcome
 from airflow_kombo.ledger.statement_rows import recorded, released
@@ -52,12 +52,16 @@ def release_claims(
 ) -> None:
     """Delete the attempts of claims, and restore the status rows of before.
 
-    :param outcome: The outcome of rows that had no status before.
+    :param outcome: The outcome of rows that had no status before, and of attempts of rows that were
+        sent again since.
     """
     in_order = sorted(claims, key=lambda claim: claim.request.key)
     rows = [released(claim, outcome) for claim in in_order]
     _settle_unknown(connection, tables, in_order, rows)
-    sql.released.execute(connection, rows, sql.release_links, sql.forget_attempts)
+    (restored,) = sql.released.execute(connection, rows, sql.release_links)
+    if restored != len(rows):
+        record_unsent_attempts(connection, tables, in_order, outcome)
+    sql.released.execute(connection, rows, sql.forget_attempts)
 
 
 def _needs_history(one: AttemptOutcome) -> bool:

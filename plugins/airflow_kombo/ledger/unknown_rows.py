@@ -6,17 +6,20 @@ attempt. The attempt keeps the status `unknown` until its response comes after a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, not_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, not_, select, true, tuple_
 
 from airflow_kombo.database.sql import beyond, in_utc, utc_now
 from airflow_kombo.database.transactions import in_race, transaction
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.ledger.decision_check import LeftLine, check_lines, parts_of
+from airflow_kombo.ledger.decision_file import DecidedLine, UnknownRow
 from airflow_kombo.ledger.decisions import (
     by_history,
     keep_decision,
@@ -24,7 +27,9 @@ from airflow_kombo.ledger.decisions import (
     write_decision,
 )
 from airflow_kombo.ledger.history import history
+from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
+from airflow_kombo.ledger.unknown_export import UnknownExport
 from airflow_kombo.statuses import Decision, Status
 
 BATCH_ROWS: Final = 1_000
@@ -56,6 +61,18 @@ class UnknownRowsFilter:
     def is_everything(self) -> bool:
         """Return True for a filter without a condition."""
         return replace(self, until=None) == UnknownRowsFilter()
+
+    def is_met_by(self, row: LedgerRow) -> bool:
+        """Return True if a row meets all conditions but the one on the time."""
+        lists = ((self.result_ids, row.result_id), (self.integration_ids, row.integration_id))
+        values = (
+            (self.assessment_date, row.assessment_date),
+            (self.error_code, row.error_code),
+            (self.run_id, row.run_id),
+        )
+        return all(not wanted or value in wanted for wanted, value in lists) and all(
+            wanted in {None, value} for wanted, value in values
+        )
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,46 @@ class UnknownRows:
                     self.engine, "decide about rows", partial(self._decide, batch, decision)
                 )
                 after = last
+
+    def export(self, choice: UnknownRowsFilter) -> Iterator[list[UnknownRow]]:
+        """Yield the unknown rows in batches, in the order of Kombo's log view."""
+        result_ids = frozenset(choice.result_ids)
+        # More ids than one statement takes are looked for here: parts would lose the order.
+        is_read_whole = len(result_ids) > BATCH_ROWS
+        part = replace(choice, result_ids=()) if is_read_whole else choice
+        reading = partial(transaction, self.engine, "read unknown rows", reads_only=True)
+        for rows in UnknownExport(self.tables, self._is_unknown(part)).batches(reading):
+            yield [row for row in rows if not is_read_whole or row.result_id in result_ids]
+
+    def check(self, choice: UnknownRowsFilter, lines: Sequence[DecidedLine]) -> list[LeftLine]:
+        """Return the lines of a file whose rows cannot be decided now.
+
+        :param choice: The conditions that the rows have to meet.
+        """
+        left: list[LeftLine] = []
+        for part in parts_of(lines):
+            with transaction(self.engine, "look rows up", reads_only=True) as connection:
+                left += check_lines(connection, self.tables, part, choice.is_met_by)
+        return left
+
+    def decide_lines(self, lines: Iterable[DecidedLine], person: str) -> Iterator[int]:
+        """Decide the rows of a file, and yield the number of each durable batch.
+
+        A row that has another status or another attempt meanwhile is left as it is.
+
+        :param person: The name of the person who decided.
+        :raises LedgerError: if a batch was not written. The batches before it were.
+        """
+        order = sorted(lines, key=lambda line: (line.decision, line.reason, line.key))
+        for (word, reason), group in groupby(order, lambda line: (line.decision, line.reason)):
+            decision = DecisionBy(word, reason, person)
+            for part in parts_of(list(group)):
+                named = tuple_(*self._key, self.tables.links.c.attempts)
+                is_named = named.in_([(*line.key, line.attempt) for line in part])
+                batch = and_(self._is_unknown(UnknownRowsFilter()), is_named)
+                yield in_race(
+                    self.engine, "decide about rows", partial(self._decide, batch, decision)
+                )
 
     def others(self, choice: UnknownRowsFilter) -> Iterator[dict[str, list[str]]]:
         """Yield the named result ids with other statuses, by status, in batches.

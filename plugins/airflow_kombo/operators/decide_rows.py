@@ -74,7 +74,8 @@ def filter_of(parameters: ResolveParameters, until: datetime | None = None) -> U
     """Build the filter of rows from a task's parameters.
 
     :param until: Only rows that were `unknown` by then.
-    :raises ConfigurationError: if no condition is set.
+    :raises ConfigurationError: if no condition is set. A file of decisions names its rows, and an
+        export decides nothing: they need no condition.
     """
     rows_filter = UnknownRowsFilter(
         result_ids=parameters.result_ids,
@@ -84,7 +85,8 @@ def filter_of(parameters: ResolveParameters, until: datetime | None = None) -> U
         run_id=parameters.run_id,
         until=until,
     )
-    if rows_filter.is_everything:
+    is_needed = not (parameters.has_file or parameters.export_to)
+    if is_needed and rows_filter.is_everything:
         raise ConfigurationError(
             "No condition is set: set result_ids, integration_ids, assessment_date, error_code or"
             " run_id. Without any of them, every unknown row would be decided."

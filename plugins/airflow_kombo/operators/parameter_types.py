@@ -73,6 +73,13 @@ def _text(value: object) -> str:
     return str(value).strip()
 
 
+def _lines(value: object) -> str:
+    """Return the text of a file as it is: a blank at the end may be a cell."""
+    if not isinstance(value, str):
+        raise _UnreadableError
+    return value
+
+
 def _list(value: object) -> list[object]:
     if isinstance(value, str):
         value = _object_in(value) if _PUNCTUATION.intersection(value) else value
@@ -155,6 +162,7 @@ Day = Annotated[date, Strict(), BeforeValidator(_day)]
 Number = Annotated[int, BeforeValidator(_number)]
 AtLeastOne = Annotated[Number, Field(ge=1)]
 Text = Annotated[str, BeforeValidator(_text)]
+Lines = Annotated[str, BeforeValidator(_lines)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(_ids)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Statuses = Annotated[tuple[str, ...], BeforeValidator(_statuses)]

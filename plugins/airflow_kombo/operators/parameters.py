@@ -30,6 +30,7 @@ from airflow_kombo.operators.parameter_types import (
     Decided,
     Flag,
     Ids,
+    Lines,
     Number,
     Statuses,
     Text,
@@ -53,6 +54,12 @@ MOST_SHARDS: Final = 100
 """Most shards of a day: Airflow's scheduler slows down with some hundred mapped tasks."""
 _ATTRIBUTES: Final[Mapping[str, str]] = {"dry_run": "is_dry_run"}
 """The operators' attributes with another name than their parameter."""
+_EXCLUDED: Final[Mapping[str, tuple[str, ...]]] = {
+    "export_to": ("decision", "decisions", "decisions_from", "dry_run"),
+    "decisions": ("decision", "decisions_from"),
+    "decisions_from": ("decision",),
+}
+"""Parameters of a deciding task, each with the parameters that it excludes."""
 
 
 class _Parameters(BaseModel):
@@ -151,4 +158,28 @@ class ResolveParameters(_Parameters):
     run_id: Text | None = takes(A_TEXT)
     decision: Decided | None = takes(f"one of {', '.join(DECISIONS)}")
     reason: Text | None = takes(A_TEXT)
+    decisions: Lines | None = takes("the text of a CSV file")
+    decisions_from: Text | None = takes(A_TEXT)
+    export_to: Text | None = takes(A_TEXT)
     dry_run: Flag = takes(A_FLAG, default=False)
+
+    @classmethod
+    def of(cls, operator: Any) -> Self:
+        """Read an operator's attributes.
+
+        :raises ConfigurationError: as for any operator, and for parameters that exclude each other.
+        """
+        parameters = super().of(operator)
+        for name, others in _EXCLUDED.items():
+            both = [one for one in others if getattr(parameters, name) and getattr(parameters, one)]
+            if both:
+                raise ConfigurationError(
+                    f"The task {operator.task_id} cannot run: {name} does not go together with"
+                    f" {' and '.join(both)}."
+                )
+        return parameters
+
+    @property
+    def has_file(self) -> bool:
+        """Return True if the decisions are in a file."""
+        return bool(self.decisions or self.decisions_from)

@@ -21,7 +21,8 @@ from airflow_kombo.statuses import Decision
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_kombo.ledger.unknown_rows import UnknownRows
+    from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
+    from airflow_kombo.operators.parameters import ResolveParameters
 
 LEAVE: Final = "leave as they are"
 _REASON: Final = "why"
@@ -35,7 +36,13 @@ class KomboResolveUnknownOperator(HITLOperator):
     answer. It needs no worker and no triggerer while it waits. The answer decides only rows that
     were `unknown` when the question was asked.
 
-    A row has to meet all conditions that are set. At least one condition is needed.
+    A row has to meet all conditions that are set. At least one condition is needed, except for an
+    export and for a file of decisions.
+
+    For many rows, `export_to` writes a CSV file in the order of Kombo's log view. A person fills in
+    the columns `decision` and `reason`, and hands the file back in `decisions` or
+    `decisions_from`. Each line decides exactly its row, as long as the row is `unknown` and was not
+    sent again since. A file with a mistake decides nothing.
 
     :param result_ids: Only these results. Those that are not `unknown` are left as they are, and
         the log names them with their status. (templated)
@@ -46,7 +53,13 @@ class KomboResolveUnknownOperator(HITLOperator):
     :param decision: `created`: the rows become `success`. `not created`: they become `retryable`,
         and the next run of their day sends them. Empty: ask a person. (templated)
     :param reason: The evidence for the decision; the attempts' history keeps it, with the name of
-        the person who triggered the run or answered. (templated)
+        the person who triggered the run or answered. With a file, the reason of lines without one.
+        (templated)
+    :param decisions: The text of a filled-in CSV file. The conditions narrow it. (templated)
+    :param decisions_from: The path of such a file, or its address in an object storage, such as
+        `s3://aws_default@bucket/unknown.csv`. (templated)
+    :param export_to: The path or address of the CSV file to write; an existing one is replaced.
+        Nothing is decided. (templated)
     :param dry_run: List the rows in the log, and decide nothing. (templated)
     :param warehouse_conn_id: The connection to the warehouse, as the delivering task names it.
     :param ledger_conn_id: The connection to the database of the ledger, as the delivering task
@@ -62,6 +75,9 @@ class KomboResolveUnknownOperator(HITLOperator):
         "run_id",
         "decision",
         "reason",
+        "decisions",
+        "decisions_from",
+        "export_to",
         "is_dry_run",
     )
     ui_color = "#dfeaf5"
@@ -76,6 +92,9 @@ class KomboResolveUnknownOperator(HITLOperator):
         run_id: str | None = None,
         decision: str | None = None,
         reason: str | None = None,
+        decisions: str | None = None,
+        decisions_from: str | None = None,
+        export_to: str | None = None,
         dry_run: bool | str = False,
         warehouse_conn_id: str = "warehouse_default",
         ledger_conn_id: str | None = None,
@@ -99,6 +118,9 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.run_id = run_id
         self.decision = decision
         self.reason = reason
+        self.decisions = decisions
+        self.decisions_from = decisions_from
+        self.export_to = export_to
         self.is_dry_run = dry_run  # Airflow's operators have a method `dry_run`
         self.warehouse_conn_id = warehouse_conn_id
         self.ledger_conn_id = ledger_conn_id
@@ -106,7 +128,9 @@ class KomboResolveUnknownOperator(HITLOperator):
 
     @not_tried_again()
     def execute(self, context: Context) -> dict[str, int]:
-        """Decide, or ask a person, and return the numbers of rows `decided` and `left`.
+        """Decide, export, or ask a person, and return the numbers of rows.
+
+        The numbers are `decided` and `left`, of an export `exported`.
 
         :raises AirflowFailException: for an error that only a person can correct, before anything
             is decided, so that Airflow does not retry the task. Its cause is a
@@ -117,6 +141,8 @@ class KomboResolveUnknownOperator(HITLOperator):
 
         parameters = decide_rows.parameters_of(self)
         rows_filter = decide_rows.filter_of(parameters)
+        if parameters.export_to or parameters.has_file:
+            return self._by_file(context, parameters, rows_filter)
         decision = None
         if parameters.decision:
             person = _triggering_person(context)
@@ -158,6 +184,21 @@ class KomboResolveUnknownOperator(HITLOperator):
         rows_filter = decide_rows.filter_of(parameters, until=asked_at)
         with self._unknown_rows() as unknown:
             return decide_rows.decide(unknown, rows_filter, decision)
+
+    def _by_file(
+        self, context: Context, parameters: ResolveParameters, rows_filter: UnknownRowsFilter
+    ) -> dict[str, int]:
+        from airflow_kombo.operators import row_files  # noqa: PLC0415 - see above
+
+        if parameters.export_to:
+            with self._unknown_rows(decides=False) as unknown:
+                return row_files.export(unknown, rows_filter, parameters.export_to)
+        file = row_files.decisions_of(parameters)
+        if parameters.dry_run:
+            with self._unknown_rows(decides=False) as unknown:
+                return row_files.log_file(unknown, rows_filter, file)
+        with self._unknown_rows() as unknown:
+            return row_files.decide(unknown, rows_filter, file, _triggering_person(context))
 
     def _unknown_rows(self, *, decides: bool = True) -> AbstractContextManager[UnknownRows]:
         from airflow_kombo.operators.decide_rows import unknown_rows  # noqa: PLC0415 - see above

@@ -1,10 +1,10 @@
-"""Addresses of the page: overview, rows, export, one row, and static files."""
+"""Addresses of the page: overview, rows, exports, one row, decisions, and static files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
@@ -13,16 +13,19 @@ from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingRes
 from pydantic import BaseModel
 
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.exceptions import DecisionFileError
 from airflow_kombo.statuses import Status
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
+from airflow_kombo.web.decisions import MOST_BYTES, DecisionForm, check_file, decision_form
 from airflow_kombo.web.overview import overview
 from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows
 from airflow_kombo.web.status_styles import status_styles
-from airflow_kombo.web.trigger_forms import forms
+from airflow_kombo.web.trigger_forms import form_of_decisions, forms
+from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
 
 _STATIC: Final = Path(__file__).parent / "static"
 
@@ -83,11 +86,53 @@ def export_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) ->
     lines = as_csv(_batches(row_filter, warehouse))
     # The first batch is read before the response begins, so that an error still gets its page.
     first = [next(lines), next(lines)]
-    file_name = f"{pages.write.file_name}.csv"
+    return _csv_file(chain(first, lines), pages.write.file_name)
+
+
+@router.get("/unknown.csv")
+def export_unknown(
+    row_filter: Annotated[UnknownFilter, Query()], warehouse: _Warehouse, pages: _Pages
+) -> StreamingResponse:
+    """Export the unknown rows in the order of Kombo's log view, with columns for a decision."""
+    lines = unknown_csv(row_filter, warehouse)
+    first = list(islice(lines, 2))
+    return _csv_file(chain(first, lines), f"{pages.write.file_name}_unknown")
+
+
+def _csv_file(lines: Iterable[str], name: str) -> StreamingResponse:
     return StreamingResponse(
-        chain(first, lines),
+        lines,
         media_type="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
+    )
+
+
+@router.get("/decisions")
+def show_decisions(pages: _Pages) -> HTMLResponse:
+    """Show the form for a file of decisions."""
+    return _decisions(pages)
+
+
+@router.post("/decisions")
+def check_decisions(
+    given: Annotated[DecisionForm, Depends(decision_form)], warehouse: _Warehouse, pages: _Pages
+) -> HTMLResponse:
+    """Check a file of decisions, and show what the deciding dag would do.
+
+    Nothing is written, so the request needs no protection against other sites' forms.
+    """
+    try:
+        checked = check_file(given, warehouse)
+    except DecisionFileError as error:
+        return _decisions(pages, status=HTTPStatus.UNPROCESSABLE_ENTITY, problem=str(error))
+    form = form_of_decisions(pages.write, checked.lines) if checked.lines else None
+    return _decisions(pages, checked=checked, form=form)
+
+
+def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> HTMLResponse:
+    given = {"problem": None, "checked": None, "form": None, **values}
+    return pages.render(
+        "decisions.html", here="decisions", status=status, most_bytes=MOST_BYTES, **given
     )
 
 

@@ -48,11 +48,13 @@ COLUMNS: Final = (
 """Columns of a row on the page and in an export."""
 
 
-def _none_if_empty(value: object) -> object:
+def none_if_empty(value: object) -> object:
+    """Return None for an empty field of a form."""
     return value.strip() or None if isinstance(value, str) else value
 
 
-_Text = Annotated[Id | None, BeforeValidator(_none_if_empty)]
+OptionalText = Annotated[Id | None, BeforeValidator(none_if_empty)]
+"""Text of a field that may be empty."""
 _MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
 """Number in the range of the column `map_index`."""
 
@@ -68,18 +70,18 @@ class RowFilter(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    q: _Text = None
-    status: Annotated[Status | None, BeforeValidator(_none_if_empty)] = None
-    day: Annotated[date | None, BeforeValidator(_none_if_empty)] = None
-    error_code: _Text = None
-    integration: _Text = None
-    dag_id: _Text = None
-    dag_run_id: _Text = None
-    task_id: _Text = None
-    map_index: Annotated[_MapIndex | None, BeforeValidator(_none_if_empty)] = None
+    q: OptionalText = None
+    status: Annotated[Status | None, BeforeValidator(none_if_empty)] = None
+    day: Annotated[date | None, BeforeValidator(none_if_empty)] = None
+    error_code: OptionalText = None
+    integration: OptionalText = None
+    dag_id: OptionalText = None
+    dag_run_id: OptionalText = None
+    task_id: OptionalText = None
+    map_index: Annotated[_MapIndex | None, BeforeValidator(none_if_empty)] = None
     sort: Sort = "newest"
-    after: _Text = None
-    before: _Text = None
+    after: OptionalText = None
+    before: OptionalText = None
 
     @property
     def conditions(self) -> dict[str, str]:

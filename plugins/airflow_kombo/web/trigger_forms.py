@@ -7,9 +7,11 @@ So the page shows the configuration to paste, and links to the dag.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_kombo.ledger.decision_file import DecidedLine, lines_of_decisions
 from airflow_kombo.statuses import (
     AWAITING_DECISION,
     MEANINGS,
@@ -60,16 +62,33 @@ def forms(row: Any, write: ShownWrite, dag_id: str | None) -> list[Form]:
     return found
 
 
+def form_of_decisions(write: ShownWrite, lines: Sequence[DecidedLine]) -> Form:
+    """Return the form that hands decisions of a file to the deciding dag.
+
+    The configuration has no other columns of the file than those that the dag needs.
+    """
+    return Form(
+        title="Decide by the file",
+        dag_id=write.decision_dag_id,
+        dag_hint=_decision_dag_hint(write),
+        conf=_json({"decisions": lines_of_decisions(lines)}),
+        explanation="The dag checks the file again, and decides with your name.",
+    )
+
+
 def _decide(write: ShownWrite, selected: dict[str, Any]) -> Form:
     return Form(
         title="Decide",
         dag_id=write.decision_dag_id,
-        dag_hint="the dag whose KomboResolveUnknownOperator has the"
-        f' status_table "{write.status_table}"',
+        dag_hint=_decision_dag_hint(write),
         conf=_json(selected),
         explanation="Look the call up in Kombo's logs. Then choose in the form whether the"
         f" {write.created_object} was created.",
     )
+
+
+def _decision_dag_hint(write: ShownWrite) -> str:
+    return f'the dag whose KomboResolveUnknownOperator has the status_table "{write.status_table}"'
 
 
 def _send_again(

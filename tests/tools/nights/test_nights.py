@@ -6,7 +6,11 @@ from tools.nights.check_night import check_night
 from tools.nights.shard_plan import plan_of
 from tools.nights.stage import stage
 
-FOUND = (5712,)  # a run that stood still right after its first heartbeat sent, declared dead
+FOUND = (
+    5712,  # a run that stood still right after its first heartbeat sent, declared dead
+    1808,  # a claim given back late left its doubt on a row that had been sent since
+    3973,  # of such a row the later claim was given back too: it stayed unknown without an attempt
+)
 
 
 @pytest.fixture(scope="module")
