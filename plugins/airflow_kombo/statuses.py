@@ -191,7 +191,7 @@ NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
 
 
 class Decision(StrEnum):
-    """Decision of a person about an `unknown` row."""
+    """Decision about an `unknown` row, of a person or by evidence."""
 
     CREATED = "created"
     NOT_CREATED = "not created"
@@ -220,6 +220,8 @@ class ErrorCode(StrEnum):
     """The run died while the request was in flight, or may have been."""
     DECIDED_NOT_CREATED = "decided_not_created"
     """A person decided that the link was not created."""
+    PROVED_NOT_CREATED = "proved_not_created"
+    """A look into the applicant tracking system proved that the link was not created."""
 
 
 CHANGED: Final = Action.CHANGED.value

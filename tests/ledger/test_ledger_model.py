@@ -20,7 +20,8 @@ from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
+from airflow_kombo.ledger.decisions import DecisionBy
+from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import DECIDED, Decision, Status
 
 NAMES = [f"r{number}" for number in range(4)]

@@ -14,7 +14,8 @@ from airflow_kombo.ledger import unknown_rows
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
+from airflow_kombo.ledger.decisions import DecisionBy
+from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import Decision, Status
 
 CREATED = DecisionBy(Decision.CREATED, "seen in Kombo's logs", "alice")

@@ -8,7 +8,8 @@ from contextlib import closing
 from greenlet import GreenletExit
 
 from airflow_kombo.exceptions import KomboError
-from airflow_kombo.ledger.unknown_rows import DecisionBy, UnknownRows, UnknownRowsFilter
+from airflow_kombo.ledger.decisions import DecisionBy
+from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import Decision
 from tools.nights.kombo import LONGEST_SECONDS
 from tools.nights.plan import PlannedDecision

@@ -19,6 +19,7 @@ from airflow_kombo.exceptions import (
     TransportError,
 )
 from airflow_kombo.kombo_api.aiohttp_payload import RequestBody, escaped_url
+from airflow_kombo.kombo_api.reads import Read, ReadResult, read_result
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.response import KomboResponse
 
@@ -29,6 +30,8 @@ CHECK_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 30.0
 _LONGEST_BODY_BYTES: Final = 1024 * 1024
 """Bytes that are read of a response: a page of few bytes, compressed, may unfold to gigabytes."""
+_LONGEST_PAGE_BYTES: Final = 16 * 1024 * 1024
+"""Bytes that are read of a page of records, which may hold whole e-mails."""
 _NETWORK: Final = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 """Exceptions of a call without a response; any other exception is an error in a program."""
 _LASTING: Final = (
@@ -88,6 +91,32 @@ class KomboClient:
         headers = {**self._access.headers, "X-Integration-Id": integration_id}
         body = RequestBody(request.body, may_leave)
         return await self._call(request.write.method, request.path, headers, body)
+
+    async def read(self, read: Read) -> ReadResult:
+        """Read something, and return the response with its data, or the transport error.
+
+        :raises ConfigurationError: if the integration's id cannot be a header.
+        """
+        integration_id = _safe("X-Integration-Id", read.integration_id)
+        headers = {**self._access.headers, "X-Integration-Id": integration_id}
+        if read.body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._http.request(
+                read.method,
+                escaped_url(self._access.base_url + read.path_and_query),
+                data=read.json,
+                headers=headers,
+                allow_redirects=False,
+                proxy=self._access.proxy,
+            ) as response:
+                body = await _whole_body(response, _LONGEST_PAGE_BYTES)
+        except _NETWORK as error:
+            cause = type(error).__name__  # its text may hold the address
+            if isinstance(error, _LASTING):
+                return ReadResult(NotSentError(f"the read could not leave ({cause})", lasting=True))
+            return ReadResult(ResponseLostError(f"no response came back ({cause})"))
+        return read_result(KomboResponse.of(response.status, response.headers, body), body)
 
     async def check_api_key(self, seconds: float = CHECK_SECONDS) -> KomboResponse | TransportError:
         """Ask Kombo for a check of the API key.
@@ -159,12 +188,17 @@ async def _read(response: aiohttp.ClientResponse) -> KomboResponse:
     return KomboResponse.of(response.status, response.headers, body)
 
 
-async def _whole_body(response: aiohttp.ClientResponse) -> bytes | None:
-    """Return a body, or None for a body larger than any of Kombo's."""
+async def _whole_body(
+    response: aiohttp.ClientResponse, longest: int = _LONGEST_BODY_BYTES
+) -> bytes | None:
+    """Return a body, or None for a longer one.
+
+    :param longest: Bytes at most.
+    """
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
-        if len(body) > _LONGEST_BODY_BYTES:
+        if len(body) > longest:
             response.close()
             return None
     return bytes(body)

@@ -1,8 +1,9 @@
-"""Write a person's decision to unknown rows and their attempts."""
+"""Write a decision, of a person or by evidence, to unknown rows and their attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, bindparam, update
@@ -11,30 +12,81 @@ from airflow_kombo.database.sql import utc_now
 from airflow_kombo.database.transactions import RaceLostError
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import LedgerError
-from airflow_kombo.ledger.history import may_have_been_created, with_history
+from airflow_kombo.ledger.history import history, may_have_been_created, with_history
 from airflow_kombo.ledger.ledger_rows import AttemptRow, LedgerRow
 from airflow_kombo.ledger.outcomes import OUTCOME, RowOutcome
-from airflow_kombo.ledger.tables import KEY
+from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import DECIDED, Decision, ErrorCode, Status
 
 _BOUND: Final = tuple(f"of_{name}" for name in (*KEY, "attempt"))
 
-_DECIDED: Final[Mapping[Decision, Mapping[str, Any]]] = {
-    Decision.CREATED: {
-        "warnings": ["No response was received. A person decided that the link was created."],
-        "error_code": None,
-        "error_message": None,
-    },
-    Decision.NOT_CREATED: {
-        "warnings": None,
-        "error_code": ErrorCode.DECIDED_NOT_CREATED.value,
-        "error_message": "No response was received. A person decided that the link was not"
-        " created.",
-    },
-}
-"""Values of a decided row. Its other columns keep Kombo's data, if Kombo sent any."""
+
+@dataclass(frozen=True)
+class DecisionBy:
+    """A decision, with its reason.
+
+    :param by: The name of the person in Airflow, or of the dag that found the evidence.
+    """
+
+    decision: Decision
+    reason: str
+    by: str
+
+
+Words = Mapping[Decision, Mapping[str, Any]]
+"""Values of a decided row by decision. Its other columns keep Kombo's data, if Kombo sent any."""
+
+
+def _words(created: str, not_created: str, code: ErrorCode) -> Words:
+    lost = "No response was received."
+    return {
+        Decision.CREATED: {
+            "warnings": [f"{lost} {created}"],
+            "error_code": None,
+            "error_message": None,
+        },
+        Decision.NOT_CREATED: {
+            "warnings": None,
+            "error_code": code.value,
+            "error_message": f"{lost} {not_created}",
+        },
+    }
+
+
+BY_PERSON: Final = _words(
+    "A person decided that the link was created.",
+    "A person decided that the link was not created.",
+    ErrorCode.DECIDED_NOT_CREATED,
+)
+BY_EVIDENCE: Final = _words(
+    "The link was found in the applicant tracking system.",
+    "The applicant tracking system has later links of this integration, and not this one.",
+    ErrorCode.PROVED_NOT_CREATED,
+)
 
 _NOT_MADE: Final = RowOutcome(Status.RETRYABLE, ErrorCode.DECIDED_NOT_CREATED.value)
+
+
+def decide(
+    connection: Connection,
+    tables: Tables,
+    locked: Sequence[LedgerRow],
+    decision: DecisionBy,
+    words: Words = BY_PERSON,
+) -> None:
+    """Decide unknown rows, and keep the decision beside their attempts in doubt.
+
+    :param locked: Unknown status rows, whose locks are held where the database has any.
+    :param words: The values of a decided row.
+    :raises LedgerError: if a row has no attempt in doubt, which would keep the decision.
+    :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.
+    """
+    attempts = history(connection, tables, [row.result_id for row in locked])
+    made, in_doubt = by_history(attempts, locked, tables.attempts.fullname)
+    write_decision(connection, tables.links, locked, decision.decision, words)
+    if decision.decision is Decision.NOT_CREATED and made:
+        restore_made(connection, tables.links, made)
+    keep_decision(connection, tables.attempts, in_doubt, decision)
 
 
 def by_history(
@@ -67,16 +119,21 @@ def by_history(
 
 
 def write_decision(
-    connection: Connection, links: Table, rows: Sequence[LedgerRow], decision: Decision
+    connection: Connection,
+    links: Table,
+    rows: Sequence[LedgerRow],
+    decision: Decision,
+    words: Words = BY_PERSON,
 ) -> None:
     """Write a decision to unknown status rows.
 
+    :param words: The values of a decided row.
     :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.
     """
     statement = update(links).where(
         *_is_bound(links, "attempts"), links.c.status == Status.UNKNOWN.value
     )
-    values = {"status": DECIDED[decision].value, **_DECIDED[decision]}
+    values = {"status": DECIDED[decision].value, **words[decision]}
     statement = statement.values(**values, error_title=None, updated_at=utc_now())
     bound = [_bound(LinkKey.of(row), row.attempts) for row in rows]
     if connection.execute(statement, bound).rowcount != len(rows):
@@ -100,23 +157,17 @@ def keep_decision(
     connection: Connection,
     attempts: Table,
     in_doubt: Sequence[AttemptRow],
-    decision: Decision,
-    *,
-    by: str,
-    reason: str,
+    decision: DecisionBy,
 ) -> None:
-    """Write a decision to the attempts in doubt.
-
-    :param by: The name of the person who decided.
-    """
+    """Write a decision to the attempts in doubt."""
     connection.execute(
         update(attempts)
         .where(*_is_bound(attempts, "attempt"))
         .values(
-            resolution=decision.value,
-            resolved_by=by,
+            resolution=decision.decision.value,
+            resolved_by=decision.by,
             resolved_at=utc_now(),
-            resolution_reason=reason,
+            resolution_reason=decision.reason,
         ),
         [_bound(LinkKey.of(one), one.attempt) for one in in_doubt],
     )

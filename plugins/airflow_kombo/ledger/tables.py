@@ -170,11 +170,14 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("claimed_at", MOMENT, nullable=False),
         Column("answered_at", MOMENT),
         Column("milliseconds", Integer),
-        # A person's decision about an unknown attempt. The attempt keeps its status.
+        # The decision about an unknown attempt, of a person or by evidence. It keeps its status.
         Column("resolution", String(16)),
         Column("resolved_by", LONG_TEXT),
         Column("resolved_at", MOMENT),
         Column("resolution_reason", LONG_TEXT),
+        # The last look into the applicant tracking system for the link of an unknown attempt.
+        Column("evidence", LONG_TEXT),
+        Column("evidence_at", MOMENT),
         _partial(f"{name}_open", "status IS NULL", "run_id"),
         _instead_of_partial(f"{name}_run", "run_id", "status"),
         Index(f"{name}_result", "result_id"),

@@ -20,17 +20,11 @@ from airflow_kombo.database.transactions import in_race, transaction
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.decision_check import LeftLine, check_lines, parts_of
 from airflow_kombo.ledger.decision_file import DecidedLine, UnknownRow
-from airflow_kombo.ledger.decisions import (
-    by_history,
-    keep_decision,
-    restore_made,
-    write_decision,
-)
-from airflow_kombo.ledger.history import history
+from airflow_kombo.ledger.decisions import DecisionBy, decide
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.unknown_export import UnknownExport
-from airflow_kombo.statuses import Decision, Status
+from airflow_kombo.statuses import Status
 
 BATCH_ROWS: Final = 1_000
 """Rows that are decided in one transaction, and ids in one query."""
@@ -73,18 +67,6 @@ class UnknownRowsFilter:
         return all(not wanted or value in wanted for wanted, value in lists) and all(
             wanted in {None, value} for wanted, value in values
         )
-
-
-@dataclass(frozen=True)
-class DecisionBy:
-    """A person's decision.
-
-    :param by: The person's name in Airflow.
-    """
-
-    decision: Decision
-    reason: str
-    by: str
 
 
 class UnknownRows:
@@ -208,19 +190,7 @@ class UnknownRows:
         locked: Sequence[Any] = connection.execute(query).all()
         if not locked:
             return 0
-        attempts = history(connection, self.tables, [row.result_id for row in locked])
-        made, in_doubt = by_history(attempts, locked, self.tables.attempts.fullname)
-        write_decision(connection, self.tables.links, locked, decision.decision)
-        if decision.decision is Decision.NOT_CREATED and made:
-            restore_made(connection, self.tables.links, made)
-        keep_decision(
-            connection,
-            self.tables.attempts,
-            in_doubt,
-            decision.decision,
-            by=decision.by,
-            reason=decision.reason,
-        )
+        decide(connection, self.tables, locked, decision)
         return len(locked)
 
     def _pages(self, part: UnknownRowsFilter) -> Iterator[list[LinkKey]]:

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import Final
 
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.ledger.unknown_rows import (
     NOT_FOUND,
-    DecisionBy,
     UnknownRows,
     UnknownRowsFilter,
 )

@@ -1,0 +1,1 @@
+"""Evidence for rows in doubt: look for their links in the applicant tracking systems."""

@@ -1,0 +1,111 @@
+"""Read one integration, paced and limited as the writes are.
+
+A read changes nothing, so it is read again after any failure that may pass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from airflow_kombo.exceptions import ConfigurationError, KomboError, NotSentError
+from airflow_kombo.kombo_api.reads import Read, ReadResult
+from airflow_kombo.kombo_api.response import KomboResponse
+from airflow_kombo.kombo_api.verdicts import Verdict, verdict_of
+from airflow_kombo.throttle.throttle import Throttle
+
+MOST_AT_ONCE: Final = 4
+"""Reads of one integration in flight at most: they must not take the writes' place."""
+TRIES: Final = 4
+_SHORTEST_PAUSE_SECONDS: Final = 0.05
+_LONGEST_WAIT_SECONDS: Final = 600.0
+"""Seconds that one read waits for limits at most."""
+_COOL_DOWN_SECONDS: Final = 30.0
+
+
+class Client(Protocol):
+    """Client as a reader uses one."""
+
+    async def read(self, read: Read) -> ReadResult:
+        """Read something, and return the response with its data, or the transport error."""
+
+
+class UnreadableError(KomboError):
+    """A read brings nothing that says whether a link exists. The message names the cause."""
+
+
+class IntegrationUnreadableError(UnreadableError):
+    """No read of this integration brings anything, such as without the permission."""
+
+
+class IntegrationReader:
+    """Reader of one integration.
+
+    :param readers: Readers that may share the rate limit.
+    """
+
+    def __init__(self, client: Client, readers: int) -> None:
+        self._client = client
+        self._throttle = Throttle(MOST_AT_ONCE, readers, _COOL_DOWN_SECONDS)
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        self._given_up: IntegrationUnreadableError | None = None
+
+    async def data_of(self, read: Read) -> Any:
+        """Return the data of a read.
+
+        :raises UnreadableError: if the read brings nothing.
+        :raises IntegrationUnreadableError: if no read of the integration does.
+        :raises ConfigurationError: if the API key or the address is wrong.
+        """
+        cause = "no try"
+        for _ in range(TRIES):
+            if self._given_up:
+                raise self._given_up
+            answer = await self._once(read)
+            verdict, cause = verdict_of(answer.result), _cause_of(answer)
+            if verdict is Verdict.CREATED:
+                return answer.data
+            self._refuse(verdict, answer, cause)
+        raise UnreadableError(cause)
+
+    def _refuse(self, verdict: Verdict, answer: ReadResult, cause: str) -> None:
+        """Raise an error for a response that another try does not change."""
+        lasting = isinstance(answer.result, NotSentError) and answer.result.lasting
+        if verdict is Verdict.STOP or lasting:
+            raise ConfigurationError(f"Kombo cannot be read: {cause}.")
+        if verdict is Verdict.BLOCKED or self._throttle.given_up:
+            self._given_up = IntegrationUnreadableError(cause)
+            raise self._given_up
+        if verdict is Verdict.REFUSED:
+            raise UnreadableError(cause)
+
+    async def _once(self, read: Read) -> ReadResult:
+        """Read once, and again after a limit."""
+        until = monotonic() + _LONGEST_WAIT_SECONDS
+        async with self._slots:
+            while True:
+                number = await self._permission(until)
+                began = monotonic()
+                answer = await self._client.read(read)
+                response = answer.result if isinstance(answer.result, KomboResponse) else None
+                verdict, now = verdict_of(answer.result), monotonic()
+                self._throttle.record_result(number, now, began, response, verdict)
+                if verdict is not Verdict.WAIT or now > until:
+                    return answer
+
+    async def _permission(self, until: float) -> int:
+        """Wait until the throttle permits a read, and return its number."""
+        while not (number := self._throttle.take(monotonic())):
+            now = monotonic()
+            if now > until or self._throttle.given_up:
+                raise UnreadableError("Kombo's limits allowed no read")
+            await asyncio.sleep(max(self._throttle.pause(now), _SHORTEST_PAUSE_SECONDS))
+        return number
+
+
+def _cause_of(answer: ReadResult) -> str:
+    """Return the cause of a failure, without any data of the response."""
+    if isinstance(answer.result, KomboResponse):
+        return answer.result.error_code or f"HTTP {answer.result.http_status}"
+    return str(answer.result)
