@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import httpx
 import pytest
 
-from tools.kombo_standin.client import DEFAULT_KEY, StandIn, StandInError, running
+from tools.kombo_standin.client import StandIn, StandInError, running
 
 INTEGRATION = "workday:HWUTwvyx2wLoSUHphiWVrp28"
 URL = "https://example.com/results/1"
@@ -407,18 +407,20 @@ def test_links_times_and_deletions_outlive_a_restart(http, tmp_path):
     scenario.write_text("""
         ats:
           default: {kept_as: documents, may_read: false}
-          by_tool: {workday: {kept_as: notes, written_as: plain}}
+          by_tool: {workday: {kept_as: notes}, sap: {appears_after: [600, 600]}}
           candidates: {a1: c1}
           untracked_ids: [c2]
           seed: 7
     """)
 
-    def read(standin: StandIn) -> list[dict]:
-        return http.get(f"{standin.url}/ats/notes?candidate_ids=c1").json()["data"]["results"]
+    def read(standin: StandIn, integration_id: str = INTEGRATION) -> list[dict]:
+        headers = {"X-Integration-Id": integration_id}
+        path = f"{standin.url}/ats/notes?candidate_ids=c1"
+        return http.get(path, headers=headers).json()["data"]["results"]
 
-    def post(standin: StandIn, target: str, url: str) -> None:
+    def post(standin: StandIn, target: str, url: str, integration_id: str = INTEGRATION) -> None:
         path = f"{standin.url}/ats/{target}/result-links"
-        headers = {"Authorization": f"Bearer {DEFAULT_KEY}"}
+        headers = {"X-Integration-Id": integration_id}
         http.post(path, json={"label": "Coding", "url": url}, headers=headers)
 
     journal = tmp_path / "links.jsonl"
@@ -426,12 +428,13 @@ def test_links_times_and_deletions_outlive_a_restart(http, tmp_path):
         post(standin, "candidates/c1", URL)
         post(standin, "candidates/c1", ODD)
         post(standin, "applications/a1", URL)
+        post(standin, "candidates/c1", URL, "sap:late")
         standin.delete_link(url=ODD)
         before = read(standin)
         assert [one["application_id"] for one in before] == [None, "a1"]
     with running(scenario=scenario, journal=journal) as standin:
         after = read(standin)
-        assert after == before
+        assert (after, read(standin, "sap:late")) == (before, [])
         post(standin, "candidates/c1", URL)
         assert len({one["id"] for one in read(standin)}) == 3
         tracked = http.get(f"{standin.url}/ats/candidates?ids=c1,c2").json()["data"]["results"]
