@@ -19,7 +19,9 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", default=0, type=int, help="0 takes a free one (%(default)s)")
     parser.add_argument("--key", default=DEFAULT_KEY, help="the accepted API key (%(default)s)")
-    parser.add_argument("--scenario", type=Path, help="YAML file with limits, latency and rules")
+    parser.add_argument(
+        "--scenario", type=Path, help="YAML file with limits, latency, rules and ATSs"
+    )
     parser.add_argument("--journal", type=Path, help="file that keeps the links over a restart")
     parser.add_argument("--parent", type=int, help="id of the parent process: end with it")
     options = parser.parse_args()

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override  # in typing from Python 3.12 on
 
-from tools.kombo_standin.api import authentication_error, log_url
+from tools.kombo_standin.api import authentication_error, input_invalid, log_url
 from tools.kombo_standin.connection import Connection
 from tools.kombo_standin.outcomes import KomboError, Outcome
 from tools.kombo_standin.state import Received, State
@@ -53,7 +53,7 @@ class _Action:
     def _note(self, scope: Scope, body: bytes) -> None:
         headers = Connection.of(scope).headers
         self._state.received.append(Received(scope["raw_path"], headers, body))
-        self._state.posts += 1
+        self._state.counts["received"] += 1
 
     def _refusal(self, request: Request, integration_id: str) -> KomboError | None:
         """Return the error of a request that Kombo refuses before reading the body."""
@@ -61,7 +61,7 @@ class _Action:
         if unknown:
             return unknown
         if not integration_id:
-            return _input_invalid("The header X-Integration-Id is missing.")
+            return input_invalid("The header X-Integration-Id is missing.")
         return self._state.gate.refusal(integration_id)
 
     async def _act(self, raw_path: bytes, integration_id: str, body: bytes) -> Outcome:
@@ -73,7 +73,7 @@ class _Action:
         try:
             made = self._read(integration_id, place, body)
         except ValueError as error:
-            return _input_invalid(str(error))
+            return input_invalid(str(error))
         rule = self._state.rules.fire(made)
         if rule.creates:  # before the wait: a client may stop waiting
             self._state.create(made)
@@ -120,8 +120,3 @@ class OrderResults(_Action):
         return OrderResult(
             integration_id, "order", target_id, url, parsed["status"], parsed.get("score")
         )
-
-
-def _input_invalid(message: str) -> KomboError:
-    title = "The input is invalid."
-    return KomboError(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)

@@ -36,6 +36,12 @@ def authentication_error(request: Request, key: str) -> KomboError | None:
     return KomboError(status=401, code=code, title=title, message=message)
 
 
+def input_invalid(message: str) -> KomboError:
+    """Return Kombo's error of a request that does not fit the schema."""
+    title = "The input is invalid."
+    return KomboError(status=400, code="PLATFORM.INPUT_INVALID", title=title, message=message)
+
+
 class Api:
     """Reading endpoints.
 
@@ -57,7 +63,7 @@ class Api:
 
     async def landing(self) -> Response:
         """Count a followed redirect, and respond with an apparent success."""
-        self._state.redirects_followed += 1
+        self._state.counts["redirects_followed"] += 1
         return JSONResponse({"status": "success", "data": {}, "warnings": []})
 
     def _answer(self, request: Request, data: dict[str, Any]) -> Response:

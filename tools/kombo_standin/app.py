@@ -8,7 +8,10 @@ from starlette.routing import Route
 from tools.kombo_standin.actions import OrderResults, ResultLinks
 from tools.kombo_standin.api import Api, log_url
 from tools.kombo_standin.control import Control
+from tools.kombo_standin.kept_links import ApplicationAttachments, CandidateAttachments, Notes
 from tools.kombo_standin.outcomes import LANDING_PATH, KomboError
+from tools.kombo_standin.passthrough import Passthrough
+from tools.kombo_standin.records import Applications, Candidates
 from tools.kombo_standin.state import State
 
 
@@ -19,7 +22,18 @@ def create_app(state: State) -> FastAPI:
         Route(action.path, action, methods=[action.method])
         for action in (ResultLinks(state), OrderResults(state))
     ]
-    app = FastAPI(routes=[*actions], openapi_url=None)
+    reads = [
+        Route(read.path, read, methods=[read.method])
+        for read in (
+            Applications(state),
+            Candidates(state),
+            Notes(state),
+            ApplicationAttachments(state),
+            CandidateAttachments(state),
+            Passthrough(state),
+        )
+    ]
+    app = FastAPI(routes=[*actions, *reads], openapi_url=None)
     app.add_api_route("/v1/check-api-key", api.check_api_key, methods=["GET"])
     app.add_api_route("/v1/integrations/{_:path}", api.integration, methods=["GET"])
     app.add_api_route(LANDING_PATH, api.landing, methods=["GET"])

@@ -71,6 +71,36 @@ class StandIn:
         latency = {"default": default, "by_integration": dict(by_integration or {})}
         self._call("PUT", "/latency", latency)
 
+    def set_ats(
+        self,
+        default: Mapping[str, Any] | None = None,
+        by_tool: Mapping[str, Mapping[str, Any]] | None = None,
+        **others: Any,
+    ) -> None:
+        """Replace the customers' ATSs; see ``kombo_standin.scenario.Flavour`` for names.
+
+        :param default: The flavour of all tools that are not in ``by_tool``.
+        :param by_tool: Flavours by tool, which is the integration's id before the colon.
+        :param others: candidates, untracked_ids, seed; see ``kombo_standin.scenario.Flavours``.
+        """
+        ats = {"default": dict(default or {}), "by_tool": dict(by_tool or {}), **others}
+        self._call("PUT", "/ats", ats)
+
+    def sync(self) -> None:
+        """Sync the notes of all integrations now."""
+        self._call("POST", "/sync")
+
+    def delete_link(self, **match: str) -> int:
+        """Delete links from the ATS, as a recruiter does, and return the number of deleted ones.
+
+        The counts of writes, and ``links``, stay the same.
+
+        :param match: integration_id, target_type, target_id, url, label; a missing one matches all.
+        :raises StandInError: if the ATS has no such link.
+        """
+        deleted: int = self._call("POST", "/deletions", match)["deleted"]
+        return deleted
+
     def reset(self) -> None:
         """Delete links, counts and journal, and begin the scenario again."""
         self._call("POST", "/reset")

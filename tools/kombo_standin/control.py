@@ -1,11 +1,12 @@
 """Control endpoints below ``/_standin``: orders and reports."""
 
+import math
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from pydantic import NonNegativeInt
 
-from tools.kombo_standin.scenario import Latency, Limits, Rule, RuleBook
+from tools.kombo_standin.scenario import Flavours, Latency, Limits, Match, Rule, RuleBook
 from tools.kombo_standin.state import REQUESTS_KEPT, State
 
 
@@ -25,6 +26,9 @@ class Control:
         router.add_api_route("/rules", self.clear_rules, methods=["DELETE"])
         router.add_api_route("/limits", self.set_limits, methods=["PUT"])
         router.add_api_route("/latency", self.set_latency, methods=["PUT"])
+        router.add_api_route("/ats", self.set_ats, methods=["PUT"])
+        router.add_api_route("/sync", self.sync, methods=["POST"])
+        router.add_api_route("/deletions", self.delete_link, methods=["POST"])
         router.add_api_route("/reset", self.reset, methods=["POST"])
         router.add_api_route("/links", self.links, methods=["GET"])
         router.add_api_route("/order-results", self.order_results, methods=["GET"])
@@ -47,6 +51,28 @@ class Control:
     async def set_latency(self, latency: Latency) -> None:
         """Replace all latencies; missing values become defaults."""
         self._state.latency = latency
+
+    async def set_ats(self, ats: Flavours) -> None:
+        """Replace all flavours, and begin new syncs; missing values become defaults."""
+        self._state.ats.restart(ats)
+
+    async def sync(self) -> None:
+        """Sync the notes of all integrations now."""
+        self._state.ats.syncs.order()
+
+    async def delete_link(self, match: Match) -> dict[str, int]:
+        """Delete the matching links from the ATS, as a recruiter does, and count them."""
+        ledger = self._state.ledger
+        found = [
+            one
+            for one in ledger.records()
+            if match.matches(one.link) and one.deleted_at == math.inf
+        ]
+        if not found:
+            raise HTTPException(404, "There is no such link.")
+        for one in found:
+            ledger.delete(one)
+        return {"deleted": len(found)}
 
     async def reset(self) -> None:
         """Delete links, counts and journal, and begin the scenario again."""

@@ -37,13 +37,19 @@ class Gate:
         self._windows.clear()
 
     def refusal(self, integration_id: str) -> KomboError | None:
-        """Count one request against the rate limit; return an error if a limit is reached."""
+        """Count one action against the rate limit; return an error if a limit is reached."""
+        if limited := self.rate_refusal(integration_id):
+            return limited
+        if self.in_flight[integration_id] >= self.limits.slots(integration_id):
+            return _too_many("PLATFORM.CONCURRENCY_LIMIT_EXCEEDED", {})
+        return None
+
+    def rate_refusal(self, integration_id: str) -> KomboError | None:
+        """Count one request against the rate limit; return an error beyond the limit."""
         window = self._window(integration_id)
         window.used += 1
         if window.used > self.limits.rate:
             return _too_many("PLATFORM.RATE_LIMIT_EXCEEDED", self._retry_after(window))
-        if self.in_flight[integration_id] >= self.limits.slots(integration_id):
-            return _too_many("PLATFORM.CONCURRENCY_LIMIT_EXCEEDED", {})
         return None
 
     @contextmanager
@@ -58,12 +64,18 @@ class Gate:
             self.in_flight[integration_id] -= 1
 
     def headers(self, integration_id: str) -> dict[str, str]:
-        """Return Kombo's limit headers of an action; the reset is in whole seconds."""
-        limits, window = self.limits, self._window(integration_id)
-        slots = limits.slots(integration_id)
+        """Return Kombo's limit headers of an action."""
+        slots = self.limits.slots(integration_id)
         return {
             "Concurrency-Limit": str(slots),
             "Concurrency-Remaining": str(max(0, slots - self.in_flight[integration_id])),
+            **self.rate_headers(integration_id),
+        }
+
+    def rate_headers(self, integration_id: str) -> dict[str, str]:
+        """Return Kombo's headers of the rate limit; the reset is in whole seconds."""
+        limits, window = self.limits, self._window(integration_id)
+        return {
             "ratelimit-limit": str(limits.rate),
             "ratelimit-remaining": str(max(0, limits.rate - window.used)),
             "ratelimit-reset": str(_whole_seconds_left(window)),

@@ -5,6 +5,7 @@ from collections import Counter, deque
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from tools.kombo_standin.ats import Ats
 from tools.kombo_standin.gate import Gate
 from tools.kombo_standin.ledger import Ledger
 from tools.kombo_standin.scenario import RuleBook, Scenario
@@ -42,9 +43,11 @@ class State:
         self.scenario = scenario
         self.ledger = ledger
         self.gate = Gate(scenario.limits)
+        self.ats = Ats(ledger, scenario.ats)
         self.order_results: list[OrderResult] = []
         self.received: deque[Received] = deque(maxlen=REQUESTS_KEPT)
-        self.answers: Counter[str] = Counter()
+        self.answers: Counter[str] = Counter()  # of writes
+        self.counts: Counter[str] = Counter()
         self.stopping = asyncio.Event()
         self._begin()
 
@@ -54,14 +57,16 @@ class State:
         self.order_results.clear()
         self.received.clear()
         self.answers.clear()
+        self.counts.clear()
         self.gate.max_in_flight.clear()
         self.gate.restart(self.scenario.limits)
+        self.ats = Ats(self.ledger, self.scenario.ats)
         self._begin()
 
     def create(self, made: Link | OrderResult) -> None:
         """Write a link or an order's result; only links are counted by identity, and kept."""
         if isinstance(made, Link):
-            self.ledger.create(made)
+            self.ledger.create(made, self.ats.draw_delay(made.integration_id))
         else:
             self.order_results.append(made)
 
@@ -72,19 +77,22 @@ class State:
                 await asyncio.wait_for(self.stopping.wait(), seconds)
 
     def stats(self) -> dict[str, Any]:
-        """Return the counts; ``answers`` is by HTTP status and code, or by kind without one."""
+        """Return the counts.
+
+        ``answers`` is by HTTP status and code, or by kind without one. Only ``reads`` counts reads,
+        also refused ones; ``received``, ``created``, ``answers`` and ``refused_429`` are of writes.
+        """
         refused = sum(n for name, n in self.answers.items() if name.startswith("429"))
         return {
-            "received": self.posts,
+            "received": self.counts["received"],
             "created": self.ledger.created + len(self.order_results),
             "answers": self.answers,
             "refused_429": refused,
             "max_in_flight": self.gate.max_in_flight,
-            "redirects_followed": self.redirects_followed,
+            "redirects_followed": self.counts["redirects_followed"],
+            "reads": self.counts["reads"],
         }
 
     def _begin(self) -> None:
         self.rules = RuleBook(self.scenario.rules)
         self.latency = self.scenario.latency
-        self.posts = 0
-        self.redirects_followed = 0

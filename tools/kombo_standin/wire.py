@@ -174,8 +174,21 @@ class OrderResultBody(TypedDict):
     remote_fields: NotRequired[dict[str, Any]]
 
 
+class PassthroughBody(TypedDict):
+    """Body of a request to the ATS's own API; headers and data are of no use here."""
+
+    __pydantic_config__ = ConfigDict(strict=True)  # type: ignore[misc]  # how pydantic asks for it
+
+    method: Literal["GET", "POST", "DELETE", "PUT", "PATCH"]
+    path: str
+    headers: NotRequired[dict[str, str]]
+    params: NotRequired[dict[str, str]]
+    data: NotRequired[Any]
+
+
 _BODY = TypeAdapter(ResultLinkBody)
 _ORDER_RESULT = TypeAdapter(OrderResultBody)
+_PASSTHROUGH = TypeAdapter(PassthroughBody)
 
 Body = TypeVar("Body")
 
@@ -196,6 +209,14 @@ def parse_order_result(body: bytes) -> OrderResultBody:
     return _parse(_ORDER_RESULT, body)
 
 
+def parse_passthrough(body: bytes) -> PassthroughBody:
+    """Read a request to the ATS's own API as strictly as the published schema.
+
+    :raises ValueError: if the body does not fit the schema.
+    """
+    return _parse(_PASSTHROUGH, body)
+
+
 def _parse(schema: TypeAdapter[Body], body: bytes) -> Body:
     """Read a body by a schema.
 
@@ -205,9 +226,13 @@ def _parse(schema: TypeAdapter[Body], body: bytes) -> Body:
     try:
         return schema.validate_json(body, strict=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        fields = (f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found)
-        raise ValueError("; ".join(fields)) from None
+        raise ValueError(named_fields(error)) from None
+
+
+def named_fields(error: ValidationError) -> str:
+    """Return the fields that do not fit a schema, each with a reason and without the content."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found)
 
 
 def success_body(warnings: list[str]) -> bytes:
