@@ -85,7 +85,7 @@ class Recipe(BaseModel):
     @property
     def name(self) -> str:
         """Return the read's name, for evidence and log."""
-        return self.get or f"{self.method} {self.passthrough}{self.path}"
+        return f"GET {self.get}" if self.get else f"{self.method} {self.passthrough}{self.path}"
 
     @property
     def places(self) -> frozenset[Place]:
