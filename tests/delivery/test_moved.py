@@ -194,6 +194,20 @@ def test_two_targets_for_one_result_are_both_invalid(
     assert standin.stats()["received"] == 1
 
 
+def test_a_target_with_a_link_gets_no_invalid_row(warehouse, tables, source_table, standin):
+    """A result that was sent to two targets in turn is `invalid` on neither of them."""
+    first, second = TWO_TARGETS[0][:2]
+    fill(warehouse, source_table, [first])
+    run_day(warehouse, tables)
+    with warehouse.begin() as connection:
+        connection.execute(update(source_table).values(candidate_id=second["candidate_id"]))
+    run_day(warehouse, tables, redeliver=frozenset({"changed"}))
+    fill(warehouse, source_table, [first])
+    run_day(warehouse, tables)
+    assert [one.status for one in all_of(warehouse, tables.links)] == ["success"]
+    assert len(standin.links()) == 2
+
+
 def test_a_result_that_has_one_target_again_is_sent(warehouse, tables, source_table, standin):
     """Without the second row, the first is sent and is the result's only status row."""
     fill(warehouse, source_table, TWO_TARGETS[0])

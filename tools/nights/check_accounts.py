@@ -94,10 +94,13 @@ def _beside_kombo(story: Story, account: Account) -> Iterator[str]:
 def _skipped(story: Story, account: Account, rows: Sequence[Any]) -> Iterator[str]:
     """Compare the skipped rows with those of the last tries, if their ends are in the ledger.
 
-    A row that an earlier try wrote, and that the last one skipped, is counted once.
+    A row that an earlier try wrote, and that the last one skipped, is counted once. A run that was
+    declared dead has no counts in the ledger, also if it went on.
     """
     fails = any(one.kind == "fail" for one in story.plan.accidents)
-    if fails or any(shard.error for shard in account.shards):
+    names = {shard.process.name for shard in account.shards}
+    died = any(run["run_id"] in names and run["error"] for run in story.runs)
+    if fails or died or any(shard.error for shard in account.shards):
         return
     runs = [shard.run for shard in account.shards if shard.run]
     skipped = sum(run.report.counts["skipped"] for run in runs)

@@ -72,10 +72,15 @@ def _check_limit(story: Story, run: PlannedRun) -> Iterator[Finding]:
 
 
 def _check_targets(story: Story) -> Iterator[Finding]:
-    """Check that no result is sent whose first run saw two targets."""
-    first = {sent.result_id: sent for sent in reversed(story.sent)}
-    for result_id, sent in first.items():
-        one = story.tries[sent.run]
+    """Check that no result is sent whose first run saw two targets.
+
+    A claim binds a result to its target, also one that was never sent.
+    """
+    first = {sent.result_id: sent.run for sent in reversed(story.sent)}
+    claimed = {row["result_id"]: row["run_id"] for row in story.attempts if row["attempt"] == 1}
+    for result_id, sent_by in first.items():
+        name = claimed.get(result_id, sent_by)
+        one = story.tries[name]
         began = one.planned_at if one.shard else one.started_at
         targets = {
             row.integration_id
@@ -83,7 +88,7 @@ def _check_targets(story: Story) -> Iterator[Finding]:
             if row.result_id == result_id and _is_there(row, one, began)
         }
         if len(targets) > 1:
-            yield Finding(LIE, result_id, f"{sent.run} sends it, of {sorted(map(str, targets))}")
+            yield Finding(LIE, result_id, f"{name} sends it, of {sorted(map(str, targets))}")
 
 
 def _is_there(row: SourceRow, one: Try, time: float) -> bool:

@@ -15,7 +15,7 @@ from airflow_kombo.delivery_key import Keyed, LinkKey
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claim_rules import ClaimRules, may_be_recorded_unsent
-from airflow_kombo.ledger.known_rows import KnownRows
+from airflow_kombo.ledger.known_rows import KnownRows, targets_with_links
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcome_recording import record_outcomes, release_claims
 from airflow_kombo.ledger.outcomes import (
@@ -214,13 +214,15 @@ class Ledger:
         assert_alive(connection, self.tables, run_id)
         known = self._read(connection, ((row.key, None) for row in rows))
         written: dict[LinkKey, tuple[dict[str, Any], LedgerRow | None]] = {}
+        doubled = [row.key for row in rows if _names_result_twice(row)]
+        linked = targets_with_links(connection, self.tables, known, doubled)
         left, results = [], set()
         for row in _in_lock_order(rows):
             # Rows that name one result twice stand side by side. Other results have one row.
-            side_by_side = row.outcome.error_code == ErrorCode.DUPLICATE_RESULT_ID
+            side_by_side = _names_result_twice(row)
             before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
             is_taken = row.key in written or (row.key.result_id in results and not side_by_side)
-            if is_taken or not may_be_recorded_unsent(before, row.outcome):
+            if is_taken or row.key in linked or not may_be_recorded_unsent(before, row.outcome):
                 left.append(row.key)
             else:
                 results.add(row.key.result_id)
@@ -273,6 +275,10 @@ def _write(
     changed, *_ = sql.written.execute(connection, old, sql.change_links, *also)
     if changed != len(old):
         raise RaceLostError
+
+
+def _names_result_twice(row: UnsentRow) -> bool:
+    return row.outcome.error_code == ErrorCode.DUPLICATE_RESULT_ID
 
 
 def _in_lock_order(items: Iterable[_Item]) -> list[_Item]:

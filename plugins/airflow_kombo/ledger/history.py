@@ -82,6 +82,11 @@ def may_have_been_created(attempt: AttemptRow) -> bool:
     return attempt.status in {None, Status.UNKNOWN.value} and attempt.resolution is None
 
 
+def may_have_link(attempt: AttemptRow) -> bool:
+    """Return True if an attempt made a link, or may have made one."""
+    return _was_created(attempt) or may_have_been_created(attempt)
+
+
 def _was_created(attempt: AttemptRow) -> bool:
     in_doubt = attempt.status == Status.UNKNOWN.value
     decided = in_doubt and attempt.resolution == Decision.CREATED.value

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
+from airflow_kombo.ledger.history import history, may_have_link
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import BINDING, OWNERS, ErrorCode
@@ -80,6 +81,22 @@ class KnownRows:
             if key.target == request.key.target and key.result_id != request.key.result_id:
                 return row
         return None
+
+
+def targets_with_links(
+    connection: Connection, tables: Tables, known: KnownRows, keys: Iterable[LinkKey]
+) -> set[LinkKey]:
+    """Return the keys whose links were made, or may have been, and whose status rows are replaced.
+
+    A status row is replaced when its result is sent to another target.
+
+    :param known: The status rows of the keys' results.
+    """
+    moved = {key.result_id for key in keys if key not in known.by_key and known.of(key.result_id)}
+    if not moved:
+        return set()
+    attempts = history(connection, tables, moved)
+    return {LinkKey.of(one) for own in attempts.values() for one in own if may_have_link(one)}
 
 
 def lock(connection: Connection, tables: Tables, result_ids: Collection[str]) -> None:

@@ -10,6 +10,7 @@ FOUND = (
     5712,  # a run that stood still right after its first heartbeat sent, declared dead
     1808,  # a claim given back late left its doubt on a row that had been sent since
     3973,  # of such a row the later claim was given back too: it stayed unknown without an attempt
+    8627,  # a result sent to two targets got an invalid row on a target with a link
 )
 
 
