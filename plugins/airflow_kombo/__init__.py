@@ -8,9 +8,11 @@ How a row travels:
 4. `delivery` claims and sends requests, with one sender per integration, through `hooks`.
 5. `kombo_api` reads the verdict from each response, and `ledger` records the outcome.
 6. `ledger` settles the rows of dead runs, and counts the run.
+7. `reconciliation` looks for the links of rows in doubt, and settles the rows by what it finds.
 
 Each folder is a wing, and may import those to its right, never back:
-`operators > delivery > planning > rows, observability > ledger > kombo_api, database`; beside it
+`operators > reconciliation, delivery > planning > rows, observability, throttle > ledger >
+kombo_api, database`; beside it
 `operators, delivery > hooks > kombo_api`, and `web > ledger, kombo_api, database`. All of them may
 import `exceptions`, `statuses` and `delivery_key`. `tests/repository/test_house.py` checks this.
 `docs/architecture.md` has pictures, and `docs/glossary.md` the words.

@@ -8,9 +8,9 @@ import pytest
 from support.harness import all_of, but_for_its_time, by_result, delivery
 
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import SENT_AGAIN, Decision, Status
 

@@ -18,9 +18,9 @@ from support.quick import examples
 
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import DECIDED, Decision, Status
 

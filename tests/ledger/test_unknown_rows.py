@@ -12,9 +12,9 @@ from support.harness import DAY, all_of, by_result, delivery, statuses
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger import unknown_rows
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
-from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import Decision, Status
 

@@ -281,7 +281,9 @@ def test_reads_that_fail_are_tried_again(day, kept_as, recipes, standin):
     assert day.count()["retryable"] == 6
 
 
-def test_an_integration_without_the_permission_is_named_once(day, kept_as, recipes, standin, caplog):
+def test_an_integration_without_the_permission_is_named_once(
+    day, kept_as, recipes, standin, caplog
+):
     """Rows stay in doubt where nothing may be read, and one line says so."""
     day.doubt(made=[f"r{one}" for one in range(5)])
     day.let_pass()

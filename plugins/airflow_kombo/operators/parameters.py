@@ -183,3 +183,13 @@ class ResolveParameters(_Parameters):
     def has_file(self) -> bool:
         """Return True if the decisions are in a file."""
         return bool(self.decisions or self.decisions_from)
+
+
+class ReconcileParameters(_Parameters):
+    """Parameters of a task that looks for links; see `KomboReconcileOperator`."""
+
+    result_ids: Ids = takes(A_LIST_OF_IDS, default=())
+    integration_ids: Ids = takes(A_LIST_OF_IDS, default=())
+    assessment_date: Day | None = takes(A_DAY)
+    look_again: Flag = takes(A_FLAG, default=False)
+    dry_run: Flag = takes(A_FLAG, default=False)

@@ -17,7 +17,8 @@ _ENDS: Final = r"(?=$|[\s\"'<>()\[\]{}|\\^`]|[.,;:!?]+(?:$|[\s\"'<>)\]}]))"
 """The end of an address in a text; a sentence's point is none of the address."""
 _ENDS_ENCODED: Final = r"(?![A-Za-z0-9_.~-]|%(?!22|27|3C|3E|20|0A|0D))"
 """The end of an address that is a value within another one."""
-_ADDRESS: Final = re.compile(r"https?:/+[^\s\"'<>\\]+", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"(?=(https?:/+[^\s\"'<>\\]+))", re.IGNORECASE)
+"""An address, also one within another."""
 _TRAILING: Final = ".,;:!?)]}"
 _LEAST_IN_COMMON: Final = 12
 """Characters after the scheme that make a part of an address a form of it."""
@@ -71,11 +72,12 @@ def _has_similar(plain: str, text: str) -> bool:
 
     :param plain: The address by `_plain`.
     """
-    for form in (text, unquote(text)):
+    once = unquote(text)
+    for form in (text, once, unquote(once)):
         if plain in form.lower():
             return True
         for match in _ADDRESS.finditer(form):
-            other = _plain(match[0].rstrip(_TRAILING))
+            other = _plain(match[1].rstrip(_TRAILING))
             shorter = min(len(other), len(plain))
             if shorter >= min(len(plain), _LEAST_IN_COMMON) and other[:shorter] == plain[:shorter]:
                 return True
