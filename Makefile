@@ -36,7 +36,8 @@ up: .venv/runtime $(if $(filter duckdb,$(WAREHOUSE)),.venv/duckdb) ## Airflow's 
 	@$(DEMO) up $(if $(PORT),--port $(PORT))
 
 # Slow tests with real parts have targets of their own, of at most 4 minutes, that `.ci/run` calls.
-DAG_TESTS := tests/dags/test_kombo_result_links.py tests/dags/test_look_first.py
+DAG_TESTS := tests/dags/test_kombo_result_links.py tests/dags/test_look_first.py \
+	tests/dags/test_kombo_reconcile.py
 SCHEDULER_TESTS := tests/dags/test_days.py tests/dags/test_kombo_resolve_unknown.py \
 	tests/observability/test_watching.py
 AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_extending.py \

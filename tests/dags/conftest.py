@@ -26,14 +26,14 @@ def engine(tmp_path):
 
 @pytest.fixture
 def run_dag(home, engine, standin):
-    """Return a function that runs the dag once, without a scheduler, and returns the output."""
+    """Return a function that runs a dag once, without a scheduler, and returns the output."""
 
-    def run(*arguments, check=True, key=KEY):
+    def run(*arguments, check=True, key=KEY, dag=DAG):
         done = airflow(
             home,
             "dags",
             "test",
-            DAG,
+            dag,
             *arguments,
             kombo={"conn_type": "http", "host": standin.url, "password": key},
             check=check,

@@ -34,7 +34,10 @@ from airflow_kombo.ledger.tables import Tables
 
 HISTORY = "kombo_result_link_attempts"
 RUNS = "kombo_result_link_runs"
-LATER = {"resolution", "resolved_by", "resolved_at", "resolution_reason"}
+LATER = {
+    *("resolution", "resolved_by", "resolved_at", "resolution_reason"),
+    *("evidence", "evidence_at"),
+}
 """Columns of the history that came later than the first version."""
 
 
@@ -221,7 +224,7 @@ def test_tables_of_a_newer_version_are_refused(warehouse, tables):
     assert "resolved_by" not in columns(warehouse)
 
 
-COLUMNS_OF_VERSION = {1: "c3c51d7ee30750ce"}
+COLUMNS_OF_VERSION = {2: "7be426deb94b4894"}
 """The digest of the columns of the version."""
 
 

@@ -48,7 +48,12 @@ def client(tmp_path_factory):
     engine = prepare(create_engine(f"sqlite:///{folder / 'warehouse.db'}"))
     tables.create(engine)
     fill_ledger(engine, tables)
-    decided = {"resolution": "created", "resolved_by": "ada", "resolution_reason": "seen in logs"}
+    decided = {
+        "resolution": "created",
+        "resolved_by": "ada",
+        "resolution_reason": "seen in logs",
+        "evidence": "Not found by GET /ats/notes.",
+    }
     unknown = tables.attempts.c.status == "unknown"
     with engine.begin() as connection:
         connection.execute(update(tables.attempts).where(unknown).values(decided))
@@ -118,6 +123,12 @@ def test_a_decision_is_in_the_history(client):
     """A decision is shown with person, time and reason."""
     text = Document(client.get(address("unknown")).text).text
     assert "ada decided on -: created . seen in logs" in text
+
+
+def test_evidence_is_in_the_history(client):
+    """What was looked for in the ATS is shown with its time."""
+    text = Document(client.get(address("unknown")).text).text
+    assert "Looked for on -: Not found by GET /ats/notes." in text
 
 
 def test_nothing_from_the_warehouse_is_markup(client):

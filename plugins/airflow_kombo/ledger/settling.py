@@ -23,9 +23,9 @@ _ROWS_AT_ONCE: Final = 500
 _RUN_DIED: Final = {
     "status": Status.UNKNOWN.value,
     "error_code": ErrorCode.RUN_DIED.value,
-    "error_message": "The run that sent it ended before its response was recorded. Look it up in"
-    f" Kombo's logs, which are kept for {KOMBO_LOG_DAYS} days, and decide with the dag"
-    " kombo_resolve_unknown.",
+    "error_message": "The run that sent it ended before its response was recorded. The dag"
+    " kombo_reconcile looks for its link. Or look it up in Kombo's logs, which are kept for"
+    f" {KOMBO_LOG_DAYS} days, and decide with the dag kombo_resolve_unknown.",
 }
 
 
