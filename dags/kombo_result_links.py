@@ -34,8 +34,9 @@ application through Kombo, and writes every row's outcome to the table `kombo_re
 - **Look first?** With `dry_run` a run writes every row with its action to
   `kombo_result_link_preview`, and sends nothing.
 - **Refused rows?** The next run sends corrected ones; `redeliver` sends rows as they are.
-- **`unknown`?** No response proves that the link exists, or that it does not. Find the call in
-  Kombo's logs (30 days), and decide with the dag `kombo_resolve_unknown`.
+- **`unknown`?** No response proves that the link exists, or that it does not. The dag
+  `kombo_reconcile` looks for the link in the ATS. Or find the call in Kombo's logs (30 days), and
+  decide with the dag `kombo_resolve_unknown`.
 - **Who waits for it?** The asset `kombo_result_links`, with the day as its partition.
 - **What is sent?** The mapping is `include/result_link_mapping.yaml`.
 """
