@@ -84,7 +84,7 @@ with DAG(
             " s3://aws_default@bucket/unknown.csv."
         ),
         "export_to": text(
-            "Decide nothing: write the rows to this path or address, as CSV. Without a condition,"
+            "Decide nothing: write the rows to this path or address (*.csv). Without a condition,"
             " all unknown rows."
         ),
         "dry_run": Param(

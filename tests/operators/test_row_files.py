@@ -79,6 +79,15 @@ def test_an_export_of_chosen_rows(context, ledger, tmp_path):
     assert path.read_text().count("r3") == 1
 
 
+def test_an_export_replaces_no_other_kind_of_file(context, ledger, tmp_path):
+    """Whoever may trigger the dag cannot overwrite a dag or a configuration of the worker."""
+    path = tmp_path / "dag.py"
+    path.write_text("dag")
+    with pytest.raises(AirflowFailException, match=r"\.csv"):
+        resolve(context, export_to=str(path))
+    assert path.read_text() == "dag"
+
+
 def test_lines_that_are_left_are_named(context, ledger, caplog):
     """The log names each left row with the reason; conditions narrow the file."""
     lines = [line("r1", attempt=2), line("r2"), line("r3", integration_id="a:1"), line("gone")]

@@ -48,8 +48,11 @@ def export(unknown: UnknownRows, rows_filter: UnknownRowsFilter, path: str) -> d
     """Write the unknown rows to a CSV file, and return their number.
 
     :param path: The path of the file, or its address in an object storage.
-    :raises ConfigurationError: if no file can be written there.
+    :raises ConfigurationError: if no file can be written there, or its name does not end in .csv:
+        whoever may trigger the dag must not replace any other file of the worker.
     """
+    if not path.lower().endswith(".csv"):
+        raise ConfigurationError("The file of export_to needs a name that ends in .csv.")
     rows = 0
 
     def batches() -> Iterator[list[UnknownRow]]:
