@@ -1,4 +1,4 @@
-"""Find the ids of targets that a recipe needs: in Kombo, and in the applicant tracking system."""
+"""Find the ids of targets that a recipe needs, in Kombo and in the ATS."""
 
 from __future__ import annotations
 

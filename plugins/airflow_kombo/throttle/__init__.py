@@ -1,1 +1,1 @@
-"""Throttle: when a request of one integration may leave. It sends nothing and waits for nothing."""
+"""Throttle: permit the next request of an integration now, or name the pause."""
