@@ -38,7 +38,7 @@ def load(tmp_path, **changes):
 @pytest.mark.parametrize("target", ["application", "candidate"])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_each_tool_has_a_recipe_that_says_how_sure_it_is(tool, target):
-    """The shipped recipes can be used, name their source, and deny nothing unless they are sure."""
+    """The shipped recipes can be used, name their source, and deny nothing unless sure."""
     recipe = Recipes.load(SHIPPED).of(f"{tool}:abc", target)
     assert recipe.because
     assert not (recipe.source is Source.INFERRED and recipe.may_deny)
