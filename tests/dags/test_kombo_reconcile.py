@@ -36,7 +36,7 @@ def test_the_dag_settles_what_it_finds(engine, standin, run_dag):
 
 
 def test_a_wrong_key_is_a_red_task_that_names_it(engine, standin, run_dag):
-    """An error that a person has to correct fails the task; without a row nothing is asked."""
+    """A wrong key fails the task and is named; without a row nothing is asked."""
     tables = Tables.named()
     tables.create(prepare(engine))
     assert "nothing to look for" in run_dag(NOW, dag=DAG, key="wrong")

@@ -122,7 +122,7 @@ def test_each_line_decides_its_row(ledger, unknown, small_batches):
 
 @pytest.fixture
 def left(ledger):
-    """Return lines that decide nothing, with the reasons, beside rows of similar keys."""
+    """Return lines without effect, with the reasons, beside rows of similar keys."""
     send(ledger, "r1", "twice")
     send(ledger, "done", outcome=RowOutcome(Status.SUCCESS))
     send(ledger, "twice", again=True, body=b"{}")
@@ -161,7 +161,7 @@ def test_a_line_decides_no_other_row_and_no_newer_attempt(ledger, unknown, left,
     ],
 )
 def test_conditions_narrow_a_file(ledger, unknown, choice, left):
-    """A line whose row does not meet the conditions is left."""
+    """A line for a row beyond the conditions is left."""
     send(ledger, "r1")
     send(ledger, "r2", integration_id="b:1", outcome=replace(LOST, error_code="run_died"))
     lines = [line("r1"), line("r2", integration_id="b:1")]

@@ -148,7 +148,7 @@ def test_a_late_response_counts_when_the_row_is_released(ledger):
 
 @pytest.mark.parametrize("later", [REFUSED, LIMITED, BLOCKED], ids=lambda one: one.status.value)
 def test_the_doubt_of_an_attempt_goes_with_the_attempt(ledger, later):
-    """A claim that is given back late takes its doubt from a row that was sent since."""
+    """A claim given back late takes the doubt from a row sent since."""
     seemed_dead = send(ledger, LOST)
     send(ledger, later, 1, ["unknown"])
     assert link(ledger).status == "unknown"
@@ -157,7 +157,7 @@ def test_the_doubt_of_an_attempt_goes_with_the_attempt(ledger, later):
 
 
 def test_a_released_claim_leaves_the_doubt_of_another_attempt(ledger):
-    """A claim that is given back late leaves a row unknown while a later attempt is in doubt."""
+    """A claim given back late leaves a row unknown while a later attempt is in doubt."""
     seemed_dead = send(ledger, LOST)
     send(ledger, LOST, 1, ["unknown"])
     ledger.release([seemed_dead], STOPPED)
@@ -165,7 +165,7 @@ def test_a_released_claim_leaves_the_doubt_of_another_attempt(ledger):
 
 
 def test_a_row_whose_claims_are_both_given_back_is_sent_again(ledger):
-    """A row in doubt by one claim is `retryable` when it and a later claim are given back."""
+    """A row in doubt by a claim is `retryable` when all its claims are given back."""
     seemed_dead = send(ledger, LOST)
     again = claim(ledger, 1, ["unknown"])
     ledger.release([seemed_dead], STOPPED)

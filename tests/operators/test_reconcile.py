@@ -1,4 +1,4 @@
-"""The operator that looks for links: parameters, and a ledger in another database."""
+"""The looking operator: parameters, and a ledger in another database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHIPPED = ROOT / "include" / "reconciliation.yaml"
 
 @pytest.fixture
 def ledger(tmp_path, monkeypatch):
-    """Return a ledger of its own, with the connections of both databases."""
+    """Return a ledger beside the warehouse, with the connections of both."""
     for name in ("warehouse", "ledger"):
         connection = {"conn_type": "sqlite", "host": str(tmp_path / f"{name}.db")}
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}_DEFAULT", json.dumps(connection))

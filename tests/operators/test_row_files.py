@@ -49,7 +49,7 @@ def file_of(*lines):
 
 
 def test_an_export_is_decided_by_its_own_lines(context, ledger, tmp_path, caplog):
-    """A file is written, filled in with semicolons, and handed back by its path."""
+    """A file is written, filled in with semicolons, and handed back by path."""
     path = tmp_path / "unknown.csv"
     path.write_text("an older file, which is longer than the new one" * 100)
     with caplog.at_level(logging.INFO):

@@ -1,4 +1,4 @@
-"""Recipes: those that are shipped, and those that cannot be used."""
+"""Recipes: the shipped ones, and unusable ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_each_tool_has_a_recipe_that_says_how_sure_it_is(tool, target):
 
 
 def test_a_tool_without_a_recipe_takes_the_default_one(tmp_path):
-    """The entry `default` serves all other tools; without it they have no recipe."""
+    """The entry `default` serves all tools without a recipe."""
     assert Recipes.load(SHIPPED).of("workday:one", "candidate") is None
     file = tmp_path / "recipes.yaml"
     file.write_text(yaml.safe_dump({"tools": {"default": {"candidate": GOOD}}}))
@@ -76,7 +76,7 @@ def test_a_tool_without_a_recipe_takes_the_default_one(tmp_path):
     ],
 )
 def test_a_recipe_that_cannot_be_used_is_named(tmp_path, changes, says):
-    """A mistake in a recipe stops the task before anything is read, and names its place."""
+    """A mistake in a recipe stops the task before anything is read, and is named."""
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, **changes)
     assert "tools.lever.candidate" in str(caught.value)

@@ -98,7 +98,7 @@ def test_an_address_counts_in_any_writing(day, standin, tmp_path, written_as):
 
 
 def test_the_history_has_the_evidence(day, recipes, kept_as):
-    """An attempt says where and when its link was found, or missed beside which later link."""
+    """An attempt has place and time of the look, and the later link beside a missed one."""
     day.doubt(made=["made"], not_made=["not-made"])
     day.let_pass()
     day.deliver("later")
@@ -113,7 +113,7 @@ def test_the_history_has_the_evidence(day, recipes, kept_as):
 
 
 def test_nothing_is_denied_without_a_later_link(day, recipes):
-    """Without a link that was sent later and is found, an absent link proves nothing."""
+    """Without a later link, an absent link proves nothing."""
     day.deliver("earlier")
     day.let_pass()
     day.doubt(not_made=["r1"])
@@ -142,7 +142,7 @@ def test_a_link_that_was_sent_before_the_time_limit_proves_nothing(day, recipes)
 
 
 def test_nothing_is_looked_for_before_the_time_limit(day, recipes, standin):
-    """A row is left alone while Kombo may still carry out its request."""
+    """A row is left alone while Kombo may still carry out the request."""
     day.doubt(made=["r1"])
     day.let_pass(seconds=400)
     assert day.reconcile(recipes) == {"not due": 1}
@@ -152,7 +152,7 @@ def test_nothing_is_looked_for_before_the_time_limit(day, recipes, standin):
 
 
 def test_a_synced_system_denies_after_a_sync_that_brought_a_later_link(day, standin, tmp_path):
-    """Before that sync an absent link proves nothing; with it the first look settles all rows."""
+    """An absent link proves nothing until a sync has brought a later link."""
     standin.set_ats(default={"kept_as": "notes", "sync_seconds": None})
     recipes = recipes_of(tmp_path, NOTES)
     day.doubt(made=["made"], not_made=["not-made"])
@@ -173,7 +173,7 @@ def test_a_row_is_read_after_its_control(day, standin, tmp_path):
     reads = []
 
     class Syncing:
-        """Client with a sync right before each of its reads for the control."""
+        """Client with a sync right before each read for the control."""
 
         def __init__(self, client):
             self._client = client
@@ -201,7 +201,7 @@ def test_a_recipe_that_is_not_sure_denies_nothing(day, kept_as, tmp_path):
 
 
 def test_a_link_proves_nothing_for_one_of_two_attempts(day, recipes, standin):
-    """A link that either of two attempts may have made leaves the row in doubt."""
+    """A link of either of two attempts leaves the row in doubt."""
     day.doubt(made=["r1"])
     standin.add_rule(LOST, effect="none")
     day.run(redeliver=frozenset({"unknown"}))
@@ -223,7 +223,7 @@ def test_two_attempts_without_a_link_are_denied_together(day, recipes, standin):
 
 
 def test_the_link_of_an_earlier_attempt_proves_nothing(day, recipes, standin):
-    """A redelivery in doubt stays so: the link that is found is the first one's."""
+    """A redelivery in doubt stays so: the first attempt's link is found."""
     day.deliver("r1")
     standin.add_rule(LOST, effect="none")
     day.run(redeliver=frozenset({"success"}))
@@ -258,7 +258,7 @@ def test_a_row_whose_address_is_masked_stays_in_doubt(warehouse, tables, day, re
 
 
 def test_a_similar_address_neither_finds_nor_denies(day, recipes, standin):
-    """An address that is longer than the one in doubt is another one, or the same one changed."""
+    """A longer address is another one, or the same one changed."""
     day.doubt(not_made=["r1"], candidate_id="c1")
     day.let_pass()
     day.deliver("r11", candidate_id="c1")
@@ -294,7 +294,7 @@ def test_an_integration_without_the_permission_is_named_once(
 
 
 def test_a_target_that_is_not_tracked_stays_in_doubt(day, standin, tmp_path):
-    """A row whose target Kombo does not know proves nothing."""
+    """A row without a tracked target proves nothing."""
     standin.set_ats(default={"kept_as": "activities"}, untracked_ids=["candidate-r1"])
     day.doubt(made=["r1"])
     day.let_pass()
@@ -303,7 +303,7 @@ def test_a_target_that_is_not_tracked_stays_in_doubt(day, standin, tmp_path):
 
 
 def test_pages_that_were_not_read_deny_nothing(day, standin, tmp_path):
-    """A recipe that cannot read the next page finds what it sees, and denies nothing."""
+    """A recipe without further pages finds links, and denies nothing."""
     standin.set_ats(default={"kept_as": "activities", "per_page": 1})
     day.doubt(not_made=["r1"], candidate_id="c1")
     day.let_pass()
@@ -316,7 +316,7 @@ def test_pages_that_were_not_read_deny_nothing(day, standin, tmp_path):
 
 
 def test_a_row_is_looked_for_ever_more_rarely(day, standin, tmp_path):
-    """A row that stays in doubt is looked for again when its age has grown by a quarter."""
+    """A row in doubt is looked for again a quarter of the age later."""
     standin.set_ats(default={"kept_as": "documents"})
     recipes = recipes_of(tmp_path, DOCUMENTS)
     day.doubt(not_made=["r1"])
@@ -347,7 +347,7 @@ def test_only_chosen_rows_are_looked_for(day, recipes):
 
 
 def test_a_row_that_changed_meanwhile_is_left(warehouse, tables, day, recipes, source_table):
-    """A row that was sent again while it was looked for keeps its new status."""
+    """A row sent again during the look keeps the new status."""
     day.doubt(made=["r1"])
     day.let_pass()
     with warehouse.begin() as connection:

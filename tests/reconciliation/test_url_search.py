@@ -1,4 +1,4 @@
-"""Search for an address: nothing is found by chance, or missed for its writing."""
+"""Search for an address: nothing is found by chance, or missed for another writing."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ WRITINGS = {
 @pytest.mark.parametrize("writing", WRITINGS)
 @given(url=URLS, before=AROUND, after=st.sampled_from(["", " ", "\n", '"', "<br>"]))
 def test_an_address_is_found_in_any_writing(writing, url, before, after):
-    """Escapes of HTML, percent-encoding and a sentence around it hide no address."""
+    """Escapes of HTML, percent-encoding and a sentence around hide no address."""
     assert search(url, ["", f"{before} {WRITINGS[writing](url)}{after}"]) is Seen.FOUND
 
 
 @given(url=URLS, more=st.text(SAFE, min_size=1, max_size=5))
 def test_a_longer_address_is_not_found(url, more):
-    """An address that goes on is another one, but may be the same one changed."""
+    """A longer address is another one, or the same one changed."""
     for writing in ("plain", "anchor", "redirect"):
         assert search(url, [WRITINGS[writing](url + more)]) is Seen.SIMILAR
 

@@ -45,7 +45,7 @@ _BEFORE_GIVING_UP = 4  # a run gives an integration up after five failures
 
 
 def recipes_of(path, read, **changes):
-    """Write a file of recipes for all tools, and load it."""
+    """Write and load a file of recipes for all tools."""
     both = {}
     for target_type in ("application", "candidate"):
         recipe = {**read, **SURE, **changes}
@@ -58,7 +58,7 @@ def recipes_of(path, read, **changes):
 
 
 def leave_in_doubt(warehouse, tables, source_table, standin, made=(), not_made=(), **columns):
-    """Deliver rows of which nobody knows whether their links were made."""
+    """Deliver rows that end in doubt."""
     rows = [row(one, **columns) for one in (*made, *not_made)]
     for one in rows:
         effect = "created" if one["result_id"] in made else "none"

@@ -17,7 +17,7 @@ ODD = "https://example.com/r?a='1'&b=%C3%BC&c=2"
 
 @pytest.fixture
 def notes(http, standin):
-    """Return a function that reads one page of notes; keywords are parameters."""
+    """Return a reader of one page of notes; keywords are parameters."""
 
     def notes(**params: str | int) -> list[dict]:
         return http.get(f"{standin.url}/ats/notes", params=params).json()["data"]["results"]
@@ -27,7 +27,7 @@ def notes(http, standin):
 
 @pytest.fixture
 def files(http, standin):
-    """Return a function that reads the attachments of a candidate or an application."""
+    """Return a reader of a candidate's or an application's attachments."""
 
     def files(target: str) -> list[str]:
         found = http.get(f"{standin.url}/ats/{target}/attachments").json()
@@ -39,7 +39,7 @@ def files(http, standin):
 
 @pytest.fixture
 def ask(http, standin):
-    """Return a function that asks the ATS's own API, and returns the ATS's response."""
+    """Return a client of the ATS's own API."""
 
     def ask(remote_id: str, method: str = "GET", query: str = "", **params: str) -> dict:
         path = f"/candidates/{remote_id}/activity_feed{query}"
@@ -53,7 +53,7 @@ def ask(http, standin):
 
 @pytest.fixture
 def bodies(ask):
-    """Return a function that reads the texts on one page of a candidate's activities."""
+    """Return a reader of the texts on one page of a candidate's activities."""
 
     def bodies(remote_id: str, **params: str) -> list[str]:
         return [one["body"] for one in ask(remote_id, **params)["data"]["activities"]]
@@ -194,7 +194,7 @@ def test_a_note_changes_when_a_sync_finds_the_note(post, standin, notes):
 
 
 def test_a_link_deleted_between_two_syncs_never_becomes_a_note(post, standin, notes):
-    """Kombo does not know of a note that no sync has found."""
+    """Kombo does not know of a note before a sync."""
     standin.set_ats(default={"sync_seconds": None})
     post("candidates/c1")
     standin.delete_link()

@@ -25,7 +25,7 @@ FORBIDDEN = READS[2:]
 
 @pytest.fixture
 def read(http, standin):
-    """Return a function that reads a path; keywords are headers."""
+    """Return a reader of a path; keywords are headers."""
 
     def read(method: str, path: str, **headers: str) -> httpx.Response:
         body = {"json": FEED} if method == "POST" else {}
