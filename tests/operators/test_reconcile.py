@@ -40,7 +40,7 @@ def execute(**options):
 
 
 def test_what_is_settled_is_written_back(ledger, standin, tmp_path):
-    """Where the ledger is elsewhere, the warehouse's copy has the new statuses."""
+    """The warehouse's copy has the new statuses of a ledger that is elsewhere."""
     source = make_source_table(ledger)
     leave_in_doubt(ledger, TABLES, source, standin, made=["r1"], integration_id="sandbox:one")
     let_pass(ledger, TABLES)

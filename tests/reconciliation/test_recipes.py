@@ -38,7 +38,7 @@ def load(tmp_path, **changes):
 @pytest.mark.parametrize("target", ["application", "candidate"])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_each_tool_has_a_recipe_that_says_how_sure_it_is(tool, target):
-    """The shipped recipes can be used, name their source, and deny nothing unless they are sure."""
+    """The shipped recipes can be used, name their source, and deny only if sure."""
     recipe = Recipes.load(SHIPPED).of(f"{tool}:abc", target)
     assert recipe.because
     assert not (recipe.source is Source.INFERRED and recipe.may_deny)
@@ -68,6 +68,10 @@ def test_a_tool_without_a_recipe_takes_the_default_one(tmp_path):
         ({"source": "sure"}, "source"),
         ({"params": {"ids": "{candidate}"}}, "unknown placeholders candidate"),
         ({"params": {"ids": "{target_id.__class__}"}}, "unknown placeholders"),
+        ({"params": {"ids": "{target_id:{candidate}}"}}, "unknown placeholders"),
+        ({"params": {"ids": "{target_id:d}"}}, "unknown placeholders"),
+        ({"params": {"ids": "{target_id!r}"}}, "unknown placeholders"),
+        ({"params": {"filter": "{}"}}, "unknown placeholders"),
         ({"params": {"ids": "{"}}, "cannot be read"),
         ({"lists": []}, "lists"),
         ({"texts": []}, "texts"),

@@ -72,7 +72,7 @@ def day(warehouse, tables, source_table, standin):
 
 @pytest.mark.parametrize("target", ["candidate", "application"])
 def test_rows_in_doubt_are_settled_by_their_links(day, recipes, standin, target):
-    """What is found is `success`; what is not, beside a later link, is sent again and made once."""
+    """A found link is `success`; an absent one, beside a later link, is sent again once."""
     columns = {"application_id": "a1"} if target == "application" else {}
     made, not_made = [f"m{one}" for one in range(5)], [f"n{one}" for one in range(5)]
     day.doubt(made=made, not_made=not_made, **columns)
@@ -106,7 +106,7 @@ def test_the_history_has_the_evidence(day, recipes, kept_as):
     (made,), (not_made,) = day.attempts("made"), day.attempts("not-made")
     assert (made.status, made.resolution, made.resolved_by) == ("unknown", "created", "test")
     assert made.evidence == made.resolution_reason
-    assert made.evidence.startswith("Found by GET /")
+    assert made.evidence.startswith("Found by GET ")
     assert not_made.resolution == "not created"
     assert "later link was: that of later" in not_made.evidence
     assert not_made.evidence_at is not None

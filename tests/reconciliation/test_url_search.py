@@ -1,4 +1,4 @@
-"""Search for an address: nothing is found by chance, and nothing is missed for its writing."""
+"""Search for an address: no chance finds one, and no writing hides one."""
 
 from __future__ import annotations
 

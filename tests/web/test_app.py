@@ -126,7 +126,7 @@ def test_a_decision_is_in_the_history(client):
 
 
 def test_evidence_is_in_the_history(client):
-    """What was looked for in the ATS is shown with its time."""
+    """The page shows the evidence with its time."""
     text = Document(client.get(address("unknown")).text).text
     assert "Looked for on -: Not found by GET /ats/notes." in text
 

@@ -36,7 +36,7 @@ class Evidence:
 def record_evidence(
     engine: Engine, tables: Tables, found: Sequence[Evidence], by: str
 ) -> list[Evidence]:
-    """Write evidence in one transaction, and return the evidence of the rows that still needed it.
+    """Write evidence in one transaction, and return what was written.
 
     A row with a new status or a new attempt meanwhile is left as it is.
 

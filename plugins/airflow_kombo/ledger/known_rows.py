@@ -86,7 +86,7 @@ class KnownRows:
 def targets_with_links(
     connection: Connection, tables: Tables, known: KnownRows, keys: Iterable[LinkKey]
 ) -> set[LinkKey]:
-    """Return the keys whose links were made, or may have been, and whose status rows are replaced.
+    """Return the keys of possible links whose status rows are replaced.
 
     A status row is replaced when its result is sent to another target.
 

@@ -1,4 +1,4 @@
-"""The operator that looks for the links of `unknown` rows in the applicant tracking systems.
+"""The operator that looks for the links of `unknown` rows in the ATS.
 
 Airflow's dag processor imports this module again and again. Heavy imports are in `reconcile_rows`,
 which only the methods import.

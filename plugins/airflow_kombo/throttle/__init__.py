@@ -1,1 +1,1 @@
-"""Throttle: when a request of one integration may leave. It sends nothing and waits for nothing."""
+"""Throttle: when a request of one integration may leave. It neither sends nor waits."""
