@@ -26,7 +26,7 @@ from tools.kombo_standin import client
 __all__ = ["pytest_collection_modifyitems", "pytest_configure", "pytest_sessionfinish"]
 
 _SCHEMAS = count()
-_ALSO_ON_MARIADB = {"database", "delivery", "ledger", "planning", "rows", "web"}
+_ALSO_ON_MARIADB = {"database", "delivery", "ledger", "planning", "reconciliation", "rows", "web"}
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -106,7 +106,7 @@ def test_the_history_has_the_evidence(day, recipes, kept_as):
     (made,), (not_made,) = day.attempts("made"), day.attempts("not-made")
     assert (made.status, made.resolution, made.resolved_by) == ("unknown", "created", "test")
     assert made.evidence == made.resolution_reason
-    assert made.evidence.startswith("Found by GET /")
+    assert made.evidence.startswith("Found by GET ")
     assert not_made.resolution == "not created"
     assert "later link was: that of later" in not_made.evidence
     assert not_made.evidence_at is not None

@@ -186,9 +186,10 @@ class DoubtfulRows:
         known = [end for end in ends if end]
         if not in_doubt or len(known) < len(ends):
             return None
-        is_shared = bool(url and owners[url] - {link.result_id})
+        # Values that may repeat have no hash, so nobody knows who else has them.
+        is_shared = link.url_hash is None or bool(url and owners[url] - {link.result_id})
         looks = [in_utc(one.evidence_at) for one in in_doubt if one.evidence_at]
-        same = [one for one in attempts if url and self._url(one.request) == url]
+        same = [one for one in attempts if url and self._url(one.request) in {url, None}]
         return DoubtfulRow(
             LinkKey.of(link),
             attempts=link.attempts,
@@ -249,7 +250,11 @@ class DoubtfulRows:
 
     def _url(self, request: str | None) -> str | None:
         """Return the address in a stored request, or None if it is masked or not stored."""
-        value = json.loads(request).get(self._url_member) if request else None
+        try:
+            stored = json.loads(request or "null")
+        except ValueError:  # somebody has masked all of it
+            return None
+        value = stored.get(self._url_member) if isinstance(stored, dict) else None
         return value if isinstance(value, str) and "://" in value else None
 
 
@@ -267,7 +272,8 @@ def _sent_until(attempt: Any, heartbeats: Mapping[str, datetime]) -> datetime | 
 def _rivals(attempts: Sequence[Any], *, is_shared: bool) -> Rivals:
     """Return the rivals of a row.
 
-    :param attempts: The attempts of the row with the address of those in doubt, these included.
+    :param attempts: The attempts of the row that have, or may have, the address of those in doubt,
+        these included.
     :param is_shared: True if another result has the same address.
     """
     known = {(one.status, one.resolution) for one in attempts if not may_have_been_created(one)}

@@ -45,6 +45,8 @@ async def look(
 
 
 def _read(integration_id: str, recipe: Recipe, places: Places, cursor: str | None) -> Read:
+    if not places:
+        raise UnreadableError("Kombo does not track the target")
     missing = sorted(recipe.places - places.keys())
     if missing:
         raise UnreadableError(f"Kombo does not track the target: it has no {', '.join(missing)}")
@@ -83,7 +85,8 @@ def _answer(recipe: Recipe, data: Any) -> Any:
         return data
     status = data.get("status") if isinstance(data, Mapping) else None
     if not isinstance(status, int) or not 200 <= status < 300:  # noqa: PLR2004 - the class of 2xx
-        raise UnreadableError(f"the applicant tracking system answered {status or 'nothing'}")
+        answered = f"HTTP {status}" if isinstance(status, int) else "no HTTP status"
+        raise UnreadableError(f"the applicant tracking system answered {answered}")
     return data.get("data")
 
 
@@ -107,16 +110,15 @@ def _at(answer: Any, path: str) -> Any:
     return answer
 
 
-def _texts(recipe: Recipe, entry: Any, *, is_text: bool = False) -> Iterator[str]:
-    """Yield the texts of an entry in which an address may be.
-
-    :param is_text: True within a member that the recipe names.
-    """
-    if isinstance(entry, str) and is_text:
-        yield entry
-    elif isinstance(entry, Mapping):
-        for name, value in entry.items():
-            yield from _texts(recipe, value, is_text=is_text or name in recipe.texts)
-    elif isinstance(entry, list):
-        for value in entry:
-            yield from _texts(recipe, value, is_text=is_text)
+def _texts(recipe: Recipe, entry: Any) -> Iterator[str]:
+    """Yield the texts of an entry in which an address may be."""
+    # Without recursion: foreign data may be nested more deeply than Python calls functions.
+    left = [(entry, False)]
+    while left:
+        value, is_text = left.pop()
+        if isinstance(value, str) and is_text:
+            yield value
+        elif isinstance(value, Mapping):
+            left += [(one, is_text or name in recipe.texts) for name, one in value.items()]
+        elif isinstance(value, list):
+            left += [(one, is_text) for one in value]

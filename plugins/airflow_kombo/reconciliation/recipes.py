@@ -159,9 +159,15 @@ _FORMATTER: Final = string.Formatter()
 
 
 def _placeholders(recipe: Recipe) -> list[str]:
+    """Return the placeholders as written: a format or a conversion makes an unknown one."""
     texts = [recipe.get or "", recipe.path or "", *recipe.params.values(), *_texts_in(recipe.data)]
     try:
-        return [name for text in texts for _, name, _, _ in _FORMATTER.parse(text) if name]
+        return [
+            f"{name}{'!' if conversion else ''}{conversion or ''}{':' if spec else ''}{spec}"
+            for text in texts
+            for _, name, spec, conversion in _FORMATTER.parse(text)
+            if name is not None
+        ]
     except ValueError as error:  # pydantic adds the place of the entry
         raise ValueError(f"a placeholder cannot be read: {error}") from None
 

@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
@@ -103,6 +104,8 @@ class Reconciliation:
                 if due and recipe:
                     step = _Step(self._rows, reader, group, recipe)
                     await self._look_for(step, due, counts)
+        if reader.given_up:
+            log.warning("%s cannot be read: %s", integration_id, reader.given_up)
 
     async def _due(
         self, page: Sequence[DoubtfulRow], recipe: Recipe | None, counts: Counter[str]
@@ -127,12 +130,11 @@ class Reconciliation:
         """Look for rows of one page, write the evidence, and count the rows."""
         try:
             found = await step.look_for(rows)
-        except UnreadableError as error:
-            if isinstance(error, IntegrationUnreadableError):
-                log.warning("%s cannot be read: %s", step.group.integration_id, error)
-            counts[UNREADABLE] += len(rows)
-            return
-        if not self._settings.dry_run:
+        except IntegrationUnreadableError:
+            found = []
+        if unreadable := len(rows) - len(found):
+            counts[UNREADABLE] += unreadable
+        if found and not self._settings.dry_run:
             found = await asyncio.to_thread(
                 record_evidence, self._rows.engine, self._rows.tables, found, self._settings.by
             )
@@ -155,24 +157,26 @@ class _Step:
     async def look_for(self, rows: Sequence[DoubtfulRow]) -> list[Evidence]:
         """Return the evidence for rows: first for a control, then for each of them.
 
-        The order matters. What was read before the control was found may be older than a sync.
+        The order matters. What was read before the control was found may be older than a sync. A
+        row that was not read, because the integration was given up, has none.
 
-        :raises UnreadableError: if the targets' ids cannot be read.
         :raises IntegrationUnreadableError: if no read of the integration brings anything.
         """
         control = await self._control(rows) if self._recipe.may_deny else None
         places = await self._places([row.key.target_id for row in rows])
-        found = await _all(self._evidence(row, places[row.key.target_id], control) for row in rows)
+        at = await asyncio.to_thread(self._rows.now)
+        found = await _all(
+            self._evidence(row, places[row.key.target_id], at, control) for row in rows
+        )
         return [one for one in found if one]
 
     async def _evidence(
-        self, row: DoubtfulRow, places: Places, control: FoundControl | None
-    ) -> Evidence:
-        at = await asyncio.to_thread(self._rows.now)
+        self, row: DoubtfulRow, places: Places, at: datetime, control: FoundControl | None
+    ) -> Evidence | None:
         try:
             seen = await self._look(places, row.url or "")
         except IntegrationUnreadableError:
-            raise
+            return None
         except UnreadableError as error:
             return Evidence(row, f"{self._recipe.name} cannot be read: {error}.")
         return evidence_of(row, seen, self._recipe, at, control)
