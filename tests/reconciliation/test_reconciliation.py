@@ -24,6 +24,8 @@ from airflow_kombo.ledger.evidence import Evidence, record_evidence
 from airflow_kombo.ledger.unknown_rows import UnknownRowsFilter
 from airflow_kombo.statuses import Decision
 
+REFUSED = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
+
 
 @pytest.fixture(params=READS)
 def kept_as(request, standin):
@@ -220,6 +222,24 @@ def test_two_attempts_without_a_link_are_denied_together(day, recipes, standin):
     day.deliver("later")
     assert day.reconcile(recipes) == {"not created": 1}
     assert [one.resolution for one in day.attempts()] == ["not created"] * 2
+
+
+@pytest.mark.parametrize("answer", [LOST, REFUSED], ids=["in doubt", "refused"])
+def test_a_target_says_nothing_of_an_attempt_on_another_one(
+    warehouse, source_table, day, recipes, standin, answer
+):
+    """A row whose attempt in doubt is on an earlier target stays in doubt."""
+    day.doubt(made=["r1"], candidate_id="c1")
+    with warehouse.begin() as connection:
+        connection.execute(source_table.update().values(candidate_id="c2"))
+    standin.add_rule(answer, effect="none")
+    day.run(redeliver=frozenset({"unknown"}))
+    standin.clear_rules()
+    day.let_pass()
+    day.deliver("later")
+    assert len(day.attempts()) == 2
+    assert day.reconcile(recipes) == {"no address": 1}
+    assert day.status() == "unknown"
 
 
 def test_the_link_of_an_earlier_attempt_proves_nothing(day, recipes, standin):

@@ -52,8 +52,8 @@ class DoubtfulRow:
     """Row in doubt, as evidence sees it.
 
     :param attempts: The number of the row's newest attempt.
-    :param url: The address of the attempts in doubt; None if the ledger does not have it, or if
-        they have more than one.
+    :param url: The address of the attempts in doubt; None if the ledger does not have it, if they
+        have more than one, or if one of them is on another target than the row.
     :param sent_until: The time after which no attempt in doubt can have left.
     :param looked_at: The time of the last look; None before the first.
     """
@@ -165,7 +165,7 @@ class DoubtfulRows:
     ) -> list[DoubtfulRow]:
         attempts = self._attempts(connection, [row.result_id for row in links])
         heartbeats = self._heartbeats(connection, attempts)
-        urls = {result_id: self._url_in_doubt(own) for result_id, own in attempts.items()}
+        urls = {row.result_id: self._url_in_doubt(row, attempts[row.result_id]) for row in links}
         owners = self._owners(connection, group, urls.values())
         rows = (
             self._row(link, attempts[link.result_id], heartbeats, urls[link.result_id], owners)
@@ -199,10 +199,15 @@ class DoubtfulRows:
             rivals=_rivals(same, is_shared=is_shared),
         )
 
-    def _url_in_doubt(self, attempts: Sequence[Any]) -> str | None:
-        """Return the one address of the attempts in doubt, or None."""
-        urls = {self._url(one.request) for one in attempts if may_have_been_created(one)}
-        return urls.pop() if len(urls) == 1 else None
+    def _url_in_doubt(self, link: Any, attempts: Sequence[Any]) -> str | None:
+        """Return the one address of the attempts in doubt, or None.
+
+        A link of an attempt on another target is not to be seen on the row's own.
+        """
+        in_doubt = [one for one in attempts if may_have_been_created(one)]
+        urls = {self._url(one.request) for one in in_doubt}
+        is_here = all(LinkKey.of(one) == LinkKey.of(link) for one in in_doubt)
+        return urls.pop() if is_here and len(urls) == 1 else None
 
     def _attempts(self, connection: Connection, results: Collection[str]) -> dict[str, list[Any]]:
         """Return the attempts of results by result id, oldest first."""
