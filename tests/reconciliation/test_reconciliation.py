@@ -301,6 +301,27 @@ def test_reads_that_fail_are_tried_again(day, kept_as, recipes, standin):
     assert day.count()["retryable"] == 6
 
 
+@pytest.mark.parametrize("kept", ["documents", "activities"])
+def test_a_live_system_settles_nearly_all_rows_within_ten_minutes(day, standin, tmp_path, kept):
+    """Ten minutes after Kombo's limit, two looks have settled 95 % of the rows in doubt."""
+    standin.set_ats(default={"kept_as": kept, "appears_after": [0, 0.2]}, seed=1)
+    integrations = [f"workday:{one}" for one in range(10)]
+    for one in integrations:
+        day.doubt(made=[f"{one}-m{n}" for n in (1, 2)], integration_id=one)
+        day.doubt(not_made=[f"{one}-n{n}" for n in (1, 2)], integration_id=one)
+    day.let_pass(seconds=430)
+    for one in integrations:
+        day.deliver(f"{one}-later", integration_id=one)
+    standin.set_ats(default={"kept_as": kept, "failing_reads": 0.1}, seed=1)
+    recipes = recipes_of(tmp_path, READS[kept])
+    day.reconcile(recipes)
+    day.let_pass(seconds=300)
+    day.reconcile(recipes)
+    assert day.count().get("unknown", 0) <= 2
+    assert {day.status(f"{one}-m1") for one in integrations} <= {"success", "unknown"}
+    assert {day.status(f"{one}-n1") for one in integrations} <= {"retryable", "unknown"}
+
+
 def test_an_integration_without_the_permission_is_named_once(
     day, kept_as, recipes, standin, caplog
 ):
