@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, select
@@ -15,11 +14,12 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, select
 from airflow_kombo.database.sql import beyond, in_utc, utc_now
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.ledger.address_owners import owners_of
 from airflow_kombo.ledger.history import may_have_been_created
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import DEAD_AFTER_SECONDS
 from airflow_kombo.ledger.unknown_rows import UnknownRowsFilter
-from airflow_kombo.statuses import BINDING, Decision, Status
+from airflow_kombo.statuses import Decision, Status
 
 PAGE_ROWS: Final = 200
 """Rows in doubt that are read, looked for and decided at once."""
@@ -116,7 +116,7 @@ class DoubtfulRows:
             with transaction(self.engine, "look rows up", reads_only=True) as connection:
                 links = self._unknown(connection, group, after)
                 chosen = [row for row in links if choice.is_met_by(row)]
-                rows = self._doubtful(connection, group, chosen)
+                rows = self._doubtful(connection, chosen)
             if not links:
                 return
             yield rows
@@ -143,7 +143,7 @@ class DoubtfulRows:
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
             found = connection.execute(query).all()
             urls = [self._url(row.request) for row in found]
-            owners = self._owners(connection, group, urls)
+            owners = owners_of(connection, self.tables, found, urls, self._url)
         return [
             Control(LinkKey.of(row), url, in_utc(row.first_sent_at))
             for row, url in zip(found, urls, strict=True)
@@ -160,13 +160,11 @@ class DoubtfulRows:
             query = query.where(beyond(key, after))
         return connection.execute(query.order_by(*key).limit(PAGE_ROWS)).all()
 
-    def _doubtful(
-        self, connection: Connection, group: RowGroup, links: Sequence[Any]
-    ) -> list[DoubtfulRow]:
+    def _doubtful(self, connection: Connection, links: Sequence[Any]) -> list[DoubtfulRow]:
         attempts = self._attempts(connection, [row.result_id for row in links])
         heartbeats = self._heartbeats(connection, attempts)
         urls = {row.result_id: self._url_in_doubt(row, attempts[row.result_id]) for row in links}
-        owners = self._owners(connection, group, urls.values())
+        owners = owners_of(connection, self.tables, links, urls.values(), self._url)
         rows = (
             self._row(link, attempts[link.result_id], heartbeats, urls[link.result_id], owners)
             for link in links
@@ -227,25 +225,6 @@ class DoubtfulRows:
         names = {one.run_id for own in attempts.values() for one in own if not one.answered_at}
         query = select(runs.run_id, runs.heartbeat_at).where(runs.run_id.in_(sorted(names)))
         return {row.run_id: in_utc(row.heartbeat_at) for row in connection.execute(query)}
-
-    def _owners(
-        self, connection: Connection, group: RowGroup, urls: Iterable[str | None]
-    ) -> dict[str, set[str]]:
-        """Return the results of an integration that have, or may have, a link, by its address.
-
-        The notes of a record may show the links of all applications of one candidate.
-        """
-        links = self.tables.links.c
-        by_hash = {sha256(url.encode()).hexdigest(): url for url in urls if url}
-        query = select(links.url_hash, links.result_id).where(
-            links.integration_id == group.integration_id,
-            links.url_hash.in_(sorted(by_hash)),
-            links.status.in_(sorted(one.value for one in BINDING)),
-        )
-        owners: dict[str, set[str]] = {url: set() for url in by_hash.values()}
-        for url_hash, result_id in connection.execute(query):
-            owners[by_hash[url_hash]].add(result_id)
-        return owners
 
     def _is_of(self, group: RowGroup) -> ColumnElement[bool]:
         links = self.tables.links.c
