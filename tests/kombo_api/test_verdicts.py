@@ -71,6 +71,7 @@ TREE = {
     "ConfigurationError": "KomboError",
     "MappingError": "ConfigurationError",
     "NoConnectionError": "ConfigurationError",
+    "DecisionFileError": "ConfigurationError",
     "TransformError": "KomboError",
     "LedgerError": "KomboError",
     "WarehouseError": "KomboError",

@@ -154,7 +154,7 @@ def test_a_foreign_table_is_not_changed(older):
     """A foreign table is refused with the names of the columns, and not changed."""
     with older.begin() as connection:
         connection.execute(text(f"ALTER TABLE {HISTORY} DROP COLUMN claimed_at"))
-    with pytest.raises(ConfigurationError, match="no column claimed_at, resolution"):
+    with pytest.raises(ConfigurationError, match="no column claimed_at, evidence"):
         Tables.named().create(older)
     assert not columns(older) & LATER
 
