@@ -172,10 +172,11 @@ def _is_doubtful(story: Story, result_id: str, *, is_over: bool) -> bool:
 def _lasts_long(story: Story) -> bool:
     """Return True if the ledger failed for longer than a run surely tries to write.
 
-    The time in which the run stands still counts too.
+    Two failures, and a run that stands still for long meanwhile, are as one long failure.
     """
-    hinders = _HINDERS | _SEEMS_DEAD - {"clock"}
-    return (
-        sum(one.seconds for one in story.plan.accidents if one.kind in hinders)
-        > _SURELY_TRIED_SECONDS
-    )
+    accidents = story.plan.accidents
+    hindered = [one.seconds for one in accidents if one.kind in _HINDERS]
+    stills = [one.seconds for one in accidents if one.kind == "stand still"]
+    stands_still = max(stills, default=0.0) > _SURELY_TRIED_SECONDS
+    seconds = sum(hindered) if stands_still else max(hindered, default=0.0)
+    return seconds > _SURELY_TRIED_SECONDS
