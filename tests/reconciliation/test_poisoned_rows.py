@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import select
 from support.doubt import (
     ACTIVITIES,
     DOCUMENTS,
@@ -17,6 +18,7 @@ from support.doubt import (
 )
 from support.harness import by_result, run_day
 
+from airflow_kombo.database.transactions import waiting_briefly
 from airflow_kombo.kombo_api.reads import Read, ReadResult
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.reconciliation import integration_reader
@@ -257,3 +259,29 @@ def test_a_later_link_over_a_former_one_denies_nothing(
     doubt(not_made=["r1"])
     deliver(warehouse, tables, source_table, "later", **former)
     assert reconcile(warehouse, tables, recipes_of(tmp_path, DOCUMENTS)) == {"undecided": 1}
+
+
+def test_rows_without_a_history_are_counted(warehouse, tables, doubt, standin, tmp_path):
+    """A row whose attempts were deleted is in a count of its own, and decides nothing."""
+    standin.set_ats(default={"kept_as": "documents"})
+    doubt(made=["r1", "r2"])
+    with warehouse.begin() as connection:
+        connection.execute(tables.attempts.delete().where(tables.attempts.c.result_id == "r1"))
+    counts = reconcile(warehouse, tables, recipes_of(tmp_path, DOCUMENTS))
+    assert counts == {"no history": 1, "created": 1}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_a_held_row_holds_no_other_integration_back(warehouse, tables, doubt, standin, tmp_path):
+    """Rows that an open transaction holds are counted, and the others are settled."""
+    standin.set_ats(default={"kept_as": "documents"})
+    doubt(made=["held"], integration_id="workday:a")
+    doubt(made=["free"], integration_id="workday:b")
+    links = tables.links
+    with warehouse.begin() as somebody:
+        somebody.execute(select(links).where(links.c.result_id == "held").with_for_update())
+        counts = reconcile(
+            waiting_briefly(warehouse), tables, recipes_of(tmp_path, DOCUMENTS), look_again=True
+        )
+    assert counts == {"held": 1, "created": 1}
+    assert reconcile(warehouse, tables, recipes_of(tmp_path, DOCUMENTS)) == {"created": 1}

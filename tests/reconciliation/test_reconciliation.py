@@ -397,6 +397,6 @@ def test_a_row_that_changed_meanwhile_is_left(warehouse, tables, day, recipes, s
     (page,) = rows.pages(rows.groups()[0], UnknownRowsFilter())
     with warehouse.begin() as connection:
         connection.execute(tables.links.update().values(attempts=3))
-    evidence = [Evidence(one, "Found.", Decision.CREATED) for one in page]
+    evidence = [Evidence(one, "Found.", Decision.CREATED) for one in page.rows]
     assert record_evidence(warehouse, tables, evidence, "test") == []
     assert day.status() == "unknown"

@@ -66,6 +66,17 @@ class DoubtfulRow:
     rivals: Rivals
 
 
+class DoubtfulPage(NamedTuple):
+    """Rows in doubt, read at once.
+
+    :param unread: The number of further rows, whose attempts or runs are lost: nothing could be
+        decided about them.
+    """
+
+    rows: list[DoubtfulRow]
+    unread: int
+
+
 @dataclass(frozen=True)
 class Control:
     """Row that was surely created, from one attempt alone.
@@ -106,11 +117,8 @@ class DoubtfulRows:
         with transaction(self.engine, "look rows up", reads_only=True) as connection:
             return [RowGroup(*row) for row in connection.execute(query)]
 
-    def pages(self, group: RowGroup, choice: UnknownRowsFilter) -> Iterator[list[DoubtfulRow]]:
-        """Yield the rows in doubt of a group, in batches.
-
-        A row whose attempts are lost is left out: nothing could be decided about it.
-        """
+    def pages(self, group: RowGroup, choice: UnknownRowsFilter) -> Iterator[DoubtfulPage]:
+        """Yield the rows in doubt of a group, in batches."""
         after: LinkKey | None = None
         while True:
             with transaction(self.engine, "look rows up", reads_only=True) as connection:
@@ -119,7 +127,7 @@ class DoubtfulRows:
                 rows = self._doubtful(connection, chosen)
             if not links:
                 return
-            yield rows
+            yield DoubtfulPage(rows, unread=len(chosen) - len(rows))
             after = LinkKey.of(links[-1])
 
     def controls(self, group: RowGroup, since: datetime) -> list[Control]:

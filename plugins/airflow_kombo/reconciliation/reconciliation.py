@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
+from airflow_kombo.exceptions import RowsHeldError
 from airflow_kombo.ledger.doubtful_rows import Control, DoubtfulRow, DoubtfulRows, RowGroup
 from airflow_kombo.ledger.evidence import Evidence, record_evidence
 from airflow_kombo.ledger.unknown_rows import UnknownRowsFilter
@@ -30,6 +31,7 @@ from airflow_kombo.reconciliation.rules import (
 )
 from airflow_kombo.reconciliation.targets import Places, places_of
 from airflow_kombo.reconciliation.url_search import Seen
+from airflow_kombo.statuses import HELD
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _CONTROLS_TRIED: Final = 3
 
 NOT_DUE: Final = "not due"
 NO_ADDRESS: Final = "no address"
+NO_HISTORY: Final = "no history"
 NO_RECIPE: Final = "no recipe"
 UNDECIDED: Final = "undecided"
 UNREADABLE: Final = "unreadable"
@@ -100,7 +103,8 @@ class Reconciliation:
             recipe = self._recipes.of(*group)
             pages = self._rows.pages(group, choice)
             while (page := await asyncio.to_thread(next, pages, None)) is not None:
-                due = await self._due(page, recipe, counts)
+                counts += Counter({NO_HISTORY: page.unread})
+                due = await self._due(page.rows, recipe, counts)
                 if due and recipe:
                     step = _Step(self._rows, reader, group, recipe)
                     await self._look_for(step, due, counts)
@@ -135,12 +139,19 @@ class Reconciliation:
         if unreadable := len(rows) - len(found):
             counts[UNREADABLE] += unreadable
         if found and not self._settings.dry_run:
-            found = await asyncio.to_thread(
-                record_evidence, self._rows.engine, self._rows.tables, found, self._settings.by
-            )
+            try:
+                found = await self._record(found)
+            except RowsHeldError as error:
+                counts[HELD] += len(found)
+                log.warning("%s: %s The next look tries again.", step.group.integration_id, error)
+                return
         for one in found:
             counts[one.decision.value if one.decision else UNDECIDED] += 1
             log.info("%s: %s", one.row.key.result_id, one.text)
+
+    async def _record(self, found: Sequence[Evidence]) -> list[Evidence]:
+        rows, by = self._rows, self._settings.by
+        return await asyncio.to_thread(record_evidence, rows.engine, rows.tables, found, by)
 
 
 class _Step:
