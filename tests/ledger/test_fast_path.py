@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -51,11 +53,12 @@ def claimed(fast, *names):
 
 
 def stored(ledger, table):
-    """Return the rows of a table without their times."""
+    """Return the rows of a table in order, without their times."""
     rows = all_of(ledger.engine, getattr(ledger.tables, table))
-    return [
+    shown = [
         {name: value for name, value in row._asdict().items() if name not in TIMES} for row in rows
     ]
+    return sorted(shown, key=itemgetter("result_id"))
 
 
 def test_new_rows_are_claimed_and_known_ones_are_left(ledger, fast):
