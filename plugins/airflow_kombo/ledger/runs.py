@@ -282,7 +282,7 @@ def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
 
 @lru_cache  # building it takes longer than running it
 def living(tables: Tables) -> Select[Any]:
-    """Select and lock the run of the parameter `run_id`, unless the run has been declared dead."""
+    """Build the lock of the run `run_id`, unless the run has been declared dead."""
     runs = tables.runs
     return (
         select(runs.c.run_id)
