@@ -403,7 +403,7 @@ def unconfirmed_commits(warehouse):
 
     @event.listens_for(warehouse, "before_cursor_execute")
     def record_claim(_connection, _cursor, statement, *_):
-        if statement.startswith("INSERT INTO kombo_result_link_attempts"):
+        if "INSERT INTO kombo_result_link_attempts" in statement:
             thread.is_claiming = True
 
     do_commit = warehouse.dialect.do_commit

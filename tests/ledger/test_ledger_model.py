@@ -19,6 +19,7 @@ from support.quick import examples
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.decisions import DecisionBy
+from airflow_kombo.ledger.held_rows import LockTolerantLedger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome, UnsentRow
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
@@ -41,7 +42,7 @@ class World(RuleBasedStateMachine):
         with engine.begin() as connection:
             for table in (tables.links, tables.attempts, tables.runs):
                 connection.execute(delete(table))
-        self.ledger = Ledger(self.engine, self.tables)
+        self.ledger = LockTolerantLedger(Ledger(self.engine, self.tables))
         self.runs = Runs(self.engine, self.tables, dead_after=0.0)  # the rules choose the dead runs
         self.living, self.dead = [], []
         self.wire = []  # claims whose request may have left
@@ -231,7 +232,7 @@ class World(RuleBasedStateMachine):
         return delivery(name, target_id=name)
 
 
-@pytest.mark.parametrize("warehouse", ["sqlite", "mariadb"], indirect=True)
+@pytest.mark.parametrize("warehouse", ["sqlite", "postgresql", "mariadb"], indirect=True)
 def test_any_order_of_events_keeps_the_promise(warehouse, tables):
     """In any order of events, one run sends each row, and each status is true."""
     once = settings(max_examples=examples(40), stateful_step_count=30, deadline=None)

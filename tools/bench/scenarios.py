@@ -9,6 +9,7 @@ from typing import Final
 
 from tools.bench.counts import Counts, IntegrationCounts
 from tools.bench.day_sizes import size
+from tools.bench.distance import distant
 from tools.bench.doubt import doubt
 from tools.bench.elsewhere import elsewhere
 from tools.bench.measurement import Bench
@@ -16,11 +17,13 @@ from tools.bench.orders import Behaviour, Orders
 from tools.bench.page import timed
 from tools.bench.shards import shards
 from tools.bench.shared import shared
-from tools.bench.stage import BenchError, Run
+from tools.bench.stage import WAREHOUSE, BenchError, Run
 from tools.bench.targets import Finding, at_least, at_most
 from tools.bench.warehouse import name_of
 
 _MOST_REFUSED: Final = 0.005
+_DISTANCE: Final = 0.005
+"""Round trip in seconds to a database in another zone of the same region."""
 _ROUNDS: Final = 3
 """Repetitions of a rate: a virtual machine may lose a third of its speed for a minute."""
 
@@ -90,9 +93,17 @@ def makespan(bench: Bench) -> list[Finding]:
     ]
 
 
-def _paced(bench: Bench, what: str, orders: Orders, senders: int, rows: int) -> list[Finding]:
+def _paced(
+    bench: Bench,
+    what: str,
+    orders: Orders,
+    senders: int,
+    rows: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> list[Finding]:
     bench.stage.fill(senders * rows, senders)
-    run = bench.run("ours", orders, rows=senders * rows)
+    run = bench.run("ours", orders, rows=senders * rows, environment=environment)
     least = max(
         ideal(orders.of(name), counts) for name, counts in run.server.by_integration.items()
     )
@@ -108,6 +119,16 @@ def _paced(bench: Bench, what: str, orders: Orders, senders: int, rows: int) -> 
         ),
         _refused(what, run),
     ]
+
+
+def distance(bench: Bench) -> list[Finding]:
+    """Compare the time of a day with the least time, with a database 5 ms away."""
+    senders, rows = 5, bench.scale.rows(2_000, 40)
+    steady = Orders(default=Behaviour(latency=(0.1, 0.3), limit=30))
+    with distant(bench.stage.warehouse.host, _DISTANCE) as host:
+        far = {WAREHOUSE: replace(bench.stage.warehouse, host=host).connection()}
+        what = f"{senders} integrations, a database {_DISTANCE * 1000:.0f} ms away"
+        return _paced(bench, what, steady, senders, rows, environment=far)
 
 
 def rate(bench: Bench) -> list[Finding]:
@@ -183,7 +204,7 @@ def page(bench: Bench) -> list[Finding]:
 SCENARIOS: Final[Mapping[str, Callable[[Bench], list[Finding]]]] = {
     scenario.__name__: scenario
     for scenario in (
-        *(throughput, makespan, shared, shards, rate, hang, doubt, size, elsewhere, page),
+        *(throughput, makespan, distance, shared, shards, rate, hang, doubt, size, elsewhere, page),
     )
 }
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import exc
 
@@ -14,6 +14,8 @@ from airflow_kombo.exceptions import LedgerError, RowsHeldError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
+
+    from airflow_kombo.database.dialects.scripts import Script
 
 _CONFLICTS: Final = frozenset({"40001", DEADLOCK})
 """SQL's states for transactions that could not be put in an order, or waited for each other."""
@@ -124,6 +126,21 @@ def in_race(engine: Engine, doing: str, work: Callable[[Connection], Result]) ->
         ):
             return work(connection)
     raise LedgerError(f"The database could not {doing}: another run was faster {_RACES} times.")
+
+
+@contextmanager
+def running(
+    engine: Engine, doing: str, script: Script, parameters: Mapping[str, Any]
+) -> Iterator[Sequence[Any]]:
+    """Run a script, and commit its transaction after the block; the context has the rows.
+
+    :param doing: The work, for the error message: "The database could not …".
+    :raises RaceLostError: if another run was faster. Nothing was written.
+    :raises RowsHeldError: if somebody else's transaction held a lock for longer than we wait.
+    :raises LedgerError: if the database refused.
+    """
+    with _as_ledger_error(doing), _as_lost_race(), script.begin(engine, parameters) as rows:
+        yield rows
 
 
 @contextmanager

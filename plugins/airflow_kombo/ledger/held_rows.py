@@ -7,7 +7,7 @@ finds the held row. Each half is a transaction of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar
@@ -17,6 +17,7 @@ from airflow_kombo.delivery_key import Keyed, LinkKey
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.fast_path import FastPath
 from airflow_kombo.ledger.outcomes import (
     AttemptOutcome,
     Claim,
@@ -68,6 +69,7 @@ class LockTolerantLedger:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._brief = Ledger(waiting_briefly(ledger.engine), ledger.tables, ledger.redact)
+        self._fast, self._fast_and_brief = FastPath(self._ledger), FastPath(self._brief)
         self._brief_until = 0.0
 
     def claim(
@@ -84,16 +86,19 @@ class LockTolerantLedger:
         :returns: One result for each request, in the order of the requests.
         :raises UnconfirmedClaimError: as `Ledger.claim`, with all claims that may exist.
         """
-        results: dict[int, ClaimResult] = {}
+        fast = {} if are_held else self._claim_fast(run_id, requests)
+        results: dict[int, ClaimResult] = {
+            place: fast[one.key] for place, one in enumerate(requests) if one.key in fast
+        }
 
         def write(ledger: Ledger, part: Sequence[_Placed]) -> None:
             claims = ledger.claim(run_id, [one.request for one in part], redeliver)
             results.update(zip((one.place for one in part), claims.results, strict=True))
 
-        placed = [_Placed(place, request) for place, request in enumerate(requests)]
+        placed = [_Placed(place, one) for place, one in enumerate(requests) if place not in results]
         write_all = self._write_others if are_held else self._write
         try:
-            held = write_all(placed, write, run_id)
+            held = write_all(placed, write, run_id) if placed else []
         except LedgerError as error:
             won = [one for one in results.values() if isinstance(one, Claim)]
             unconfirmed = error.claims if isinstance(error, UnconfirmedClaimError) else ()
@@ -119,7 +124,12 @@ class LockTolerantLedger:
 
         :raises LedgerError: if not all outcomes were written.
         """
-        held = self._write(outcomes, lambda ledger, part: ledger.record(part))
+        try:
+            late = self._fast_path.record(outcomes)
+        except RowsHeldError:
+            self._wait_briefly()
+            late = list(outcomes)
+        held = self._write(late, lambda ledger, part: ledger.record(part)) if late else []
         if held:
             self._brief.record_attempts(held)
         return held
@@ -144,6 +154,24 @@ class LockTolerantLedger:
             self._brief.record_attempts([AttemptOutcome(claim, outcome) for claim in held])
         return held
 
+    def _claim_fast(self, run_id: str, requests: Sequence[RowRequest]) -> Mapping[LinkKey, Claim]:
+        try:
+            return self._fast_path.claim(run_id, requests)
+        except RowsHeldError:
+            self._wait_briefly()
+            return {}
+
+    @property
+    def _fast_path(self) -> FastPath:
+        return self._fast_and_brief if self._waits_briefly else self._fast
+
+    @property
+    def _waits_briefly(self) -> bool:
+        return monotonic() < self._brief_until
+
+    def _wait_briefly(self) -> None:
+        self._brief_until = monotonic() + _BRIEF_SECONDS
+
     def _write(
         self,
         items: Sequence[_Item],
@@ -156,9 +184,9 @@ class LockTolerantLedger:
         :param run_id: The run that writes, if it has to be alive.
         """
         try:
-            write(self._brief if monotonic() < self._brief_until else self._ledger, items)
+            write(self._brief if self._waits_briefly else self._ledger, items)
         except RowsHeldError:
-            self._brief_until = monotonic() + _BRIEF_SECONDS
+            self._wait_briefly()
         else:
             return []
         return self._write_others(items, write, run_id)

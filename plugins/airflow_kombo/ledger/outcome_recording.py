@@ -33,7 +33,7 @@ def record_outcomes(
 ) -> None:
     """Write outcomes to status rows and attempts."""
     rows = recorded(outcomes)
-    again = [one for one in outcomes if _needs_history(one)]
+    again = [one for one in outcomes if needs_history(one)]
     statuses = _with_history(connection, tables, rows, again) if again else rows
     (in_time,) = sql.recorded.execute(connection, statuses, sql.record_links)
     if in_time != len(rows):
@@ -64,7 +64,8 @@ def release_claims(
     sql.released.execute(connection, rows, sql.forget_attempts)
 
 
-def _needs_history(one: AttemptOutcome) -> bool:
+def needs_history(one: AttemptOutcome) -> bool:
+    """Return True if the outcome of a row depends on earlier attempts."""
     return one.claim.attempt > 1 and one.outcome.status not in FINAL
 
 

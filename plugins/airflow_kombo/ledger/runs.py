@@ -276,12 +276,13 @@ def assert_alive(connection: Connection, tables: Tables, run_id: str) -> None:
 
     :raises DeclaredDeadError: if the run has been declared dead.
     """
-    if connection.execute(_living(tables), {"run_id": run_id}).first() is None:
+    if connection.execute(living(tables), {"run_id": run_id}).first() is None:
         raise DeclaredDeadError(_declared_dead(run_id))
 
 
 @lru_cache  # building it takes longer than running it
-def _living(tables: Tables) -> Select[Any]:
+def living(tables: Tables) -> Select[Any]:
+    """Build the lock of the run `run_id`, unless the run has been declared dead."""
     runs = tables.runs
     return (
         select(runs.c.run_id)

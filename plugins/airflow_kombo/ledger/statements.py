@@ -121,27 +121,12 @@ class Statements:
     @cached_property
     def record_links(self) -> Update:
         """Update status rows with the outcome of their attempt, unless they have one."""
-        links, row = self._tables.links, self.recorded.c
-        in_doubt = or_(
-            links.c.status == Status.SENDING.value, links.c.status == Status.UNKNOWN.value
-        )
-        return (
-            update(links)
-            .where(_is(links, row, (*KEY, "run_id")), links.c.attempts == row["attempt"], in_doubt)
-            .values({name: row[name] for name in OUTCOME} | {"updated_at": utc_now()})
-        )
+        return record_links(self._tables.links, self.recorded.c)
 
     @cached_property
     def record_attempts(self) -> Update:
         """Update attempts with their outcome, unless they have one."""
-        attempts, row = self._tables.attempts, self.recorded.c
-        unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
-        return (
-            update(attempts)
-            .where(_is(attempts, row, _ATTEMPT), unanswered)
-            .values({name: row[name] for name in (*OUTCOME, "milliseconds")})
-            .values(answered_at=utc_now())
-        )
+        return record_attempts(self._tables.attempts, self.recorded.c)
 
     @cached_property
     def released(self) -> Bulk:
@@ -237,6 +222,33 @@ class Statements:
                 or_(attempts.c.status.is_(None), not_(to_be_sent_again)),
             )
         )
+
+
+def record_links(links: Table, row: Mapping[str, ColumnElement[Any]]) -> Update:
+    """Build the update of status rows with the outcome of their attempt, unless they have one.
+
+    :param row: The outcome by column, with the key, the run and the attempt.
+    """
+    in_doubt = or_(links.c.status == Status.SENDING.value, links.c.status == Status.UNKNOWN.value)
+    return (
+        update(links)
+        .where(_is(links, row, (*KEY, "run_id")), links.c.attempts == row["attempt"], in_doubt)
+        .values({name: row[name] for name in OUTCOME} | {"updated_at": utc_now()})
+    )
+
+
+def record_attempts(attempts: Table, row: Mapping[str, ColumnElement[Any]]) -> Update:
+    """Build the update of attempts with their outcome, unless they have one.
+
+    :param row: The outcome by column, with the key, the run, the attempt and the milliseconds.
+    """
+    unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
+    return (
+        update(attempts)
+        .where(_is(attempts, row, _ATTEMPT), unanswered)
+        .values({name: row[name] for name in (*OUTCOME, "milliseconds")})
+        .values(answered_at=utc_now())
+    )
 
 
 def _key_before() -> list[Column[Any]]:

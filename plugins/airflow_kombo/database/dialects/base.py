@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     FromClause,
     String,
     Table,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 )
 
 from airflow_kombo.database.cursor_readers import CursorReader
+from airflow_kombo.database.dialects.scripts import Script
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import ReflectedIndex
@@ -72,6 +74,13 @@ class Dialect:
 
     def limit_lock_waits(self, connection: Connection, milliseconds: int) -> None:
         """Limit each wait for a lock, until the transaction ends."""
+
+    def script(self, engine: Engine, statement: Executable) -> Script | None:
+        """Build the script of a write that is a whole transaction, or None without a way.
+
+        :param statement: The one statement of the transaction; it finds rows by key.
+        """
+        return None
 
     def cancel(self, connection: Connection) -> None:
         """End the statement that another thread waits for, if the driver can do so."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
+    Executable,
     FromClause,
     Table,
     bindparam,
@@ -33,6 +34,7 @@ from airflow_kombo.database.dialects.postgresql_settings import (
     READING_BY_KEY,
     WRITING,
 )
+from airflow_kombo.database.dialects.scripts import Script
 
 _LIBPQ: Final = frozenset({"", "psycopg", "psycopg2"})
 """SQLAlchemy's names of the drivers that take libpq's parameters; without a name it is psycopg2."""
@@ -96,6 +98,17 @@ class PostgreSQL(Dialect):
         reads = READING_BY_KEY if finds_by_key else READING
         writes = BRIEFLY if briefly else BY_KEY if finds_by_key else WRITING
         connection.exec_driver_sql(reads if reads_only else writes)
+
+    def script(self, engine: Engine, statement: Executable) -> Script | None:
+        """Build the script of a transaction's settings and its one statement.
+
+        PostgreSQL runs all statements of one message in one transaction. Drivers other than
+        psycopg and psycopg2 send a statement with parameters only alone.
+        """
+        if engine.dialect.driver not in _LIBPQ:
+            return None
+        briefly = engine.get_execution_options().get("waits_briefly", False)
+        return Script(engine, BRIEFLY if briefly else BY_KEY, statement)
 
     def limit_lock_waits(self, connection: Connection, milliseconds: int) -> None:
         """Limit each wait for a lock, until the transaction ends."""
