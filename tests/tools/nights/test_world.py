@@ -14,7 +14,7 @@ from tools.nights import world
 from tools.nights.check_night import check_night
 from tools.nights.process import Process, ThreadPool
 from tools.nights.replaced import REPLACED, replaced
-from tools.nights.shard_plan import plan_of
+from tools.nights.plans import plan_of
 from tools.nights.stage import stage
 from tools.nights.world import CommitFate, World
 from tools.nights.world import sleep as let_pass
@@ -200,7 +200,7 @@ def test_a_night_is_the_same_in_another_process():
     code = (
         "import hashlib\n"
         "from tools.nights.check_night import check_night\n"
-        "from tools.nights.shard_plan import plan_of\n"
+        "from tools.nights.plans import plan_of\n"
         "from tools.nights.stage import stage\n"
         "with stage() as one:\n"
         "    logs = [check_night(plan_of(seed), one).story.log for seed in range(1, 11)]\n"
