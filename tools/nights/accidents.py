@@ -71,10 +71,11 @@ class Accidents:
     def befall_look(self, process: Process, planned: PlannedLook) -> None:
         """Plan the accident of a look from now on."""
         still = Accident("stand still", seconds=planned.still)
-        happen = {
+        accidents: dict[str, Callable[[], None]] = {
             "kill": process.kill,
             "stand still": partial(self._stand_still, process, still, lambda: None),
-        }.get(planned.end)
+        }
+        happen = accidents.get(planned.end)
         if happen and planned.point is not None:
             self._at_points[(process.name, *planned.point)] = happen
         elif happen:

@@ -71,7 +71,9 @@ class Ats:
         """Return the link of a request, or None."""
         return next((one for one in self._kept.get(sent.target[0], ()) if one.sent is sent), None)
 
-    def entries(self, integration_id: str, target_type: str, target_id: str, now: float) -> list[Entry]:
+    def entries(
+        self, integration_id: str, target_type: str, target_id: str, now: float
+    ) -> list[Entry]:
         """Return the entries of a candidate with all applications, or of one application alone."""
         plan = self.plans[integration_id]
         if not plan.is_tracked(target_type, target_id):

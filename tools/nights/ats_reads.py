@@ -24,7 +24,7 @@ _UNUSABLE: Final = (
     Answer("a success whose body is lost", Proof.NONE, 200, None),
     Answer("a success without data", Proof.NONE, 200, b'{"status": "success"}'),
     Answer("a success with other data", Proof.NONE, 200, b'{"status": "success", "data": []}'),
-    Answer("half a body", Proof.NONE, 200, b'{"status": "success", "data": {"results": [', False),
+    Answer("half a body", Proof.NONE, 200, b'{"status": "success", "data": {"results"'),
 )
 _UNUSABLE_SHARE: Final = 0.04
 
@@ -70,9 +70,7 @@ class AtsReads:
         return _NO_PLACE
 
     def _records(self, plan: PlannedAts, target_type: str, query: Mapping[str, str]) -> Any:
-        tracked = [
-            one for one in query["ids"].split(",") if plan.is_tracked(target_type, one)
-        ]
+        tracked = [one for one in query["ids"].split(",") if plan.is_tracked(target_type, one)]
         return {"next": None, "results": [_record(plan, target_type, one) for one in tracked]}
 
     def _notes(self, plan: PlannedAts, query: Mapping[str, str], now: float) -> Any:
@@ -82,7 +80,9 @@ class AtsReads:
         found = self._of(plan, KeptAs.NOTES, "candidate", record_id, now)
         size = min(int(query.get("page_size", "100")), plan.page_size)
         shown, following = _page(found, int(query.get("cursor", "0")), size)
-        notes = [{"id": f"n{one.number}", "title": "Coding", "content_html": one.text} for one in shown]
+        notes = [
+            {"id": f"n{one.number}", "title": "Coding", "content_html": one.text} for one in shown
+        ]
         return {"next": following, "results": notes}
 
     def _documents(self, plan: PlannedAts, target_type: str, record_id: str, now: float) -> Any:

@@ -54,7 +54,7 @@ def check_evidence(story: Story, rows: Sequence[Any]) -> Iterator[Finding]:
 def _of_found(story: Story, one: Any) -> Iterator[str]:
     """Check that a found link was made by the very attempt, and was to be seen."""
     sent = sent_of(story, one["result_id"], one["attempt"])
-    kept = sent and story.ats.kept(sent)
+    kept = story.ats.kept(sent) if sent else None
     if kept is None:
         yield f"finds the link of attempt {one['attempt']}, which made none"
     elif kept.seen_from > one["at"]:
@@ -91,9 +91,7 @@ def _of_denied(story: Story, one: Any, group: tuple[str, str], text: str) -> Ite
 def recipe_of(story: Story, group: tuple[str, str]) -> PlannedRecipe | None:
     """Return the recipe for an integration and a type of target."""
     tool = group[0].partition(":")[0]
-    found = (
-        one for one in story.plan.recipes if (one.tool, one.target_type) == (tool, group[1])
-    )
+    found = (one for one in story.plan.recipes if (one.tool, one.target_type) == (tool, group[1]))
     return next(found, None)
 
 

@@ -62,7 +62,7 @@ def _is_seen(story: Story, sent: Sent) -> bool:
         and ats.may_read
         and ats.hides != sent.target[1]
         and not (ats.untracked or ats.broken)
-        and len(_entries(story, ats)) < 20 * ats.page_size  # noqa: PLR2004 - pages at most
+        and len(_entries(story, ats)) < 20 * ats.page_size
     )
 
 

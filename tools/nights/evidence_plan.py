@@ -55,7 +55,9 @@ def _with_looks(plan: Plan, chance: Random) -> Plan:
 
 
 def _later(chance: Random, plan: Plan) -> Iterator[PlannedRun]:
-    """Yield the runs, some of those by hand later."""
+    """Yield the runs, most of those by hand later, and at least one late run."""
+    if len(plan.runs) == 1:
+        yield PlannedRun("hand-late", chance.uniform(_LIMIT_SECONDS, 3000), DAY)
     for run in plan.runs:
         if run.name.startswith("hand") and chance.random() < 0.8:  # noqa: PLR2004 - most
             at = run.at + chance.uniform(_LIMIT_SECONDS, 3000)
@@ -66,16 +68,14 @@ def _later(chance: Random, plan: Plan) -> Iterator[PlannedRun]:
 
 def _late_rows(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> Iterator[SourceRow]:
     """Yield rows that come before the later runs, whose links serve as later links."""
-    names = sorted({row.integration_id for row in plan.rows if row.integration_id})
-    for run in runs:
-        if run not in plan.runs or run.at >= NIGHT_SECONDS:
-            for number in range(chance.randint(1, 4)):
-                target = f"x{chance.randrange(40)}"
-                as_application = chance.choice([target, None])
-                name = f"{run.name}-e{number}"
-                yield SourceRow(
-                    name, run.at - 1, DAY, chance.choice(names), target, as_application
-                )
+    names = [row.integration_id for row in plan.rows if row.integration_id]
+    late = [run.at for run in runs if run not in plan.runs or run.at >= NIGHT_SECONDS]
+    for place, at in enumerate([*late, plan.nights * NIGHT_SECONDS]):
+        for number in range(chance.choice([2, 4])):
+            target = f"x{chance.randrange(40)}"
+            application = target if number % 2 else None
+            name = chance.choice(names)
+            yield SourceRow(f"late{place}-{number}", at - 1, DAY, name, target, application)
 
 
 def _with_shared_links(chance: Random, rows: tuple[SourceRow, ...]) -> Iterator[SourceRow]:
@@ -177,7 +177,7 @@ def _when(
 def _doubt(chance: Random, plan: Plan) -> Iterator[Accident]:
     """Yield times in which Kombo leaves many requests in doubt."""
     if chance.random() < 0.9:  # noqa: PLR2004 - most nights
-        at = chance.choice([0.0, chance.choice(plan.runs).at])
+        at = chance.choice([0.0, 0.0, chance.choice(plan.runs).at])
         yield Accident("doubt", at, chance.choice([10.0, 60.0, 400.0]))
 
 

@@ -51,9 +51,7 @@ class Kombo:
         the number of the attempt.
     """
 
-    def __init__(
-        self, world: World, plan: Plan, on_sent: Callable[[str, str], int | None]
-    ) -> None:
+    def __init__(self, world: World, plan: Plan, on_sent: Callable[[str, str], int | None]) -> None:
         self.sent: list[Sent] = []
         self.ats = Ats(plan, self.sent)
         self._reads = AtsReads(self.ats, plan.seed)

@@ -24,6 +24,7 @@ from tools.nights.plan import (
     SourceRow,
 )
 from tools.nights.planned_evidence import LAST_LOOK
+from tools.nights.process import Process
 from tools.nights.replaced import replaced
 from tools.nights.sharded_day import ShardedDay
 from tools.nights.stage import Stage
@@ -66,14 +67,10 @@ class Night:
         self._accidents = accidents
         kombo = Kombo(self._world, plan, on_sent=self._attempt_of)
         self._world.server = kombo
-        self.story = Story(
-            plan, kombo.sent, kombo.ats, self._world.jumps, log=self._world.log
-        )
+        self.story = Story(plan, kombo.sent, kombo.ats, self._world.jumps, log=self._world.log)
         self._person = Person(self._world, stage, self.story)
         self._tasks = Tasks(self._world, accidents, self.story, look=self._snapshot)
-        self._looks = Looks(
-            self._world, stage, self.story, accidents, look=self._snapshot
-        )
+        self._looks = Looks(self._world, stage, self.story, accidents, look=self._snapshot)
         self._days: dict[str, ShardedDay] = {}
 
     def pass_(self) -> Story:
@@ -167,14 +164,13 @@ class Night:
         # A run cannot know what another clock says.
         if ended_at is not None and not self._plan.has("clock"):
             self.story.bugs.append(f"{name} sends, and was declared dead")
-        return attempt
+        return None if attempt is None else int(attempt)
 
     # The mornings -------------------------------------------------------------------------------
 
     def _first_morning(self) -> None:
         """Begin the first morning, when the last run of the night has ended."""
-        tasks = (*self.story.tries.values(), *self.story.looks)
-        if all(one.has_ended or one.process.is_dead for one in tasks):
+        if not self._unended():
             self._morning(1)
         else:
             self._world.at(self._world.now + _LOOK_SECONDS, self._first_morning)
@@ -218,11 +214,15 @@ class Night:
     def _end(self) -> None:
         """Look at the end, and unwind dead processes."""
         self._snapshot("at the end")
-        for one in (*self.story.tries.values(), *self.story.looks):
-            if not one.has_ended and not one.process.is_dead:
-                self.story.bugs.append(f"{one.process.name} never ended")
+        self.story.bugs += [f"{process.name} never ended" for process in self._unended()]
         for process in self._world.processes:
             process.unwind()
+
+    def _unended(self) -> list[Process]:
+        """Return the processes that run still."""
+        tries = [one.process for one in self.story.tries.values() if not one.has_ended]
+        looks = [one.process for one in self.story.looks if not one.has_ended]
+        return [process for process in (*tries, *looks) if not process.is_dead]
 
 
 def _nothing() -> None:

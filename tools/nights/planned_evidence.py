@@ -68,7 +68,10 @@ class PlannedAts:
 
     def is_tracked(self, target_type: str, target_id: str) -> bool:
         """Return True if Kombo tracks a target: an application only with the candidate."""
-        records = {(target_type, target_id), ("candidate", self.candidate_of(target_type, target_id))}
+        records = {
+            (target_type, target_id),
+            ("candidate", self.candidate_of(target_type, target_id)),
+        }
         return not any(self.is_among(self.untracked, "tracked", *one) for one in records)
 
     def is_broken(self, record_id: str) -> bool:

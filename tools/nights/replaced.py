@@ -175,7 +175,9 @@ class Session:
         def is_awaited() -> bool:
             return not (process.is_dead or process.has_ended or response.done())
 
-        request = Request(process, method, url.raw_path, url.raw_query_string, headers, b"".join(body), is_awaited)
+        request = Request(
+            process, method, url.raw_path, url.raw_query_string, headers, b"".join(body), is_awaited
+        )
         process.world.server.receive(request, respond)
         return await response
 

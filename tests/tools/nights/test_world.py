@@ -12,9 +12,9 @@ import pytest
 
 from tools.nights import world
 from tools.nights.check_night import check_night
+from tools.nights.plans import plan_of
 from tools.nights.process import Process, ThreadPool
 from tools.nights.replaced import REPLACED, replaced
-from tools.nights.plans import plan_of
 from tools.nights.stage import stage
 from tools.nights.world import CommitFate, World
 from tools.nights.world import sleep as let_pass
