@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from tools.nights.planned_evidence import KeptAs, PlannedAts
@@ -16,6 +16,11 @@ from tools.nights.world import EVENING
 if TYPE_CHECKING:
     from tools.nights.kombo import Sent
     from tools.nights.plan import Plan
+
+
+_FIRST: Final = -1
+_LAST: Final = 1_000_000
+"""Numbers of entries that are before and after all links."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,8 @@ class Ats:
 
     def _others(self, plan: PlannedAts, target_type: str, target_id: str) -> Iterator[Entry]:
         """Yield entries of others, and other forms of addresses."""
-        yield Entry(-1, "Called: is interested, see https://elsewhere.example/list?x=1")
+        for number in (_FIRST, _LAST):
+            yield Entry(number, "Called: is interested, see https://elsewhere.example/list?x=1")
         for place, one in enumerate(self._sent if plan.similar else ()):
             if (
                 plan.is_among(plan.similar, "similar", one.result_id)

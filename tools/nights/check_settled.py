@@ -43,7 +43,7 @@ def _only(story: Story, row: Any) -> Sent | None:
         return None
     (sent,) = in_doubt
     others = {one.result_id for one in story.plan.rows if one.url == sent.url}
-    is_here = sent.target == tuple(row)[1:4]
+    is_here = sent.target == (row["integration_id"], row["target_type"], row["target_id"])
     return sent if is_here and others == {sent.result_id} else None
 
 

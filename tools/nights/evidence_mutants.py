@@ -96,9 +96,16 @@ OF_EVIDENCE: Final = (
     ),
     Mutant(
         "an inferred recipe denies",
-        "reconciliation.recipes",
-        '        return self.when_absent == "retryable"\n',
-        "        return True\n",
+        "reconciliation.rules",
+        "    if not recipe.may_deny:\n",
+        "    if False:\n",
+        also=(
+            (
+                "reconciliation.reconciliation",
+                "await self._control(rows) if self._recipe.may_deny else None",
+                "await self._control(rows)",
+            ),
+        ),
     ),
     Mutant(
         "an address is found within a longer one",
@@ -160,7 +167,7 @@ OF_EVIDENCE: Final = (
         "a dead run has no time left to send",
         "ledger.doubtful_rows",
         "return heartbeat and heartbeat + timedelta(seconds=DEAD_AFTER_SECONDS)",
-        "return in_utc(attempt.claimed_at) - timedelta(seconds=400)",
+        "return heartbeat and heartbeat - timedelta(seconds=400)",
     ),
     Mutant(
         "a link on another target is looked for on the row's own",

@@ -40,11 +40,12 @@ def _with_looks(plan: Plan, chance: Random) -> Plan:
     names = sorted({row.integration_id for row in rows if row.integration_id})
     atss = tuple(_ats(chance, name) for name in names)
     looks = tuple(_looks(chance, plan, runs, atss))
+    again = tuple(_again(chance, looks))
     return replace(
         plan,
         rows=rows,
-        runs=(*runs, *_again(chance, looks)),
-        accidents=(*plan.accidents, *_doubt(chance, plan), *_troubles(chance, looks)),
+        runs=(*runs, *again),
+        accidents=(*plan.accidents, *_doubt(chance, plan, again), *_troubles(chance, looks)),
         looks=looks,
         atss=atss,
         recipes=tuple(one for ats in atss for one in _recipes(chance, ats)),
@@ -59,8 +60,9 @@ def _later(chance: Random, plan: Plan) -> Iterator[PlannedRun]:
     if len(plan.runs) == 1:
         yield PlannedRun("hand-late", chance.uniform(_LIMIT_SECONDS, 3000), DAY)
     for run in plan.runs:
-        if run.name.startswith("hand") and chance.random() < 0.8:  # noqa: PLR2004 - most
-            at = run.at + chance.uniform(_LIMIT_SECONDS, 3000)
+        if run.name.startswith("hand") and chance.random() < 0.7:  # noqa: PLR2004 - most
+            later = chance.choice([(30, 300), (_LIMIT_SECONDS, 3000), (_LIMIT_SECONDS, 3000)])
+            at = run.at + chance.uniform(*later)
             yield replace(run, at=at, result_ids=frozenset(), limit=None, day=DAY)
         else:
             yield run
@@ -89,8 +91,9 @@ def _with_shared_links(chance: Random, rows: tuple[SourceRow, ...]) -> Iterator[
 
 def _again(chance: Random, looks: tuple[PlannedLook, ...]) -> Iterator[PlannedRun]:
     """Yield a run that sends rows in doubt again beside a look, on some nights."""
-    if looks and chance.random() < 0.25:  # noqa: PLR2004 - some
-        at = chance.choice(looks).at + chance.uniform(0, 20)
+    if chance.random() < 0.35:  # noqa: PLR2004 - some
+        still = [look for look in looks if look.end == "stand still"]
+        at = chance.choice(still or looks).at + chance.uniform(0, 20)
         yield PlannedRun("hand-again", at, DAY, redeliver=frozenset({"unknown"}))
 
 
@@ -107,13 +110,13 @@ def _ats(chance: Random, name: str) -> PlannedAts:
         hides=chance.choice(["", "", "", "", "", "", *_TYPES]),
         written_as=chance.choice(["plain", "html", "html twice", "percent"]),
         delay=chance.choice([0.0, LONGEST_DELAY]) if is_live else 0.0,
-        sync_seconds=chance.choice([60.0, 300.0, 600.0]),
-        page_size=chance.choice([1, 2, 100]),
+        sync_seconds=chance.choice([60.0, 600.0, 1800.0, 3600.0]),
+        page_size=chance.choice([1, 1, 2, 100]),
         candidates=chance.choice(["same", "own", "few"]),
         may_read=chance.random() < 0.95,  # noqa: PLR2004 - nearly all
-        untracked=0.0 if is_plain else chance.choice([0.0, 0.2]),
-        broken=0.0 if is_plain else chance.choice([0.0, 0.2]),
-        similar=0.0 if is_plain else chance.choice([0.0, 0.3]),
+        untracked=0.0 if is_plain else chance.choice([0.0, 0.3]),
+        broken=0.0 if is_plain else chance.choice([0.0, 0.3]),
+        similar=0.0 if is_plain else chance.choice([0.0, 0.4]),
         deleted=0.0 if is_plain else chance.choice([0.0, 0.2]),
     )
 
@@ -132,7 +135,7 @@ def _recipes(chance: Random, ats: PlannedAts) -> Iterator[PlannedRecipe]:
             source,
             may_deny=source != "inferred" and chance.random() < 0.85,  # noqa: PLR2004 - most
             shape=chance.randrange(2),
-            has_next=chance.random() < 0.85,  # noqa: PLR2004 - most
+            has_next=chance.random() < 0.8,  # noqa: PLR2004 - most
         )
 
 
@@ -143,39 +146,55 @@ def _looks(
     chance: Random, plan: Plan, runs: tuple[PlannedRun, ...], atss: tuple[PlannedAts, ...]
 ) -> Iterator[PlannedLook]:
     for number in range(chance.choice([1, 2, 3, 4])):
-        at = _when(chance, plan, runs, atss)
+        name = f"look-{number}"
+        if chance.random() < 0.2:  # noqa: PLR2004 - some
+            yield _beside_sync(chance, name, chance.choice(runs), chance.choice(atss))
+            continue
+        at = _when(chance, plan, runs)
         for twin in range(chance.choice([1, 1, 1, 2])):
             yield PlannedLook(
-                f"look-{number}-{twin}",
+                f"{name}-{twin}",
                 at + twin * chance.choice([0.0, 0.1, 2.0]),
                 look_again=chance.random() < 0.5,  # noqa: PLR2004 - half of them
                 dry_run=chance.random() < 0.05,  # noqa: PLR2004 - few
-                end=chance.choice(["", "", "", "kill", "stand still"]),
+                end=chance.choice(["", "", "", "kill", "stand still", "stand still"]),
                 point=chance.choice([None, (chance.choice(list(Point)), chance.randint(1, 12))]),
                 seconds=chance.choice([chance.uniform(0, 1), chance.uniform(0, 30)]),
                 still=chance.choice([10.0, 90.0, 500.0]),
             )
 
 
-def _when(
-    chance: Random, plan: Plan, runs: tuple[PlannedRun, ...], atss: tuple[PlannedAts, ...]
-) -> float:
+def _beside_sync(chance: Random, name: str, run: PlannedRun, ats: PlannedAts) -> PlannedLook:
+    """Return a look that stands still over the first sync after a run."""
+    sync = ats.synced_since(run.at + chance.uniform(0, _LIMIT_SECONDS))
+    return PlannedLook(
+        name,
+        max(0.0, sync - chance.uniform(0, 100)),
+        look_again=True,
+        end="stand still",
+        point=(Point.SENT, chance.randint(1, 6)),
+        still=400.0,
+    )
+
+
+def _when(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> float:
     """Return a time at which a look may meet something."""
     end = plan.nights * NIGHT_SECONDS
     run = chance.choice(runs).at
-    sync = chance.choice(atss).synced_since(run + _LIMIT_SECONDS) if atss else end
     times = (
         chance.uniform(0, end),
         run + chance.uniform(0, _LIMIT_SECONDS),
+        run + chance.uniform(1, 60),
+        run + chance.uniform(1, 60),
         run + chance.uniform(_LIMIT_SECONDS, 2 * _LIMIT_SECONDS),
-        run + chance.uniform(0, 30),
-        max(0.0, sync - chance.uniform(0, 3 * plan.patience[1])),
     )
     return min(end, chance.choice(times))
 
 
-def _doubt(chance: Random, plan: Plan) -> Iterator[Accident]:
+def _doubt(chance: Random, plan: Plan, again: tuple[PlannedRun, ...]) -> Iterator[Accident]:
     """Yield times in which Kombo leaves many requests in doubt."""
+    for run in again:
+        yield Accident("doubt", run.at, chance.choice([1.0, 30.0]))
     if chance.random() < 0.9:  # noqa: PLR2004 - most nights
         at = chance.choice([0.0, 0.0, chance.choice(plan.runs).at])
         yield Accident("doubt", at, chance.choice([10.0, 60.0, 400.0]))

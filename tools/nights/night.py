@@ -42,7 +42,7 @@ _TABLES: Final = {
 """Tables that the story has, by its own names."""
 _LOOK_SECONDS: Final = 60.0
 """Time between two looks for the end of the night's last run."""
-_UNTIL_LAST_LOOK_SECONDS: Final = 900.0
+_UNTIL_LAST_LOOK_SECONDS: Final = 3900.0
 """Time after which each link has been synced, and no request is carried out any more."""
 _MORNINGS: Final = 3
 _CLEARED_UP: Final = 2
