@@ -94,7 +94,8 @@ class Ats:
 
     def _others(self, plan: PlannedAts, target_type: str, target_id: str) -> Iterator[Entry]:
         """Yield entries of others, and other forms of addresses."""
-        for number in (_FIRST, _LAST):
+        has_others = plan.is_among(0.5, "others", target_id)
+        for number in (_FIRST, _LAST) if has_others else ():
             yield Entry(number, "Called: is interested, see https://elsewhere.example/list?x=1")
         for place, one in enumerate(self._sent if plan.similar else ()):
             if (

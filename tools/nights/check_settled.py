@@ -16,6 +16,10 @@ MOMENT: Final = f"after {LAST_LOOK.name}"
 _LATER_SECONDS: Final = 2 * LONGEST_SECONDS + 240
 """Time after which a link is surely sent later than one in doubt was: no response came for 300 s,
 Kombo carried the request out for as long, and 2 minutes, for both the run and the rule."""
+_OTHERS: Final = 2
+"""Entries of a record beside links."""
+_PAGES: Final = 20
+"""Pages that a look reads at most."""
 
 
 def check_settled(story: Story, rows: Sequence[Any]) -> Iterator[Finding]:
@@ -62,7 +66,7 @@ def _is_seen(story: Story, sent: Sent) -> bool:
         and ats.may_read
         and ats.hides != sent.target[1]
         and not (ats.untracked or ats.broken)
-        and len(_entries(story, ats)) < 20 * ats.page_size
+        and len(_entries(story, ats)) + _OTHERS < _PAGES * ats.page_size
     )
 
 

@@ -120,24 +120,6 @@ OF_EVIDENCE: Final = (
         "tuple_(*key).in_([one[:-1] for one in named])",
     ),
     Mutant(
-        "evidence is written over what was decided meanwhile",
-        "ledger.evidence",
-        "        links.status == Status.UNKNOWN.value, tuple_(*key, links.attempts).in_(named)\n",
-        "        tuple_(*key, links.attempts).in_(named)\n",
-        also=(
-            (
-                "ledger.decisions",
-                '        *_is_bound(links, "attempts"), links.c.status == Status.UNKNOWN.value\n',
-                '        *_is_bound(links, "attempts")\n',
-            ),
-            (
-                "ledger.history",
-                "Status.UNKNOWN.value} and attempt.resolution is None\n",
-                "Status.UNKNOWN.value}\n",
-            ),
-        ),
-    ),
-    Mutant(
         "a link of another kind of target serves as a later one",
         "ledger.doubtful_rows",
         "            .where(\n                self._is_of(group),\n",
@@ -168,12 +150,6 @@ OF_EVIDENCE: Final = (
         "ledger.doubtful_rows",
         "return heartbeat and heartbeat + timedelta(seconds=DEAD_AFTER_SECONDS)",
         "return heartbeat and heartbeat - timedelta(seconds=400)",
-    ),
-    Mutant(
-        "a link on another target is looked for on the row's own",
-        "ledger.doubtful_rows",
-        "        return urls.pop() if is_here and len(urls) == 1 else None\n",
-        "        return urls.pop() if len(urls) == 1 else None\n",
     ),
     Mutant(
         "a look settles nothing that is there",

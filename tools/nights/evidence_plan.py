@@ -115,7 +115,7 @@ def _ats(chance: Random, name: str) -> PlannedAts:
         candidates=chance.choice(["same", "own", "few"]),
         may_read=chance.random() < 0.95,  # noqa: PLR2004 - nearly all
         untracked=0.0 if is_plain else chance.choice([0.0, 0.3]),
-        broken=0.0 if is_plain else chance.choice([0.0, 0.3]),
+        broken=0.0 if is_plain else chance.choice([0.0, 0.4]),
         similar=0.0 if is_plain else chance.choice([0.0, 0.4]),
         deleted=0.0 if is_plain else chance.choice([0.0, 0.2]),
     )
@@ -145,10 +145,12 @@ def _recipes(chance: Random, ats: PlannedAts) -> Iterator[PlannedRecipe]:
 def _looks(
     chance: Random, plan: Plan, runs: tuple[PlannedRun, ...], atss: tuple[PlannedAts, ...]
 ) -> Iterator[PlannedLook]:
+    notes = [ats for ats in atss if ats.kept_as is KeptAs.NOTES]
+    slow = [ats for ats in notes if ats.sync_seconds > _LIMIT_SECONDS]
     for number in range(chance.choice([1, 2, 3, 4])):
         name = f"look-{number}"
         if chance.random() < 0.2:  # noqa: PLR2004 - some
-            yield _beside_sync(chance, name, chance.choice(runs), chance.choice(atss))
+            yield _beside_sync(chance, name, chance.choice(runs), chance.choice(slow or atss))
             continue
         at = _when(chance, plan, runs)
         for twin in range(chance.choice([1, 1, 1, 2])):
