@@ -83,10 +83,12 @@ def _late_rows(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> Iter
 def _with_shared_links(chance: Random, rows: tuple[SourceRow, ...]) -> Iterator[SourceRow]:
     """Yield the rows, some of them with the address of another result."""
     share = chance.choice([0.0, 0.0, 0.1, 0.3])
-    others = [row.result_id for row in rows if row.version == 0]
     for row in rows:
-        is_shared = chance.random() < share
-        yield replace(row, link=chance.choice(others)) if is_shared else row
+        if chance.random() < share:
+            same = [one for one in rows if one.integration_id == row.integration_id]
+            yield replace(row, link=chance.choice(same).result_id)
+        else:
+            yield row
 
 
 def _again(chance: Random, looks: tuple[PlannedLook, ...]) -> Iterator[PlannedRun]:

@@ -84,7 +84,7 @@ class PlannedAts:
             return target_id
         if self.candidates == "own":
             return f"of-{target_id}"
-        return f"few{crc32(target_id.encode()) % 6}"
+        return f"few{crc32(target_id.encode()) % 3}"
 
     def synced_since(self, moment: float) -> float:
         """Return the time of the first sync at or after a time, both after the first evening."""
