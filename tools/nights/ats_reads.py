@@ -1,4 +1,4 @@
-"""Kombo's reads in a night, with every failure: records, documents, notes and the passthrough.
+"""Reads of the simulated Kombo, with every failure: records, links, the passthrough.
 
 The shapes are those of the stand-in (`tools/kombo_standin`), with the members that somebody reads.
 """

@@ -1,4 +1,4 @@
-"""Looks for the links of rows in doubt: the shipped reconciliation, in processes of the night."""
+"""Looks for links of rows in doubt: the shipped reconciliation in processes."""
 
 from __future__ import annotations
 

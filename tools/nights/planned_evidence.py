@@ -1,4 +1,4 @@
-"""Parts of a plan about evidence: the ATSs behind Kombo, the recipes, and the looks for links."""
+"""Parts of a plan about evidence: ATSs, recipes, and looks for links."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plan of a night by the number: rows, runs and accidents, on some nights shards and looks."""
+"""Plan of a night by the number, on some nights with shards and looks."""
 
 from __future__ import annotations
 
