@@ -6,21 +6,6 @@ from typing import Final
 
 from tools.nights.planting import Mutant
 
-_READ_OF_CONTROL: Final = (
-    "            places = await self._places([control.key.target_id])\n"
-    "            seen = await self._look(places[control.key.target_id], control.url)\n"
-)
-_READ_ELSEWHERE: Final = """\
-            key, recipe = control.key, self._recipe
-            group = RowGroup(key.integration_id, key.target_type)
-            places = (await places_of(self._reader, group, recipe, [key.target_id]))[key.target_id]
-            if "attachments" in recipe.name:
-                path = f"/ats/{key.target_type}s/{{target_id}}/attachments"
-                recipe = recipe.model_copy(update={"get": path})
-            seen = await look(self._reader, key.integration_id, recipe, places, control.url)
-"""
-"""The read of a later link where the link is, instead of where the rows in doubt are."""
-
 OF_EVIDENCE: Final = (
     Mutant(
         "an older link serves as a later one",
@@ -28,6 +13,7 @@ OF_EVIDENCE: Final = (
         "return control.sent_after >= executed_by(row)",
         "return True",
         also=(("ledger.doubtful_rows", "                links.first_sent_at >= since,\n", ""),),
+        seed=10,
     ),
     Mutant(
         "an absent link is denied without a later one",
@@ -36,63 +22,28 @@ OF_EVIDENCE: Final = (
         "    if control is None:\n"
         "        return Evidence(row, f'{absent}.', Decision.NOT_CREATED)\n"
         "    if not serves(control.control, row):\n",
+        seed=10,
     ),
     Mutant(
         "a link is denied while Kombo may still carry it out",
         "reconciliation.rules",
         "KOMBO_SECONDS: Final = 300.0",
         "KOMBO_SECONDS: Final = -120.0",
-    ),
-    Mutant(
-        "the later link is looked for after the rows",
-        "reconciliation.reconciliation",
-        "        return evidence_of(row, seen, self._recipe, at, control)\n",
-        "        if self._recipe.may_deny:\n"
-        "            control = await self._control([row])\n"
-        "            at = await asyncio.to_thread(self._rows.now)\n"
-        "        return evidence_of(row, seen, self._recipe, at, control)\n",
-    ),
-    Mutant(
-        "a page that was not read counts as read",
-        "reconciliation.look",
-        '    raise UnreadableError("there are more pages than were read")\n',
-        "    return seen\n",
-    ),
-    Mutant(
-        "an answer without its list counts as empty",
-        "reconciliation.look",
-        '    if missing:\n        raise UnreadableError(f"the answer has no list',
-        '    if False:\n        raise UnreadableError(f"the answer has no list',
-    ),
-    Mutant(
-        "an error of the ATS counts as an empty answer",
-        "reconciliation.look",
-        "    if not isinstance(status, int) or not 200 <= status < 300:",
-        "    if not isinstance(status, int):",
+        seed=26,
     ),
     Mutant(
         "a failed read counts as an absent link",
         "reconciliation.reconciliation",
         '            return Evidence(row, f"{self._recipe.name} cannot be read: {error}.")\n',
         "            seen = Seen.ABSENT\n",
-    ),
-    Mutant(
-        "an untracked target counts as empty",
-        "reconciliation.targets",
-        "{} if recipe.may_deny else _own_ids(one, group.target_type)",
-        "_own_ids(one, group.target_type)",
+        seed=36,
     ),
     Mutant(
         "a link that a rival may have made is found",
         "reconciliation.rules",
         "        if row.rivals is Rivals.NONE:\n",
         "        if True:\n",
-    ),
-    Mutant(
-        "another result with the address is no rival",
-        "ledger.doubtful_rows",
-        "bool(url and owners[url] - {link.result_id})",
-        "False",
+        seed=44,
     ),
     Mutant(
         "an inferred recipe denies",
@@ -106,61 +57,13 @@ OF_EVIDENCE: Final = (
                 "await self._control(rows)",
             ),
         ),
+        seed=9,
     ),
     Mutant(
         "an address is found within a longer one",
         "reconciliation.url_search",
         "re.compile(re.escape(url) + _ENDS),",
         "re.compile(re.escape(url)),",
-    ),
-    Mutant(
-        "evidence is written over a newer attempt",
-        "ledger.evidence",
-        "tuple_(*key, links.attempts).in_(named)",
-        "tuple_(*key).in_([one[:-1] for one in named])",
-    ),
-    Mutant(
-        "a link of another kind of target serves as a later one",
-        "ledger.doubtful_rows",
-        "            .where(\n                self._is_of(group),\n",
-        "            .where(\n                links.integration_id == group.integration_id,\n",
-        also=(
-            (
-                "reconciliation.reconciliation",
-                _READ_OF_CONTROL,
-                _READ_ELSEWHERE,
-            ),
-        ),
-    ),
-    Mutant(
-        "a link of another integration serves as a later one",
-        "ledger.doubtful_rows",
-        "            .where(\n                self._is_of(group),\n",
-        "            .where(\n                links.target_type == group.target_type,\n",
-        also=(
-            (
-                "reconciliation.reconciliation",
-                _READ_OF_CONTROL,
-                _READ_ELSEWHERE,
-            ),
-        ),
-    ),
-    Mutant(
-        "a dead run has no time left to send",
-        "ledger.doubtful_rows",
-        "return heartbeat and heartbeat + timedelta(seconds=DEAD_AFTER_SECONDS)",
-        "return heartbeat and heartbeat - timedelta(seconds=400)",
-    ),
-    Mutant(
-        "a look settles nothing that is there",
-        "reconciliation.url_search",
-        "            return Seen.FOUND\n",
-        "            return Seen.SIMILAR\n",
-    ),
-    Mutant(
-        "a look denies nothing",
-        "reconciliation.reconciliation",
-        "        control = await self._control(rows) if self._recipe.may_deny else None\n",
-        "        control = None\n",
+        seed=51,
     ),
 )
