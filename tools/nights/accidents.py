@@ -8,6 +8,7 @@ from random import Random
 from typing import Final, Protocol
 
 from tools.nights.plan import Accident, Plan
+from tools.nights.planned_evidence import PlannedLook
 from tools.nights.process import Process
 from tools.nights.world import EVENING, CommitFate, Point, World
 
@@ -38,7 +39,7 @@ class Accidents:
         """Plan the jumps of the clock."""
         for accident in self._plan.accidents:
             if accident.kind == "clock":
-                self.world.at(EVENING + accident.at, partial(self._jump, accident.seconds))
+                self.world.at(EVENING + accident.at, partial(self.world.jump, accident.seconds))
 
     def befall(
         self,
@@ -67,6 +68,19 @@ class Accidents:
             elif happen:
                 self.world.at(self.world.now + one.at, happen)
 
+    def befall_look(self, process: Process, planned: PlannedLook) -> None:
+        """Plan the accident of a look from now on."""
+        still = Accident("stand still", seconds=planned.still)
+        accidents: dict[str, Callable[[], None]] = {
+            "kill": process.kill,
+            "stand still": partial(self._stand_still, process, still, lambda: None),
+        }
+        happen = accidents.get(planned.end)
+        if happen and planned.point is not None:
+            self._at_points[(process.name, *planned.point)] = happen
+        elif happen:
+            self.world.at(self.world.now + planned.seconds, happen)
+
     def strike(self, process: Process, point: Point) -> None:
         """Let the accident of a process at a point happen."""
         if happen := self._at_points.get((process.name, point, process.passed[point])):
@@ -94,10 +108,6 @@ class Accidents:
             one.kind == kind and one.at <= now < one.at + one.seconds
             for one in self._plan.accidents
         )
-
-    def _jump(self, seconds: float) -> None:
-        self.world.record(f"the database's clock jumps by {seconds:.0f} s")
-        self.world.database_is_ahead += seconds
 
     def _stand_still(
         self, process: Process, accident: Accident, on_silence: Callable[[], None]

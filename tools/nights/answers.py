@@ -166,3 +166,11 @@ BAD: Final[Mapping[str, float]] = {
     "lost": 8,
     "silence": 3,
 }
+DOUBT: Final[Mapping[str, float]] = {
+    "made": 50,
+    "limited": 4,
+    "doubtful": 30,
+    "lost": 12,
+    "silence": 4,
+}
+"""Weights of the kinds of answers: usual ones, in bad times, and where much is left in doubt."""

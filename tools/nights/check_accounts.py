@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from tools.nights.evidence_truth import excused_results
 from tools.nights.findings import LIE, Finding
 from tools.nights.story import Account, Story
 
@@ -75,7 +76,7 @@ def _beside_kombo(story: Story, account: Account) -> Iterator[str]:
     }
     if any(one.is_careless for one in story.decided):
         return
-    decided = {one.result_id for one in story.decided}
+    decided = {one.result_id for one in story.decided} | excused_results(story)
     others = {one["result_id"] for one in story.attempts if one["run_id"] not in runs}
     of_all, of_these = Counter[str](), Counter[str]()
     for result_id, integration_id in {

@@ -10,11 +10,13 @@ from tools.nights.checks import Checks
 from tools.nights.findings import Finding
 from tools.nights.night import Night
 from tools.nights.plan import Plan
-from tools.nights.shard_plan import plan_of
+from tools.nights.plans import plan_of
 from tools.nights.stage import Stage
 from tools.nights.story import Story
 
-_PARTS: Final = ("accidents", "clears", "runs", "decisions", "rows")
+_PARTS: Final = ("accidents", "clears", "looks", "runs", "decisions", "rows")
+_LEFT_OUT: Final = frozenset({"accidents", "clears", "looks", "decisions"})
+"""Parts without which a night is one still."""
 
 
 class CheckedNight(NamedTuple):
@@ -67,6 +69,6 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         while size:
             for start in range(0, len(parts), size):
                 left = (*parts[:start], *parts[start + size :])
-                if left or name in {"accidents", "clears", "decisions"}:
+                if left or name in _LEFT_OUT:
                     yield replace(plan, **cast("Any", {name: left}))
             size //= 2

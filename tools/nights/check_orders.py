@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tools.nights.answers import Proof
+from tools.nights.evidence_truth import is_denied
 from tools.nights.findings import LIE, TWICE, Finding
 from tools.nights.kombo import Sent
 from tools.nights.story import Story
@@ -32,13 +33,15 @@ def _was_settled(before: Sent, again: Sent) -> bool:
 
 
 def _is_permitted(story: Story, before: Sent, again: Sent) -> bool:
-    """Return True if a person, or a run on purpose, has a request sent again."""
+    """Return True if a person, evidence, or a run on purpose has a request sent again."""
     if any(
         one.result_id == again.result_id
         and one.word == "not created"
         and before.at <= one.at <= again.at
         for one in story.decided
     ):
+        return True
+    if is_denied(story, before, again.at):
         return True
     return any(_is_order(story, claim, before, again) for claim in story.claims)
 

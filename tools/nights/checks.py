@@ -8,13 +8,16 @@ from typing import Any, Final
 
 from tools.nights.answers import ANSWERS, Proof
 from tools.nights.check_accounts import check_account
+from tools.nights.check_evidence import check_evidence
 from tools.nights.check_orders import check_orders
+from tools.nights.check_settled import MOMENT, check_settled
 from tools.nights.check_shards import (
     SECOND_TARGET,
     check_reached,
     check_shards,
     results_with_targets,
 )
+from tools.nights.evidence_truth import excused_results
 from tools.nights.findings import LIE, LOST, Finding
 from tools.nights.story import Story
 
@@ -40,6 +43,10 @@ class Checks:
     def look(self, story: Story, moment: str, rows: list[Any]) -> None:
         """Check all status rows at a moment."""
         self._check_rows(story, moment, rows)
+        for finding in check_evidence(story, rows):
+            self._found(*finding)
+        for finding in check_settled(story, rows) if moment == MOMENT else ():
+            self._found(*finding)
         if moment in _OVER:
             self._check_all_done(story, rows, _OVER[moment])
         for account in story.accounts:
@@ -52,6 +59,7 @@ class Checks:
         made = {one.result_id for one in links}
         made_on = {(*one.target, one.result_id) for one in links}
         careless = {one.result_id for one in story.decided if one.is_careless}
+        excused = excused_results(story)
         in_doubt = {
             one["result_id"] for one in story.attempts if one["status"] in {None, "unknown"}
         }
@@ -63,7 +71,7 @@ class Checks:
                 self._found(LIE, result_id, f"{moment} it is success, and was not made")
             is_second = row["error_code"] == SECOND_TARGET
             is_made = tuple(row)[:4] in made_on if is_second else result_id in made
-            if status in _NOT_MADE and is_made:
+            if status in _NOT_MADE and is_made and result_id not in excused:
                 self._found(LIE, result_id, f"{moment} it is {status}, and was made")
             if status == "failed" and not _was_refused(story, result_id):
                 self._found(LIE, result_id, f"{moment} it is failed, and was not refused")
@@ -73,7 +81,7 @@ class Checks:
             if status == "unknown" and not _is_doubtful(story, result_id, is_over=is_over):
                 self._found(LIE, result_id, f"{moment} it is unknown, and every response came")
         shown = {row["result_id"] for row in rows if row["status"] not in _NOT_MADE}
-        for result_id in sorted(results_with_targets(rows) & made - shown - careless):
+        for result_id in sorted(results_with_targets(rows) & made - shown - careless - excused):
             self._found(LIE, result_id, f"{moment} it was made, and no row says so")
 
     def end(self, story: Story) -> None:

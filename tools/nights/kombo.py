@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import aiohttp
 
 from tools.nights.answers import ANSWERS, CALM, LIMITED, Answer, Proof, success
+from tools.nights.ats import Ats
+from tools.nights.ats_reads import AtsReads
+from tools.nights.plan import Plan
 from tools.nights.replaced import Reply, Request
-from tools.nights.world import World
+from tools.nights.world import EVENING, World
 
 LONGEST_SECONDS: Final = 300.0
 """Time after which Kombo ends a request, and a person may trust Kombo's logs."""
@@ -33,6 +36,8 @@ class Sent:
     url: str
     at: float
     answer: Answer
+    attempt: int | None = None
+    """Number of the attempt in the ledger as the request left; None if the ledger had none."""
     made_at: float | None = None
     """Time at which the link was made; None if it was not, or not yet."""
     received_at: float | None = None
@@ -42,32 +47,21 @@ class Sent:
 class Kombo:
     """The server of a night.
 
-    :param mood: Returns the weights of the kinds of answers at this time.
-    :param patience: The shortest and the longest usual time of a response, in seconds.
-    :param slots: Requests of one integration at once at most.
-    :param on_sent: Called with the run's name when its request has come.
+    :param on_sent: Called with the run's name and the result when a request has come. It returns
+        the number of the attempt.
     """
 
-    def __init__(
-        self,
-        world: World,
-        seed: int,
-        *,
-        mood: Callable[[], Mapping[str, float]],
-        patience: tuple[float, float],
-        slots: int,
-        on_sent: Callable[[str], None],
-    ) -> None:
+    def __init__(self, world: World, plan: Plan, on_sent: Callable[[str, str], int | None]) -> None:
         self.sent: list[Sent] = []
+        self.ats = Ats(plan, self.sent)
+        self._reads = AtsReads(self.ats, plan.seed)
         self._world = world
-        self._seed = seed
-        self._mood = mood
-        self._patience = patience
-        self._slots = slots
+        self._plan = plan
         self._on_sent = on_sent
         self._in_flight: Counter[str] = Counter()
         self._tries: Counter[str] = Counter()
         self._connections = 0
+        self._reads_taken = 0
 
     def connect(self) -> tuple[float, bool]:
         """Return the seconds until a connection is there, and True if one is."""
@@ -81,14 +75,17 @@ class Kombo:
 
     def receive(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
         """Take a request, make the link or not, and respond or not."""
-        if request.method == "GET":
+        if request.path.endswith("/check-api-key"):
             self._check_key(respond)
+            return
+        if not request.path.endswith("/result-links"):
+            self._read_ats(request, respond)
             return
         sent = self._read(request)
         chance = self._chance(sent.result_id, self._tries[sent.result_id])
         integration = sent.target[0]
         self._in_flight[integration] += 1
-        if self._in_flight[integration] > self._slots:
+        if self._in_flight[integration] > self._plan.slots:
             sent.answer = LIMITED
         seconds = self._seconds(chance)
         if sent.answer.proof is Proof.MADE or (
@@ -105,12 +102,31 @@ class Kombo:
 
         self._world.at(self._world.now + seconds, end)
 
+    def _mood(self) -> Mapping[str, float]:
+        """Return the weights of the kinds of answers at this time."""
+        return self._plan.mood_at(self._world.now - EVENING)
+
+    def _read_ats(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
+        """Answer a read at the end of the time that a response takes."""
+        self._reads_taken += 1
+        seconds = self._seconds(self._chance("read", self._reads_taken))
+
+        def end() -> None:
+            if not request.is_awaited():
+                return
+            answer = self._reads.answer(request, self._mood(), self._world.now)
+            if answer.status != -1:
+                respond(self._reply(answer, request.headers["X-Integration-Id"]))
+
+        self._world.at(self._world.now + seconds, end)
+
     def _make_later(self, sent: Sent, chance: Random, seconds: float) -> None:
         longest = seconds if sent.answer.proof is Proof.MADE else LONGEST_SECONDS
         share = chance.random() ** 2  # mostly early
 
         def make() -> None:
             sent.made_at = self._world.now
+            self.ats.keep(sent)
             self._world.record(f"Kombo makes {sent.result_id} on {'/'.join(sent.target)}")
 
         self._world.at(self._world.now + longest * share, make)
@@ -123,14 +139,14 @@ class Kombo:
             parts[-3].removesuffix("s"),
             unquote(parts[-2]),
         )
-        result_id = urlsplit(body["url"]).path.strip("/")
+        result_id = body["label"].split()[-1]
         self._tries[result_id] += 1
         chance = self._chance(result_id, self._tries[result_id])
         mood = self._mood()
         (kind,) = chance.choices(list(mood), list(mood.values()))
         answer = chance.choice(ANSWERS[kind])
         sent = Sent(request.process.name, result_id, target, body["url"], self._world.now, answer)
-        self._on_sent(sent.run)
+        sent.attempt = self._on_sent(sent.run, result_id)
         self.sent.append(sent)
         self._world.record(f"{sent.run} sends {result_id} to {'/'.join(target)}: {answer.name}")
         return sent
@@ -150,9 +166,9 @@ class Kombo:
     def _headers(self, integration: str, answer: Answer) -> dict[str, str]:
         if not answer.is_kombos:
             return {"Content-Type": "text/html"}
-        left = max(0, self._slots - self._in_flight[integration])
+        left = max(0, self._plan.slots - self._in_flight[integration])
         return {
-            "Concurrency-Limit": str(self._slots),
+            "Concurrency-Limit": str(self._plan.slots),
             "Concurrency-Remaining": str(left),
             "ratelimit-limit": "6000",
             "ratelimit-remaining": "5000",
@@ -161,10 +177,10 @@ class Kombo:
 
     def _seconds(self, chance: Random) -> float:
         """Return the time of a response: mostly usual, sometimes as long as Kombo waits."""
-        least, most = self._patience
+        least, most = self._plan.patience
         if self._mood() is not CALM and chance.random() < 0.02:  # noqa: PLR2004 - rarely
             least, most = 10.0, LONGEST_SECONDS + 20
         return float(least * (most / least) ** chance.random())
 
     def _chance(self, *what: object) -> Random:
-        return Random(f"{self._seed}/{what}")
+        return Random(f"{self._plan.seed}/{what}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tools.nights.evidence_mutants import OF_EVIDENCE
 from tools.nights.planting import Mutant
 from tools.nights.shard_mutants import OF_SHARDS
 
@@ -236,4 +237,4 @@ _OF_DELIVERY: Final = (
     ),
 )
 
-MUTANTS: Final = (*_OF_DELIVERY, *OF_SHARDS)
+MUTANTS: Final = (*_OF_DELIVERY, *OF_SHARDS, *OF_EVIDENCE)

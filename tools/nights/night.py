@@ -12,6 +12,7 @@ from typing import Any, Final
 from tools.nights.accidents import Accidents
 from tools.nights.deliveries import delivery_of
 from tools.nights.kombo import LONGEST_SECONDS, Kombo
+from tools.nights.looks import Looks
 from tools.nights.person import Person
 from tools.nights.plan import (
     DAY,
@@ -22,6 +23,8 @@ from tools.nights.plan import (
     PlannedRun,
     SourceRow,
 )
+from tools.nights.planned_evidence import LAST_LOOK
+from tools.nights.process import Process
 from tools.nights.replaced import replaced
 from tools.nights.sharded_day import ShardedDay
 from tools.nights.stage import Stage
@@ -33,10 +36,14 @@ _TABLES: Final = {
     "attempts": "kombo_result_link_attempts",
     "claims": "night_claims",
     "runs": "kombo_result_link_runs",
+    "evidence": "night_evidence",
+    "resolutions": "night_resolutions",
 }
 """Tables that the story has, by its own names."""
 _LOOK_SECONDS: Final = 60.0
 """Time between two looks for the end of the night's last run."""
+_UNTIL_LAST_LOOK_SECONDS: Final = 3900.0
+"""Time after which each link has been synced, and no request is carried out any more."""
 _MORNINGS: Final = 3
 _CLEARED_UP: Final = 2
 """Mornings after which nothing may wait any more but a person's decision."""
@@ -58,18 +65,12 @@ class Night:
         self._world = World(plan.seed, accidents)
         accidents.world = self._world
         self._accidents = accidents
-        kombo = Kombo(
-            self._world,
-            plan.seed,
-            mood=lambda: plan.mood_at(self._world.now - EVENING),
-            patience=plan.patience,
-            slots=plan.slots,
-            on_sent=self._must_live,
-        )
+        kombo = Kombo(self._world, plan, on_sent=self._attempt_of)
         self._world.server = kombo
-        self.story = Story(plan, kombo.sent, log=self._world.log)
+        self.story = Story(plan, kombo.sent, kombo.ats, self._world.jumps, log=self._world.log)
         self._person = Person(self._world, stage, self.story)
         self._tasks = Tasks(self._world, accidents, self.story, look=self._snapshot)
+        self._looks = Looks(self._world, stage, self.story, accidents, look=self._snapshot)
         self._days: dict[str, ShardedDay] = {}
 
     def pass_(self) -> Story:
@@ -86,6 +87,8 @@ class Night:
             world.at(EVENING + run.at, partial(self._start, run, _nothing))
         for decision in plan.decisions:
             world.at(EVENING + decision.at, partial(self._person.decide, decision))
+        for look in plan.looks:
+            world.at(EVENING + look.at, partial(self._looks.start, look))
         for clear in plan.clears:
             world.at(EVENING + clear.at, partial(self._clear, clear))
         self._accidents.begin()
@@ -104,14 +107,15 @@ class Night:
             connection.execute(
                 "INSERT OR REPLACE INTO assessment_results (result_id, assessment_date,"
                 " integration_id, candidate_id, application_id, assessment_name, result_url)"
-                " VALUES (?, ?, ?, ?, ?, 'Coding', ?)",
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     row.result_id,
                     row.day.isoformat(),
                     row.integration_id,
                     row.candidate_id,
                     row.application_id,
-                    f"https://results.example/{row.result_id}?v={row.version}",
+                    f"Coding {row.result_id}",
+                    row.url,
                 ),
             )
         self._world.record(f"the source has {row}")
@@ -145,22 +149,28 @@ class Night:
         if day := self._days.get(clear.run):
             day.clear(clear.shard)
 
-    def _must_live(self, name: str) -> None:
-        """Refuse requests of a run after others have declared the run dead."""
-        if any(one.kind == "clock" for one in self._plan.accidents):
-            return  # a run cannot know what another clock says
+    def _attempt_of(self, name: str, result_id: str) -> int | None:
+        """Return the number of the attempt whose request has left.
+
+        After others have declared a run dead, its requests are refused.
+        """
         with closing(self._stage.look()) as connection:
-            query = "SELECT ended_at FROM kombo_result_link_runs WHERE run_id = ?"
-            (ended_at,) = connection.execute(query, (name,)).fetchone()
-        if ended_at is not None:
+            query = (
+                "SELECT ended_at, (SELECT max(attempt) FROM kombo_result_link_attempts"
+                " WHERE result_id = ? AND run_id = r.run_id)"
+                " FROM kombo_result_link_runs AS r WHERE run_id = ?"
+            )
+            ended_at, attempt = connection.execute(query, (result_id, name)).fetchone()
+        # A run cannot know what another clock says.
+        if ended_at is not None and not self._plan.has("clock"):
             self.story.bugs.append(f"{name} sends, and was declared dead")
+        return None if attempt is None else int(attempt)
 
     # The mornings -------------------------------------------------------------------------------
 
     def _first_morning(self) -> None:
         """Begin the first morning, when the last run of the night has ended."""
-        tries = self.story.tries.values()
-        if all(one.has_ended or one.process.is_dead for one in tries):
+        if not self._unended():
             self._morning(1)
         else:
             self._world.at(self._world.now + _LOOK_SECONDS, self._first_morning)
@@ -175,15 +185,21 @@ class Night:
     def _after_morning(self, number: int) -> None:
         if number == _CLEARED_UP:
             self._snapshot("before the last decisions")
-            then = partial(self._morning, number + 1)
-            self._world.at(
-                self._world.now + LONGEST_SECONDS + 60,
-                partial(self._person.decide, PlannedDecision(0.0), then),
-            )
+            self._world.at(self._world.now + LONGEST_SECONDS + 60, self._look_last)
         elif number < _MORNINGS:
             self._morning(number + 1)
 
-    # Looks --------------------------------------------------------------------------------------
+    def _look_last(self) -> None:
+        """Look for links, and let a person decide about the rest."""
+        then = partial(self._morning, _CLEARED_UP + 1)
+        decide = partial(self._person.decide, PlannedDecision(0.0), then)
+        if self._plan.looks:
+            when = self._world.now + _UNTIL_LAST_LOOK_SECONDS
+            self._world.at(when, partial(self._looks.start, LAST_LOOK, decide))
+        else:
+            decide()
+
+    # Snapshots ----------------------------------------------------------------------------------
 
     def _snapshot(self, moment: str) -> None:
         with closing(self._stage.look()) as connection:
@@ -198,11 +214,15 @@ class Night:
     def _end(self) -> None:
         """Look at the end, and unwind dead processes."""
         self._snapshot("at the end")
-        for name, one in self.story.tries.items():
-            if not one.has_ended and not one.process.is_dead:
-                self.story.bugs.append(f"{name} never ended")
+        self.story.bugs += [f"{process.name} never ended" for process in self._unended()]
         for process in self._world.processes:
             process.unwind()
+
+    def _unended(self) -> list[Process]:
+        """Return the processes that run still."""
+        tries = [one.process for one in self.story.tries.values() if not one.has_ended]
+        looks = [one.process for one in self.story.looks if not one.has_ended]
+        return [process for process in (*tries, *looks) if not process.is_dead]
 
 
 def _nothing() -> None:

@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from random import Random
 from typing import Final
 
-from tools.nights.answers import BAD, CALM, USUAL
+from tools.nights.answers import BAD, CALM, DOUBT, USUAL
+from tools.nights.planned_evidence import PlannedAts, PlannedLook, PlannedRecipe
 from tools.nights.world import Point
 
 DAY: Final = date(2026, 11, 3)
@@ -31,6 +32,7 @@ class SourceRow:
 
     :param at: Seconds after the first evening.
     :param version: Number of the URL, so that the request changes with it.
+    :param link: The result whose address it has; None for an address of its own.
     """
 
     result_id: str
@@ -40,6 +42,12 @@ class SourceRow:
     candidate_id: str | None
     application_id: str | None = None
     version: int = 0
+    link: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Return the address of the result."""
+        return f"https://results.example/{self.link or self.result_id}?v={self.version}&as=x"
 
 
 @dataclass(frozen=True)
@@ -99,8 +107,8 @@ class Accident:
     """An accident.
 
     :param kind: `kill`, `stop`, `stand still`, `suspend`: of the process that starts as number
-        `process`; `slow`, `fail`: of the database; `clock`: a jump of the database's clock; `mood`:
-        of Kombo.
+        `process`; `slow`, `fail`: of the database; `clock`: a jump of the database's clock; `mood`,
+        `doubt`: of Kombo.
     :param at: Seconds after the process's start or the first evening.
     :param seconds: How long it lasts; how far the clock jumps.
     :param point: For an accident of a process: the point of danger at which it comes instead of
@@ -119,6 +127,8 @@ class Plan:
     """All of a night.
 
     :param shards: Shards of each morning; 0 for mornings that are one task.
+    :param looks: Looks for the links of rows in doubt; with none, the mornings have none either.
+    :param atss: The ATSs, one for each integration; none on a night without looks.
     """
 
     seed: int
@@ -131,11 +141,18 @@ class Plan:
     commit_seconds: float
     clears: tuple[PlannedClear, ...] = ()
     shards: int = 0
+    looks: tuple[PlannedLook, ...] = ()
+    atss: tuple[PlannedAts, ...] = ()
+    recipes: tuple[PlannedRecipe, ...] = ()
 
     @property
     def nights(self) -> int:
         """Return the number of evenings with a run by schedule."""
         return 1 + max(int(run.at // NIGHT_SECONDS) for run in self.runs)
+
+    def has(self, *kinds: str) -> bool:
+        """Return True if there is an accident of one of these kinds."""
+        return any(one.kind in kinds for one in self.accidents)
 
     def mood_at(self, seconds: float) -> Mapping[str, float]:
         """Return the weights of Kombo's answers at a time.
@@ -144,15 +161,12 @@ class Plan:
         """
         if seconds >= self.nights * NIGHT_SECONDS:
             return CALM
-        bad = any(
-            one.kind == "mood" and one.at <= seconds < one.at + one.seconds
-            for one in self.accidents
-        )
-        return BAD if bad else USUAL
+        on = {one.kind for one in self.accidents if one.at <= seconds < one.at + one.seconds}
+        return DOUBT if "doubt" in on else BAD if "mood" in on else USUAL
 
 
 def plan_without_shards(seed: int) -> Plan:
-    """Draw the plan of a night from a number; `plan_of` adds shards on some nights."""
+    """Draw the plan of a night from a number; `plan_of` adds shards and looks on some nights."""
     chance = Random(f"{seed}/plan")
     nights = chance.choice([1, 1, 2, 2, 3])
     rows = tuple(_rows(chance, nights))

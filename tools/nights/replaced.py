@@ -35,6 +35,7 @@ class DatabaseConnection(sqlite3.Connection):
         super().__init__(*args, **options)
         self.create_function("strftime", -1, _strftime)
         self.create_function("night_now", 0, lambda: running().process.world.now)
+        self.create_function("night_process", 0, lambda: running().process.name)
 
     def cursor(self, _factory: object = None) -> sqlite3.Cursor:  # type: ignore[override]
         """Return a cursor that begins transactions as the night wants."""
@@ -106,6 +107,7 @@ class Request(NamedTuple):
     process: Process
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
     body: bytes
     is_awaited: Callable[[], bool]
@@ -158,8 +160,11 @@ class Session:
         if not is_there:
             raise aiohttp.ClientConnectionError
         body: list[bytes] = []
-        if data is not None:
+        if isinstance(data, bytes):
+            body.append(data)
+        elif data is not None:
             await data.write(SimpleNamespace(write=_writer(body)))
+        if not url.path.endswith("/check-api-key"):
             process.pass_by(Point.SENT)
         response: asyncio.Future[Reply] = process.loop.create_future()
 
@@ -170,7 +175,9 @@ class Session:
         def is_awaited() -> bool:
             return not (process.is_dead or process.has_ended or response.done())
 
-        request = Request(process, method, url.raw_path, headers, b"".join(body), is_awaited)
+        request = Request(
+            process, method, url.raw_path, url.raw_query_string, headers, b"".join(body), is_awaited
+        )
         process.world.server.receive(request, respond)
         return await response
 
@@ -205,6 +212,7 @@ REPLACED: Final[Mapping[str, object]] = {
     "airflow_kombo.delivery.integration_sender.monotonic": _monotonic,
     "airflow_kombo.delivery.request_queue.monotonic": _monotonic,
     "airflow_kombo.ledger.held_rows.monotonic": _monotonic,
+    "airflow_kombo.reconciliation.integration_reader.monotonic": _monotonic,
     "airflow_kombo.delivery.liveness.clock": _boot_time,
     "tenacity.time": SimpleNamespace(monotonic=_monotonic),
     "airflow_kombo.delivery.threads.ThreadPoolExecutor": ThreadPool,

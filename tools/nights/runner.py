@@ -97,7 +97,7 @@ def _stage() -> Stage:
 
 def _check_all(seeds: list[int]) -> list[tuple[int, list[str]]]:
     from tools.nights.check_night import check_night  # noqa: PLC0415 - as above
-    from tools.nights.shard_plan import plan_of  # noqa: PLC0415 - as above
+    from tools.nights.plans import plan_of  # noqa: PLC0415 - as above
 
     checked = [(one, check_night(plan_of(one), _stage()).findings) for one in seeds]
     gc.collect()  # what a night leaves is a ring of tasks and threads

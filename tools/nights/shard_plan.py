@@ -19,7 +19,6 @@ from tools.nights.plan import (
     PlannedRun,
     SourceRow,
     accidents,
-    plan_without_shards,
 )
 from tools.nights.world import Point
 
@@ -33,9 +32,9 @@ _LATE: Final = "personio:late"
 """Integration whose rows all come late."""
 
 
-def plan_of(seed: int) -> Plan:
-    """Draw the plan of a night from a number, on some nights with shards."""
-    plan, chance = plan_without_shards(seed), Random(f"{seed}/shards")
+def with_shards(plan: Plan) -> Plan:
+    """Add shards to the plans of some nights."""
+    chance = Random(f"{plan.seed}/shards")
     return _with_shards(plan, chance) if chance.random() < _SHARE else plan
 
 

@@ -31,7 +31,7 @@ CREATE TABLE assessment_results (
     PRIMARY KEY (result_id, integration_id)
 )
 """
-_CLAIMS: Final = (
+_RECORDS: Final = (
     "CREATE TABLE night_claims (result_id TEXT, run_id TEXT, status_before TEXT, at REAL)",
     """
     CREATE TRIGGER night_claim AFTER UPDATE ON kombo_result_links
@@ -40,8 +40,39 @@ _CLAIMS: Final = (
         INSERT INTO night_claims VALUES (NEW.result_id, NEW.run_id, OLD.status, night_now());
     END
     """,
+    """
+    CREATE TABLE night_evidence (
+        process TEXT, at REAL, result_id TEXT, integration_id TEXT, target_type TEXT,
+        target_id TEXT, attempt INTEGER, resolution_before TEXT, status TEXT, evidence TEXT
+    )
+    """,
+    """
+    CREATE TRIGGER night_evidence AFTER UPDATE OF evidence ON kombo_result_link_attempts
+    BEGIN
+        INSERT INTO night_evidence VALUES (
+            night_process(), night_now(), NEW.result_id, NEW.integration_id, NEW.target_type,
+            NEW.target_id, NEW.attempt, OLD.resolution, OLD.status, NEW.evidence
+        );
+    END
+    """,
+    """
+    CREATE TABLE night_resolutions (
+        process TEXT, at REAL, result_id TEXT, attempt INTEGER, resolution_before TEXT,
+        status TEXT, resolution TEXT, resolved_by TEXT
+    )
+    """,
+    """
+    CREATE TRIGGER night_resolution AFTER UPDATE OF resolution ON kombo_result_link_attempts
+    BEGIN
+        INSERT INTO night_resolutions VALUES (
+            night_process(), night_now(), NEW.result_id, NEW.attempt, OLD.resolution, OLD.status,
+            NEW.resolution, NEW.resolved_by
+        );
+    END
+    """,
 )
-"""Record of each claim of a row with a status, which the checks compare with its order."""
+"""Records of each claim of a row with a status, of each evidence, and of each decision about an
+attempt. The checks compare them with what is true."""
 KOMBO: Final = {"conn_type": "http", "host": "http://kombo.example/v1", "password": "ks_dev_night"}
 
 
@@ -64,7 +95,7 @@ class Stage:
             connection.exec_driver_sql(_SOURCE)
         self.tables.create(self.engine)
         with self.engine.begin() as connection:
-            for statement in _CLAIMS:
+            for statement in _RECORDS:
                 connection.exec_driver_sql(statement)
         self.engine.dispose()
         shutil.copy(self.file, self._empty)

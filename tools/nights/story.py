@@ -12,8 +12,10 @@ from greenlet import GreenletExit
 from airflow_kombo.delivery.day_account import DayAccount
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.planning.shards import PlannedShard
+from tools.nights.ats import Ats
 from tools.nights.kombo import Sent
 from tools.nights.plan import Plan, PlannedRun
+from tools.nights.planned_evidence import PlannedLook
 from tools.nights.process import Process
 
 
@@ -86,14 +88,37 @@ class Account:
 
 
 @dataclass
+class Look:
+    """Look for the links of rows in doubt: a process.
+
+    :param counts: The rows by what became of them.
+    """
+
+    planned: PlannedLook
+    process: Process
+    started_at: float
+    counts: Counter[str] = field(default_factory=Counter)
+    error: BaseException | None = None
+    has_ended: bool = False
+
+
+@dataclass
 class Story:
     """Story of one night."""
 
     plan: Plan
     sent: list[Sent]
+    ats: Ats
+    jumps: list[tuple[float, float]]
+    """Times since which the database's clock is ahead, with these seconds."""
     tries: dict[str, Try] = field(default_factory=dict)
     accounts: list[Account] = field(default_factory=list)
     decided: list[Decided] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    evidence: list[sqlite3.Row] = field(default_factory=list)
+    """Evidence about attempts, as it was written."""
+    resolutions: list[sqlite3.Row] = field(default_factory=list)
+    """Decisions about attempts, of people and by evidence, as they were written."""
     attempts: list[sqlite3.Row] = field(default_factory=list)
     claims: list[sqlite3.Row] = field(default_factory=list)
     """Claims of rows with a status, and this status."""

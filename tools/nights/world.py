@@ -72,6 +72,8 @@ class World:
         self.now = EVENING
         self.database_is_ahead = 0.0
         """Seconds by which the database's clock is ahead."""
+        self.jumps: list[tuple[float, float]] = [(EVENING, 0.0)]
+        """Times since which the database's clock is ahead, with these seconds."""
         self.fate = fate
         self.processes: list[Process] = []
         self.log: list[tuple[float, str]] = []
@@ -97,6 +99,12 @@ class World:
         while self._events:
             self.now, _, _, do = heapq.heappop(self._events)
             do()
+
+    def jump(self, seconds: float) -> None:
+        """Let the database's clock jump."""
+        self.record(f"the database's clock jumps by {seconds:.0f} s")
+        self.database_is_ahead += seconds
+        self.jumps.append((self.now, self.database_is_ahead))
 
     def database_time(self) -> str:
         """Return the database's time as SQLite writes it."""

@@ -9,7 +9,7 @@ from tools.nights.check_night import check_night, shortest
 from tools.nights.checks import Checks
 from tools.nights.findings import LIE, LOST, TWICE
 from tools.nights.plan import DAY, Plan, PlannedRun, SourceRow
-from tools.nights.shard_plan import plan_of
+from tools.nights.plans import plan_of
 from tools.nights.stage import stage
 
 QUIET = Plan(

@@ -3,7 +3,7 @@
 import pytest
 
 from tools.nights.check_night import check_night
-from tools.nights.shard_plan import plan_of
+from tools.nights.plans import plan_of
 from tools.nights.stage import stage
 
 FOUND = (

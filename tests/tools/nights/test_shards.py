@@ -10,7 +10,7 @@ from tools.nights.check_night import check_night
 from tools.nights.check_shards import check_reached, check_shards
 from tools.nights.findings import LIE, LOST
 from tools.nights.plan import DAY, Accident, Plan, PlannedClear, PlannedRun, SourceRow
-from tools.nights.shard_plan import plan_of
+from tools.nights.plans import plan_of
 from tools.nights.stage import stage
 from tools.nights.world import Point
 

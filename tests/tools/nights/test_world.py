@@ -12,9 +12,9 @@ import pytest
 
 from tools.nights import world
 from tools.nights.check_night import check_night
+from tools.nights.plans import plan_of
 from tools.nights.process import Process, ThreadPool
 from tools.nights.replaced import REPLACED, replaced
-from tools.nights.shard_plan import plan_of
 from tools.nights.stage import stage
 from tools.nights.world import CommitFate, World
 from tools.nights.world import sleep as let_pass
@@ -28,6 +28,7 @@ CLOCKS, THREADS, WIRE = (
         "airflow_kombo.delivery.integration_sender.monotonic",
         "airflow_kombo.delivery.request_queue.monotonic",
         "airflow_kombo.ledger.held_rows.monotonic",
+        "airflow_kombo.reconciliation.integration_reader.monotonic",
         "airflow_kombo.delivery.liveness.clock",
         "tenacity.time",
     },
@@ -46,7 +47,7 @@ LEFT = {
     "rows.row_buffer": "a lock that one thread at a time wants",
 }
 NOW = {"datetime.now", "datetime.utcnow", "date.today"}
-OUTSIDE = {"operators", "reconciliation", "web", "timetables", "hooks", "airflow_compat.py"}
+OUTSIDE = {"operators", "web", "timetables", "hooks", "airflow_compat.py"}
 
 
 class NoAccident:
@@ -104,8 +105,8 @@ def _uses(path):
     return found
 
 
-def test_no_other_clock_or_thread_is_in_the_delivery():
-    """A module of the delivery with a clock or a thread is replaced, or named."""
+def test_no_other_clock_or_thread_is_in_a_night():
+    """A module that nights run with a clock or a thread is replaced, or named."""
     unknown = set()
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -200,7 +201,7 @@ def test_a_night_is_the_same_in_another_process():
     code = (
         "import hashlib\n"
         "from tools.nights.check_night import check_night\n"
-        "from tools.nights.shard_plan import plan_of\n"
+        "from tools.nights.plans import plan_of\n"
         "from tools.nights.stage import stage\n"
         "with stage() as one:\n"
         "    logs = [check_night(plan_of(seed), one).story.log for seed in range(1, 11)]\n"
