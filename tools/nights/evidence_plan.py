@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from random import Random
 from typing import Final
 
@@ -69,15 +70,26 @@ def _later(chance: Random, plan: Plan) -> Iterator[PlannedRun]:
 
 
 def _late_rows(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> Iterator[SourceRow]:
-    """Yield rows that come before the later runs, whose links serve as later links."""
+    """Yield rows that come before the later runs, whose links serve as later links.
+
+    Before the mornings each integration gets one for each type of target.
+    """
     names = [row.integration_id for row in plan.rows if row.integration_id]
     late = [run.at for run in runs if run not in plan.runs or run.at >= NIGHT_SECONDS]
-    for place, at in enumerate([*late, plan.nights * NIGHT_SECONDS]):
+    for place, at in enumerate(late):
         for number in range(chance.choice([2, 4])):
-            target = f"x{chance.randrange(40)}"
-            application = target if number % 2 else None
-            name = chance.choice(names)
-            yield SourceRow(f"late{place}-{number}", at - 1, DAY, name, target, application)
+            yield _late_row(chance, f"late{place}-{number}", at, chance.choice(names), number % 2)
+    places = product(sorted(set(names)), range(2))
+    for number, (name, on_application) in enumerate(places):
+        at = plan.nights * NIGHT_SECONDS
+        yield _late_row(chance, f"last-{number}", at, name, on_application)
+
+
+def _late_row(
+    chance: Random, result_id: str, before: float, name: str, on_application: int
+) -> SourceRow:
+    target = f"x{chance.randrange(40)}"
+    return SourceRow(result_id, before - 1, DAY, name, target, target if on_application else None)
 
 
 def _with_shared_links(chance: Random, rows: tuple[SourceRow, ...]) -> Iterator[SourceRow]:
