@@ -28,10 +28,12 @@ from airflow_kombo.operators.write import KomboWriteOperator
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.chart import HEIGHT, chart
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
+from airflow_kombo.web.next_try import UnknownSchedule
 from airflow_kombo.web.overview import overview
 from airflow_kombo.web.pagination import PagePosition
 from airflow_kombo.web.rows import RowFilter
 
+UNKNOWN = UnknownSchedule("there is no Airflow")
 LAST_BEAT = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
 PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon", "/decisions"]
 
@@ -391,7 +393,7 @@ def test_a_run_under_way(warehouse, tables):
             mine = tables.runs.c.run_id == run_id
             connection.execute(update(tables.runs).where(mine).values(moments))
     with warehouse.connect() as connection:
-        progress = overview(connection, tables).progress
+        progress = overview(connection, tables, UNKNOWN).progress
     assert (progress.planned, progress.done, progress.ended_at) == (100, 25, None)
     assert progress.is_silent  # its heartbeat is long ago
     then = replace(progress, now=LAST_BEAT + timedelta(seconds=10))
@@ -403,7 +405,7 @@ def test_the_days_left_to_look_a_row_up(warehouse, tables):
     fill_ledger(warehouse, tables)
     add_rows(warehouse, tables, ("forgotten", 0, "unknown"))
     with warehouse.connect() as connection:
-        undecided = overview(connection, tables).undecided
+        undecided = overview(connection, tables, UNKNOWN).undecided
     left = {row.result_id: undecided.days_left(row) for row in undecided.rows}
     assert undecided.total == 2
     assert left["unknown"] in {29, 30}

@@ -23,6 +23,7 @@ from airflow_kombo.web.database import (
 from airflow_kombo.web.pagination import InvalidPositionError
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.routes import pages_of, router
+from airflow_kombo.web.schedules import Schedules, no_schedule, schedule_in_airflow
 from airflow_kombo.web.shown_write import ShownWrite
 
 _HEADERS: Final = {
@@ -40,15 +41,18 @@ _MESSAGES: Final = {
 }
 
 
-def make_app(warehouse: Warehouse | None = None) -> FastAPI:
-    """Build the app for Airflow's API server.
+def make_app(warehouse: Warehouse | None = None, schedules: Schedules = no_schedule) -> FastAPI:
+    """Build the app.
 
-    :param warehouse: The tables to show; by default those that Airflow's configuration names.
+    :param warehouse: The tables to show; by default those that Airflow's configuration names, for
+        Airflow's API server.
+    :param schedules: A function that finds the schedule of a dag, for other tables.
     """
     if warehouse is None:
         settings = Settings.of_airflow()
         engine = EngineOfConnection(settings.ledger_conn_id)
         warehouse = Warehouse(engine, Tables.named(settings.status_table))
+        schedules = schedule_in_airflow
     write = ShownWrite(warehouse.tables.links.fullname)
     app = FastAPI(
         title=write.title,
@@ -59,6 +63,7 @@ def make_app(warehouse: Warehouse | None = None) -> FastAPI:
     )
     app.state.warehouse = warehouse
     app.state.pages = Pages(write)
+    app.state.schedules = schedules
     app.include_router(router)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(StarletteHTTPException, _http_error)

@@ -12,11 +12,14 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, select
 
 from airflow_kombo.database.sql import in_utc, utc_now
+from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
-from airflow_kombo.statuses import AWAITING_DECISION, MEANINGS, SENT_AGAIN, UNDELIVERED, Status
+from airflow_kombo.statuses import AWAITING_DECISION
 from airflow_kombo.web.lookups import distinct_of
+from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
 from airflow_kombo.web.run_progress import Progress, progress_of
+from airflow_kombo.web.undelivered import UndeliveredRows, undelivered_rows
 
 DAYS: Final = 30
 """Days in the chart and in the lists."""
@@ -27,40 +30,6 @@ _WARNED_ROWS: Final = 20_000
 """Most rows to read for their warnings, the newest first."""
 _SHOWN: Final = 20
 """Most rows or warnings in a list of the overview."""
-
-
-@dataclass(frozen=True)
-class Reason:
-    """One reason for undelivered rows of an integration.
-
-    :param since: The time of the first attempt among these rows.
-    :param log_url: Kombo's log of one of these rows.
-    """
-
-    status: Status
-    error_code: str | None
-    title: str | None
-    rows: int
-    since: datetime | None
-    log_url: str | None
-
-
-@dataclass(frozen=True)
-class UndeliveredRows:
-    """Undelivered rows of one integration, by reason."""
-
-    integration_id: str
-    reasons: Sequence[Reason]
-
-    @property
-    def rows(self) -> int:
-        """Number of undelivered rows."""
-        return sum(reason.rows for reason in self.reasons)
-
-    @property
-    def waiting(self) -> int:
-        """Number of rows for the next run to send again."""
-        return sum(reason.rows for reason in self.reasons if reason.status in SENT_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -99,6 +68,7 @@ class Overview:
     :param now: The database's time.
     :param days: Rows by day and status, of the 30 days that end with `last_day`.
     :param integrations: The number of all integrations.
+    :param waiting_until: The time at which the waiting rows are sent again, as a sentence.
     :param warnings: Warnings with the number of their rows, the most frequent first.
     :param warned: The number of rows that were read for `warnings`.
     """
@@ -109,6 +79,7 @@ class Overview:
     days: Mapping[date, Counter[str]]
     integrations: int
     undelivered: Sequence[UndeliveredRows]
+    waiting_until: str
     warnings: Sequence[tuple[str, int]]
     warned: int
     undecided: UndecidedRows
@@ -125,11 +96,14 @@ class Overview:
         return self.warned >= _WARNED_ROWS
 
 
-def overview(connection: Connection, tables: Tables) -> Overview:
+def overview(
+    connection: Connection, tables: Tables, schedule: Schedule | UnknownSchedule
+) -> Overview:
     """Read all data of the overview.
 
     :param connection: A connection that reads the warehouse.
     :param tables: The tables of the write that is shown.
+    :param schedule: The schedule of the dag that delivers the rows.
     """
     now = in_utc(_now(connection))
     last = _last_day(connection, tables, now)
@@ -140,7 +114,10 @@ def overview(connection: Connection, tables: Tables) -> Overview:
         last_day=last,
         days=_days(connection, tables, last) if last else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
-        undelivered=_undelivered(connection, tables, last),
+        undelivered=undelivered_rows(connection, tables, Days(_first(last), last), schedule)
+        if last
+        else [],
+        waiting_until=waiting_until(schedule),
         warnings=warnings,
         warned=warned,
         undecided=_undecided(connection, tables, now),
@@ -174,44 +151,6 @@ def _days(connection: Connection, tables: Tables, last: date) -> dict[date, Coun
 
 def _first(last: date) -> date:
     return max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
-
-
-def _undelivered(
-    connection: Connection, tables: Tables, last: date | None
-) -> list[UndeliveredRows]:
-    """Return the integrations with undelivered rows, the most waiting rows first."""
-    if last is None:
-        return []
-    links = tables.links.c
-    rows = func.count().label("rows")
-    query = (
-        select(
-            links.integration_id,
-            links.status,
-            links.error_code,
-            func.max(links.error_title).label("title"),
-            rows,
-            func.min(func.coalesce(links.first_sent_at, links.updated_at)).label("since"),
-            func.max(links.log_url).label("log_url"),
-        )
-        .where(
-            links.assessment_date.between(_first(last), last),
-            links.status.in_([status.value for status in UNDELIVERED]),
-        )
-        .group_by(links.integration_id, links.status, links.error_code)
-    )
-    reasons: dict[str, list[Reason]] = {}
-    for integration_id, status, *values in connection.execute(query):
-        reasons.setdefault(integration_id, []).append(Reason(Status(status), *values))
-    undelivered = [
-        UndeliveredRows(name, sorted(found, key=_urgency)) for name, found in reasons.items()
-    ]
-    return sorted(undelivered, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
-
-
-def _urgency(reason: Reason) -> tuple[bool, int]:
-    """Return a sort key: reasons for a person come first."""
-    return not MEANINGS[reason.status].needs_person, UNDELIVERED.index(reason.status)
 
 
 def _warnings(

@@ -25,6 +25,7 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import UNDELIVERED, Status
 from airflow_kombo.web.lookups import columns_of, distinct_of, target_types_of
 from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
+from airflow_kombo.web.schedules import DeliveringTask
 
 PAGE_ROWS: Final = 50
 """Number of rows on one page of the list."""
@@ -221,11 +222,12 @@ class Rows:
         )
         return self._connection.execute(query).first()
 
-    def dag_of(self, row: Row[Any]) -> str | None:
-        """Return the dag of the last run of a row; None if the run is not recorded."""
-        runs = self._tables.runs.c
-        query = select(runs.dag_id).where(runs.run_id == row.run_id)
-        return self._connection.execute(query).scalar()
+    def tasks_of(self, rows: Sequence[Row[Any]]) -> dict[str, DeliveringTask]:
+        """Return the tasks that wrote rows last, by their `run_id`, as far as they are recorded."""
+        runs, run_ids = self._tables.runs.c, sorted({row.run_id for row in rows})
+        query = select(runs.run_id, runs.dag_id, runs.task_id).where(runs.run_id.in_(run_ids))
+        found = self._connection.execute(query)
+        return {run.run_id: DeliveringTask(run.dag_id, run.task_id) for run in found}
 
     def history(self, key: LinkKey) -> Sequence[Row[Any]]:
         """Return a row's attempts with their tasks, newest first.
