@@ -44,7 +44,7 @@ _PLANNED_RUNS: Final = 8
 
 
 class PlannedRun(NamedTuple):
-    """Run that Airflow's scheduler is going to create.
+    """Future run of a dag.
 
     :param starts_at: The earliest time of its start.
     """
@@ -56,7 +56,7 @@ class PlannedRun(NamedTuple):
 
 @dataclass(frozen=True)
 class DagPlan:
-    """Plan of a dag, as Airflow's scheduler knows it.
+    """Plan of a dag in Airflow's database.
 
     :param is_running: Whether a run is queued or running.
     :param waits_for_assets: Whether other dags start its runs.
@@ -75,7 +75,7 @@ class DagPlan:
 
 
 def plan_of_dag(dag_id: str) -> DagPlan | None:
-    """Read the plan of a dag from Airflow's database; return None for a dag that is not there.
+    """Read the plan of a dag from Airflow's database; return None for an unknown dag.
 
     Airflow 3.3: only the API server may read the database; the models are not public, and no
     public interface has the next runs of a dag together with its tasks' attributes.
@@ -109,7 +109,7 @@ def plan_of_dag(dag_id: str) -> DagPlan | None:
 
 
 def _planned_runs(model: Any, dag: Any) -> list[PlannedRun]:
-    """Return the next run, as the scheduler has it, and the runs after it by the timetable."""
+    """Return the scheduler's next run, and the following runs by the timetable."""
     from airflow.timetables.base import DagRunInfo, TimeRestriction  # noqa: PLC0415
 
     if model.next_dagrun_create_after is None:
@@ -132,7 +132,7 @@ def _planned_runs(model: Any, dag: Any) -> list[PlannedRun]:
 
 
 def _attributes(task: Any) -> dict[str, Any]:
-    """Return a task's attributes; those of a mapped task are its unmapped arguments."""
+    """Return a task's attributes, with the unmapped arguments of a mapped task."""
     return {**vars(task), **getattr(task, "partial_kwargs", {})}
 
 

@@ -71,10 +71,10 @@ def test_a_corrected_row_has_a_time():
         found = ask(status=status)
         assert found.at is None
         assert found.text == (
-            "Never, unless the row or the mapping is corrected. Then: 2026-11-05 02:00 UTC, by the"
-            " run of nightly for 2026-11-04."
+            "Never, unless the row or the mapping is corrected. A corrected row: 2026-11-05 02:00"
+            " UTC, by the run of nightly for 2026-11-04."
         )
-        assert "And then: Never, unless a person" in ask(date(2026, 1, 1), status).text
+        assert "A corrected row: never, unless a person" in ask(date(2026, 1, 1), status).text
 
 
 @pytest.mark.parametrize(

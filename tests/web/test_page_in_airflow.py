@@ -6,13 +6,18 @@ import csv
 import io
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import jwt
 import pytest
+from sqlalchemy import create_engine, select, update
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
+from support.page_client import Document
+
+from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
     "", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
@@ -21,10 +26,33 @@ PATHS = [
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def home(tmp_path_factory):
+    """Return the folder of the real Airflow."""
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def site(home):
     """Serve a real Airflow with the demo's day, with the page in the navigation."""
-    with serving(tmp_path_factory.mktemp("site")) as url:
+    with serving(home) as url:
         yield url
+
+
+@pytest.fixture
+def waiting_row(home):
+    """Make a row of yesterday `retryable` while a test runs, and return the result id."""
+    engine, links = create_engine(f"sqlite:///{home / 'warehouse.db'}"), Tables.named().links
+    result_id = f"ar-{DAY:%Y%m%d}-0300"
+    yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
+    mine = update(links).where(links.c.result_id == result_id)
+    with engine.begin() as connection:
+        (before,) = connection.execute(select(links).where(links.c.result_id == result_id))
+        waits = {"status": "retryable", "error_code": "run_stopped", "http_status": None}
+        connection.execute(mine.values(**waits, assessment_date=yesterday))
+    yield result_id
+    with engine.begin() as connection:
+        connection.execute(mine.values(before._asdict()))
+    engine.dispose()
 
 
 def token_of(site, user):
@@ -67,6 +95,36 @@ def test_who_may_check_a_file(site):
         address, files = f"{site}/kombo/decisions", {"file": ("f.csv", b"x")}
         response = httpx.post(address, headers=headers, files=files, trust_env=False, timeout=30)
         assert response.status_code == status
+
+
+def test_a_row_has_the_time_of_the_next_try(site, waiting_row):
+    """A row shows the time of the next run, the paused dag, or the end of the lookback."""
+    header = {"Authorization": f"Bearer {token_of(site, 'admin')}"}
+
+    def pause(*, is_paused):
+        body, address = {"is_paused": is_paused}, f"{site}/api/v2/dags/{DAG}"
+        httpx.patch(address, json=body, headers=header, trust_env=False).raise_for_status()
+
+    def shown(result_id):
+        found = httpx.get(
+            f"{site}/kombo/rows", params={"q": result_id}, headers=header, trust_env=False
+        )
+        (row,) = (href for href in Document(found.text).all("href") if href.startswith("row?"))
+        found = httpx.get(f"{site}/kombo/{row}", headers=header, trust_env=False)
+        return Document(found.text).text
+
+    assert f"Never, unless a person starts a run of {DAG}" in shown(waiting_row)
+    assert "or unpauses the dag." in shown(waiting_row)
+    pause(is_paused=False)
+    try:
+        time = (
+            rf"\d{{4}}-\d\d-\d\d 02:00 UTC( is over)?, by the run of {DAG} for \d{{4}}-\d\d-\d\d\."
+        )
+        assert re.search(f"Whose turn Nobody .*Tried next .*{time}", shown(waiting_row))
+        assert "corrected row: never, unless a person" in shown(f"ar-{DAY:%Y%m%d}-0017")
+        assert "scheduled runs look back 7 days" in shown(f"ar-{DAY:%Y%m%d}-0017")
+    finally:
+        pause(is_paused=True)
 
 
 def test_the_page_is_in_airflows_navigation(site):
@@ -286,7 +344,7 @@ def test_a_screen_reader_finds_its_way(opened):
         assert page.get_by_role(role).count() == 1, role
     assert page.get_by_role("navigation", name="Kombo result links").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
-    assert page.get_by_role("columnheader").count() == 8
+    assert page.get_by_role("columnheader").count() == 10
     fields = page.locator("input:not([type=hidden]), select")
     assert all(
         field.evaluate("field => field.labels.length") == 1 for field in fields.element_handles()

@@ -44,7 +44,7 @@ class RunReport:
 
     @property
     def causes(self) -> Mapping[str, Counter[Cause]]:
-        """Return the counts by integration and cause; a cause that is not known has no code."""
+        """Return the counts by integration and cause; an unknown cause has no code."""
         found = {}
         for name, rows in self.integrations.items():
             sender = self.senders.get(name)

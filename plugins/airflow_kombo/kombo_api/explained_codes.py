@@ -1,4 +1,4 @@
-"""The table of error codes, Kombo's and ours: meaning, whose turn, and what to do.
+"""The table of error codes, Kombo's and ours: meaning, turn and next step.
 
 Page, log and `docs/errors.md` take their sentences from this table. The sentences hold for each
 kind of write, so none of them speaks of a link.

@@ -1,4 +1,4 @@
-"""Explain an outcome: by its error code, else by its HTTP status and its status.
+"""Explain an outcome by error code, else by HTTP status and status.
 
 Page and log take their sentences from here. The table of codes is in `explained_codes`.
 """

@@ -37,7 +37,7 @@ def table(senders: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def explained(senders: Mapping[str, Mapping[Cause, int]]) -> list[str]:
-    """Return a line for each cause of undelivered rows, with whose turn it is and what to do.
+    """Return a line for each cause of undelivered rows, with turn and next step.
 
     The sentences are those of the page. The causes with the most rows come first.
 

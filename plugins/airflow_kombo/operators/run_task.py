@@ -156,7 +156,7 @@ def log_table(senders: Mapping[str, Counter[str]]) -> None:
 
 
 def log_causes(causes: Mapping[str, Counter[Cause]]) -> None:
-    """Log the causes of undelivered rows, whose turn each is, and what to do."""
+    """Log the causes of undelivered rows, each with turn and next step."""
     for line in explained(causes):
         log.info("%s", line)
 

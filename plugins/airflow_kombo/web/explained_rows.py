@@ -1,4 +1,4 @@
-"""Explain rows: meaning, whose turn, what to do, when tried next, and when delivered."""
+"""Explain rows: meaning, turn, next step, next try and delivery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExplainedRow:
-    """Row of the status table with its explanation."""
+    """Row of the status table with an explanation."""
 
     row: Row[Any]
     explanation: Explanation
@@ -28,7 +28,7 @@ class ExplainedRow:
 
 
 class RowExplainer:
-    """Explainer of rows, which asks for the schedule of each dag once.
+    """Explainer of rows, with one look at the schedule of each dag.
 
     :param schedules: A function that finds the schedule of a dag.
     :param default_dag_id: The dag that delivers rows of the shown tables; None if not known.
@@ -85,7 +85,7 @@ class Delivery:
 
 
 def delivery_of(row: Row[Any], attempts: Sequence[Row[Any]]) -> Delivery | None:
-    """Return the delivery of a row; None for a row that was not delivered.
+    """Return the delivery of a row; None for an undelivered row.
 
     :param attempts: The row's attempts, newest first.
     """

@@ -1,4 +1,4 @@
-"""Compute when a row is tried next: from its status, its day and the schedule of its dag."""
+"""Compute the next try of a row from status, day and schedule."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_kombo.statuses import MEANINGS, Link, NextRun, Status
 
 @dataclass(frozen=True)
 class ScheduledRun:
-    """Run that a dag's schedule starts.
+    """Scheduled run of a dag.
 
     :param day: The run's own day.
     """
@@ -23,7 +23,7 @@ class ScheduledRun:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule of a dag that delivers rows, with the parameters of its scheduled runs.
+    """Schedule of a delivering dag, with the parameters of scheduled runs.
 
     :param runs: The next runs, in their order; none for a dag without a schedule.
     :param lookback_days: Number of days before its own that a run delivers, too.
@@ -41,7 +41,7 @@ class Schedule:
     is_running: bool = False
 
     def first_day_of(self, run: ScheduledRun) -> date:
-        """Return the earliest day of the rows that a run delivers."""
+        """Return the earliest day of a run's rows."""
         days_before = min(self.lookback_days, run.day.toordinal() - 1)
         first = run.day - timedelta(days=days_before)
         return max(first, self.not_before) if self.not_before else first
@@ -54,13 +54,13 @@ class Schedule:
         return self.first_day_of(self.runs[0]), self.runs[0].day
 
     def run_for(self, day: date) -> ScheduledRun | None:
-        """Return the first of the runs that delivers rows of a day."""
+        """Return the first run with the rows of a day."""
         return next((one for one in self.runs if self.first_day_of(one) <= day <= one.day), None)
 
 
 @dataclass(frozen=True)
 class UnknownSchedule:
-    """Schedule that the page cannot know.
+    """Schedule unknown to the page.
 
     :param reason: The reason, as a sentence without its full stop.
     """
@@ -101,13 +101,13 @@ def next_try(
     found = _scheduled(day, integration_id, schedule, now)
     if meaning.next_run is NextRun.SENDS_IT:
         return found
-    then = f" Then: {found.text}" if found.at else f" And then: {found.text}"
-    text = f"Never, unless the row or the mapping is corrected.{then}"
+    corrected = found.text[0].lower() + found.text[1:]
+    text = f"Never, unless the row or the mapping is corrected. A corrected row: {corrected}"
     return NextTry(None, text, "never, unless corrected")
 
 
 def waiting_until(schedule: Schedule | UnknownSchedule) -> str:
-    """Return a sentence with the time at which waiting rows are sent again."""
+    """Return a sentence with the time of the next try of waiting rows."""
     if isinstance(schedule, UnknownSchedule):
         return (
             "The next scheduled run that has the waiting rows sends them again. Its time is not"
@@ -161,7 +161,7 @@ def _scheduled(
 
 
 def _obstacle(day: date, integration_id: str, schedule: Schedule) -> str | None:
-    """Return the condition without which no scheduled run delivers a row; None without one."""
+    """Return the condition of a scheduled delivery; None without a condition."""
     dag, by_hand = schedule.dag_id, f"a person starts a run of {schedule.dag_id} for {day}"
     if schedule.integration_ids and integration_id not in schedule.integration_ids:
         return f"a person starts a run: the schedule of {dag} leaves out this integration"

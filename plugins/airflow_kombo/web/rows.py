@@ -223,7 +223,7 @@ class Rows:
         return self._connection.execute(query).first()
 
     def tasks_of(self, rows: Sequence[Row[Any]]) -> dict[str, DeliveringTask]:
-        """Return the tasks that wrote rows last, by their `run_id`, as far as they are recorded."""
+        """Return the tasks of the last runs of rows, by `run_id`, as far as recorded."""
         runs, run_ids = self._tables.runs.c, sorted({row.run_id for row in rows})
         query = select(runs.run_id, runs.dag_id, runs.task_id).where(runs.run_id.in_(run_ids))
         found = self._connection.execute(query)

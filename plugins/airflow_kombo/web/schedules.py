@@ -31,7 +31,7 @@ _ATTRIBUTES: Final[Mapping[str, str]] = {"dry_run": "is_dry_run"}
 
 
 class DeliveringTask(NamedTuple):
-    """Task that wrote a row last."""
+    """Task with the last run of a row."""
 
     dag_id: str | None
     task_id: str | None = None
@@ -63,7 +63,7 @@ def no_schedule(task: DeliveringTask) -> UnknownSchedule:
 
 
 def schedule_in_airflow(task: DeliveringTask) -> Schedule | UnknownSchedule:
-    """Return the schedule of a task's dag, or the reason why the page cannot know it."""
+    """Return the schedule of a task's dag, or the reason without one."""
     from airflow_kombo.airflow_compat import plan_of_dag  # noqa: PLC0415 - the bench has no Airflow
 
     if task.dag_id is None:
@@ -79,7 +79,7 @@ def schedule_in_airflow(task: DeliveringTask) -> Schedule | UnknownSchedule:
 
 
 def schedule_of(task: DeliveringTask, plan: DagPlan) -> Schedule | UnknownSchedule:
-    """Return the schedule of a task from the plan of its dag."""
+    """Return the schedule of a task from the plan of the dag."""
     if plan.waits_for_assets:
         return UnknownSchedule(f"the runs of {task.dag_id} wait for other dags")
     attributes = plan.tasks.get(str(task.task_id)) or next(

@@ -40,7 +40,7 @@ class Reason:
 
     @property
     def explanation(self) -> Explanation:
-        """Meaning of the reason, whose turn, and what to do."""
+        """Meaning of the reason, turn and next step."""
         return Cause(self.status, self.error_code, self.http_status).explanation
 
 
