@@ -9,7 +9,7 @@ task SDK, 3.3, raises in the main thread) and `operators.task_stop` (the task SD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
@@ -34,6 +34,7 @@ __all__ = [
     "has_config",
     "plan_of_dag",
     "plugins_permission",
+    "starts_of_dag_runs",
     "stats",
     "timezone_of",
 ]
@@ -106,6 +107,28 @@ def plan_of_dag(dag_id: str) -> DagPlan | None:
             params=dict(dag.params.dump()),
             tasks={task.task_id: _attributes(task) for task in dag.tasks},
         )
+
+
+def starts_of_dag_runs(
+    keys: Collection[tuple[str, str]],
+) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """Return kind and user of dag runs, by the ids of dag and dag run.
+
+    Airflow 3.3: as for `plan_of_dag`.
+
+    :raises SQLAlchemyError: if the database cannot be read.
+    """
+    from airflow.models.dagrun import DagRun  # noqa: PLC0415
+    from airflow.utils.session import create_session  # noqa: PLC0415
+    from sqlalchemy import select  # noqa: PLC0415
+
+    query = select(DagRun.dag_id, DagRun.run_id, DagRun.run_type, DagRun.triggering_user_name)
+    query = query.where(
+        DagRun.dag_id.in_({dag_id for dag_id, _ in keys}),
+        DagRun.run_id.in_({run_id for _, run_id in keys}),
+    )
+    with create_session() as session:
+        return {(one.dag_id, one.run_id): (one[2], one[3]) for one in session.execute(query)}
 
 
 def _planned_runs(model: Any, dag: Any) -> list[PlannedRun]:

@@ -12,15 +12,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import jwt
 import pytest
-from sqlalchemy import create_engine, select, update
+from sqlalchemy import create_engine, delete, select, update
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
 from support.page_client import Document
 
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
-    "", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
+    "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
     "static/statuses.css", "static/page.js",
 ]  # fmt: skip
 
@@ -83,7 +85,7 @@ def test_who_may_see_the_page(site, path):
         assert get(site, path, expired, in_cookie=in_cookie).status_code in {401, 403}
         assert get(site, path, forged, in_cookie=in_cookie).status_code in {401, 403}
     assert get(site, path, token_of(site, "nobody")).status_code == 403
-    expected = 422 if path == "row" else 200
+    expected = {"row": 422, "run": 404}.get(path, 200)
     assert get(site, path, viewer).status_code == expected
     assert get(site, path, viewer, in_cookie=True).status_code == expected
 
@@ -159,7 +161,7 @@ def test_a_task_links_to_its_rows(site, task):
 # In a browser -----------------------------------------------------------------------------------
 
 WIDTHS = {"desktop": 1280, "phone": 390}
-VIEWS = ["", "rows", "rows?status=failed", "rows?q=nobody"]
+VIEWS = ["", "runs", "rows", "rows?status=failed", "rows?q=nobody"]
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +253,48 @@ def test_a_click_on_the_chart_shows_these_rows(opened):
     assert len(ids_of(page)) == 5
 
 
+@pytest.fixture
+def living_run(home):
+    """Start a run in the ledger, and yield its ledger and its id."""
+    engine, tables = prepare(create_engine(f"sqlite:///{home / 'warehouse.db'}")), Tables.named()
+    runs, run_id = Runs(engine, tables), "a living run"
+    runs.start(Run(run_id, DAG, "scheduled__living", "deliver", -1, 1, DAY))
+    yield runs, run_id
+    with engine.begin() as connection:
+        connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
+    engine.dispose()
+
+
+def test_the_overview_refreshes_itself_while_a_run_is_alive(opened, living_run):
+    """Counts change without a reload, an opened table stays open, and a typed text stays."""
+    runs, run_id = living_run
+    page = opened("kombo/")
+    page.get_by_role("searchbox").fill("half a word")
+    page.get_by_text("The numbers").click()
+    for done in (3, 5):
+        runs.beat(run_id, {"planned": 9, "success": done})
+        page.get_by_role("progressbar", name=f"{done} of 9 rows are done").wait_for()
+    runs.finish(run_id, {"planned": 9, "success": 9})
+    page.locator("main:not([data-live])").wait_for()
+    assert "Done\n9" in page.get_by_role("region", name=re.compile("run")).first.inner_text()
+    assert page.get_by_role("searchbox").input_value() == "half a word"
+    assert page.get_by_role("region", name="Rows by day and status").is_visible()
+
+
+def test_a_run_leads_to_airflow_and_to_its_integrations(opened, site):
+    """The list of runs has the demo's run with its starter, and a run's page the response times."""
+    page = opened("kombo/runs")
+    runs = page.get_by_role("region", name="Runs")
+    assert runs.get_by_role("rowheader").count() == 1
+    assert "a person or a program" in runs.inner_text()
+    follow(runs.get_by_role("rowheader").get_by_role("link"))
+    calls = page.get_by_role("region", name="Calls by integration").last
+    assert calls.get_by_role("rowheader").count() >= 5
+    assert re.search(r"\d+\.\d %\s+\d+ ms\s+\d+ ms", calls.inner_text())
+    page.get_by_role("region", name="Tasks").last.get_by_role("link").click()
+    page.wait_for_url(f"{site}/dags/{DAG}/runs/**")
+
+
 def test_a_result_is_found_and_its_history_read(opened):
     """A result is found by id, and its history has the attempts and requests."""
     page = opened("kombo/")
@@ -326,11 +370,14 @@ def test_every_view_fits_the_screen_and_has_enough_contrast(opened, theme, width
     """No view is wider than the screen, and the contrast of all texts meets WCAG's 4.5 to 1."""
     page = opened("kombo/", width=width, theme=theme)
     first = page.url
-    for view in [*VIEWS, "row"]:
+    for view in [*VIEWS, "row", "run"]:
         if view == "row":
             page.goto(f"{first}rows?status=failed")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))
             page.get_by_text("Request", exact=True).click()
+        elif view == "run":
+            page.goto(f"{first}runs")
+            follow(page.get_by_role("rowheader").first.get_by_role("link"))
         else:
             page.goto(first + view)
         assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, view

@@ -20,7 +20,7 @@ from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.decisions import MOST_BYTES, DecisionForm, check_file, decision_form
 from airflow_kombo.web.explained_rows import RowExplainer, delivery_of
-from airflow_kombo.web.overview import overview
+from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows
@@ -39,7 +39,8 @@ def pages_of(request: Request) -> Pages:
     return pages
 
 
-def _warehouse_of(request: Request) -> Warehouse:
+def warehouse_of(request: Request) -> Warehouse:
+    """Return the tables of the app."""
     warehouse: Warehouse = request.app.state.warehouse
     return warehouse
 
@@ -57,16 +58,21 @@ def _explainer_of(request: Request) -> RowExplainer:
 
 _Explainer = Annotated[RowExplainer, Depends(_explainer_of)]
 _Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(_warehouse_of)]
+_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 _RowFilter = Annotated[RowFilter, Query()]
 
 
 @router.get("/")
-def show_overview(warehouse: _Warehouse, pages: _Pages, explainer: _Explainer) -> HTMLResponse:
+def show_overview(
+    period: Annotated[Period, Query()],
+    warehouse: _Warehouse,
+    pages: _Pages,
+    explainer: _Explainer,
+) -> HTMLResponse:
     """Show the latest run, the days by status, and the rows for a person."""
     schedule = explainer.schedule_of()
     with warehouse.reading() as connection:
-        found = overview(connection, warehouse.tables, schedule)
+        found = overview(connection, warehouse.tables, schedule, period)
     return pages.render("overview.html", here="overview", found=found, chart=chart(found.days))
 
 

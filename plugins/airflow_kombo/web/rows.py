@@ -56,6 +56,8 @@ def none_if_empty(value: object) -> object:
 
 OptionalText = Annotated[Id | None, BeforeValidator(none_if_empty)]
 """Text of a field that may be empty."""
+OptionalDay = Annotated[date | None, BeforeValidator(none_if_empty)]
+"""Day of a field that may be empty."""
 _MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
 """Number in the range of the column `map_index`."""
 
@@ -73,7 +75,7 @@ class RowFilter(BaseModel):
 
     q: OptionalText = None
     status: Annotated[Status | None, BeforeValidator(none_if_empty)] = None
-    day: Annotated[date | None, BeforeValidator(none_if_empty)] = None
+    day: OptionalDay = None
     error_code: OptionalText = None
     integration: OptionalText = None
     dag_id: OptionalText = None
