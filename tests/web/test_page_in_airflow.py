@@ -255,7 +255,7 @@ def test_a_click_on_the_chart_shows_these_rows(opened):
 
 @pytest.fixture
 def living_run(home):
-    """Start a run in the ledger, and yield its ledger and its id."""
+    """Start a run in the ledger, and yield the ledger and the id."""
     engine, tables = prepare(create_engine(f"sqlite:///{home / 'warehouse.db'}")), Tables.named()
     runs, run_id = Runs(engine, tables), "a living run"
     runs.start(Run(run_id, DAG, "scheduled__living", "deliver", -1, 1, DAY))
@@ -282,7 +282,7 @@ def test_the_overview_refreshes_itself_while_a_run_is_alive(opened, living_run):
 
 
 def test_a_run_leads_to_airflow_and_to_its_integrations(opened, site):
-    """The list of runs has the demo's run with its starter, and a run's page the response times."""
+    """The list of runs has the demo's run with a starter, and a run's page has response times."""
     page = opened("kombo/runs")
     runs = page.get_by_role("region", name="Runs")
     assert runs.get_by_role("rowheader").count() == 1

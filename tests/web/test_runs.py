@@ -25,7 +25,7 @@ LIMITED = RowOutcome(Status.RETRYABLE, "PLATFORM.RATE_LIMIT_EXCEEDED", http_stat
 
 
 def start(engine, tables, *runs):
-    """Start runs, each at its minute after 02:00: (run, minute, counts or None)."""
+    """Start runs at minutes after 02:00: (run, minute, counts or None)."""
     ledger = Runs(engine, tables)
     for run, minute, counts in runs:
         ledger.start(run)
@@ -76,7 +76,7 @@ def test_shards_and_tries_are_one_run(warehouse, tables):
 
 
 def test_the_list_shows_each_run_once(warehouse, tables):
-    """In every page size each run is shown once, also runs that started at the same time."""
+    """In every page size each run is shown once, also runs with the same start."""
     start(
         warehouse,
         tables,
@@ -95,7 +95,7 @@ def test_the_list_shows_each_run_once(warehouse, tables):
 
 
 def test_a_period_is_chosen_by_days(warehouse, tables):
-    """The list has the runs that started from the first to the last day, both included."""
+    """The list has the runs from the first to the last day, both included."""
     day = 24 * 60
     nights = [(shard(0, f"r{n}", f"scheduled__{n}"), n * day, {}) for n in range(4)]
     start(warehouse, tables, *nights)
@@ -165,7 +165,7 @@ def site(warehouse, tables):
 
 
 def test_the_list_links_to_the_run_and_to_airflow(site):
-    """A run has its counts, its 429s, the starter, its own page, and its task in Airflow."""
+    """A run has counts, 429s, starter, a page of its own, and a link to Airflow."""
     page = Document(site.get("/runs").text)
     assert "a person or a program: ada 6 success 3 blocked 1 unknown 1 failed 1 1" in page.text
     task = "../dags/kombo_result_links/runs/manual__1/tasks/deliver?try_number=1"

@@ -112,7 +112,9 @@ def _called(tables: Tables) -> Insert:
         "answered_at": claimed,
         "milliseconds": 50 + number % 2_000,
     }
-    return insert(tables.attempts).from_select(list(values), select(*values.values()))
+    return insert(tables.attempts).from_select(
+        list(values), select(*values.values()).order_by(claimed)
+    )
 
 
 def _nights(tables: Tables) -> Insert:

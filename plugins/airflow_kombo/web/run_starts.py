@@ -47,6 +47,6 @@ def starters_in_airflow(keys: Collection[DagRunKey]) -> dict[DagRunKey, str]:
 
 
 def starter_by_name(dag_run_id: str | None) -> str:
-    """Return the starter of a dag run by the beginning of its name, as Airflow gives it."""
+    """Return the starter of a dag run by the beginning of the name."""
     kind = (dag_run_id or "").partition("__")[0]
     return _BY_NAME.get(kind, "not known")

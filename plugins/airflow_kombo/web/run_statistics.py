@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, select
 
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
@@ -57,21 +57,18 @@ def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> lis
         *is_over,
         attempts.run_id.in_([run.run_id for run in runs]),
     )
-    times = _times(connection, tables, mine)
-    is_limited = attempts.http_status == _TOO_MANY_REQUESTS
-    counts = (
-        select(
-            attempts.integration_id,
-            func.count(),
-            _number(attempts.status == Status.SUCCESS.value),
-            _number(is_limited),
-        )
-        .where(mine)
-        .group_by(attempts.integration_id)
-    )
+    ranked = _ranked(tables, mine)
+    query = select(
+        ranked.c.integration_id,
+        func.count(),
+        _number(ranked.c.status == Status.SUCCESS.value),
+        _number(ranked.c.http_status == _TOO_MANY_REQUESTS),
+        _percentile(ranked, 50),
+        _percentile(ranked, 95),
+    ).group_by(ranked.c.integration_id)
     found = [
-        IntegrationCalls(name, calls, int(confirmed), int(limited), *times.get(name, (None, None)))
-        for name, calls, confirmed, limited in connection.execute(counts)
+        IntegrationCalls(name, calls, int(confirmed), int(limited), median, slowest)
+        for name, calls, confirmed, limited, median, slowest in connection.execute(query)
     ]
     return sorted(
         found, key=lambda one: (one.success_rate is None, one.success_rate, one.integration_id)
@@ -82,33 +79,31 @@ def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _times(
-    connection: Connection, tables: Tables, mine: ColumnElement[bool]
-) -> dict[str, tuple[int, int]]:
-    """Return median and 95th percentile by integration, by the nearest rank.
+def _ranked(tables: Tables, mine: ColumnElement[bool]) -> Subquery:
+    """Select calls with the place of their response time among those of their integration.
 
     Not every database has a function for percentiles; all have window functions.
     """
     attempts = tables.attempts.c
-    name = attempts.integration_id
-    ranked = (
+    name, milliseconds = attempts.integration_id, attempts.milliseconds
+    last_without_time = case((milliseconds.is_(None), 1), else_=0)
+    place = func.row_number().over(partition_by=name, order_by=[last_without_time, milliseconds])
+    timed = func.count(milliseconds).over(partition_by=name)
+    return (
         select(
             name,
-            attempts.milliseconds,
-            func.row_number()
-            .over(partition_by=name, order_by=attempts.milliseconds)
-            .label("place"),
-            func.count().over(partition_by=name).label("calls"),
+            attempts.status,
+            attempts.http_status,
+            milliseconds,
+            place.label("place"),
+            timed.label("timed"),
         )
-        .where(mine, attempts.milliseconds.is_not(None))
+        .where(mine)
         .subquery()
     )
 
-    def percentile(percent: int) -> ColumnElement[int]:
-        is_above = ranked.c.place * 100 >= ranked.c.calls * percent
-        return func.min(case((is_above, ranked.c.milliseconds), else_=None))
 
-    query = select(ranked.c.integration_id, percentile(50), percentile(95)).group_by(
-        ranked.c.integration_id
-    )
-    return {one: (median, slowest) for one, median, slowest in connection.execute(query)}
+def _percentile(ranked: Subquery, percent: int) -> ColumnElement[int | None]:
+    """Build the response time of the nearest rank."""
+    is_above = ranked.c.place * 100 >= ranked.c.timed * percent
+    return func.min(case((is_above, ranked.c.milliseconds), else_=None))

@@ -25,7 +25,7 @@ _TOO_MANY_REQUESTS: Final = 429
 
 
 class RunKey(BaseModel):
-    """Key of a run: its dag run in Airflow, or our own id where there is none."""
+    """Key of a run: the dag run in Airflow, or our own id without one."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,7 +91,7 @@ class RunFilter(BaseModel):
 
 @dataclass(frozen=True)
 class ShownRun:
-    """Run with its progress.
+    """Run with progress.
 
     :param tries: All tries of all tasks.
     :param limited: The number of 429s.
@@ -216,7 +216,7 @@ class RunList:
         return found
 
     def _shown(self, keys: Sequence[RunKey]) -> list[ShownRun]:
-        """Return the runs of keys in their order, without those that are not there."""
+        """Return the runs of keys in the same order, without unknown ones."""
         runs = self._runs
         dag_runs = sorted({key.dag_run_id for key in keys if key.dag_run_id})
         alone = sorted({key.run_id for key in keys if key.run_id})
