@@ -82,17 +82,23 @@ def plan_of_dag(dag_id: str) -> DagPlan | None:
     public interface has the next runs of a dag together with its tasks' attributes.
 
     :raises SQLAlchemyError: if the database cannot be read.
+    :raises DeserializationError: if the dag cannot be read, as for want of its timetable.
     """
-    from airflow.models.dag import DagModel  # noqa: PLC0415 - only the page reads plans
+    from airflow.exceptions import DeserializationError  # noqa: PLC0415 - only the page reads plans
+    from airflow.models.dag import DagModel  # noqa: PLC0415
     from airflow.models.dagrun import DagRun  # noqa: PLC0415
     from airflow.models.serialized_dag import SerializedDagModel  # noqa: PLC0415
+    from airflow.serialization.helpers import TimetableNotRegistered  # noqa: PLC0415
     from airflow.utils.session import create_session  # noqa: PLC0415
     from airflow.utils.state import State  # noqa: PLC0415
     from sqlalchemy import select  # noqa: PLC0415
 
     with create_session() as session:
         model = session.get(DagModel, dag_id)
-        dag = SerializedDagModel.get_dag(dag_id, session=session)
+        try:
+            dag = SerializedDagModel.get_dag(dag_id, session=session)
+        except TimetableNotRegistered as error:
+            raise DeserializationError(str(error)) from error
         if model is None or model.is_stale or dag is None:
             return None
         unfinished = select(DagRun.id).where(

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 import jwt
 import pytest
-from sqlalchemy import create_engine, delete, select, update
+from sqlalchemy import create_engine, delete, select, text, update
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
 from support.page_client import Document
@@ -127,6 +127,20 @@ def test_a_row_has_the_time_of_the_next_try(site, waiting_row):
         assert "scheduled runs look back 7 days" in shown(f"ar-{DAY:%Y%m%d}-0017")
     finally:
         pause(is_paused=True)
+
+
+def test_a_dag_that_airflow_cannot_read_hides_no_row(site, home):
+    """Rows are shown although the API server lacks the timetable of their dag."""
+    engine = create_engine(f"sqlite:///{home / 'airflow.db'}")
+    change = text("UPDATE serialized_dag SET data = replace(data, :old, :new) WHERE dag_id = :dag")
+    ours, lost = "timetables.nightly.NightlyTimetable", "timetables.lost.LostTimetable"
+    for old, new, expected in ((ours, lost, True), (lost, ours, False)):
+        with engine.begin() as connection:
+            connection.execute(change, {"old": old, "new": new, "dag": DAG})
+        found = get(site, "", token_of(site, "viewer"))
+        assert found.status_code == 200
+        assert (f"the API server cannot read the dag {DAG}" in found.text) is expected
+    engine.dispose()
 
 
 def test_the_page_is_in_airflows_navigation(site):

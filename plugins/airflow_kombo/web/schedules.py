@@ -64,6 +64,8 @@ def no_schedule(task: DeliveringTask) -> UnknownSchedule:
 
 def schedule_in_airflow(task: DeliveringTask) -> Schedule | UnknownSchedule:
     """Return the schedule of a task's dag, or the reason without one."""
+    from airflow.exceptions import DeserializationError  # noqa: PLC0415 - the bench has no Airflow
+
     from airflow_kombo.airflow_compat import plan_of_dag  # noqa: PLC0415 - the bench has no Airflow
 
     if task.dag_id is None:
@@ -73,6 +75,8 @@ def schedule_in_airflow(task: DeliveringTask) -> Schedule | UnknownSchedule:
     except SQLAlchemyError as error:
         log.warning("The schedule of %s cannot be read: %s", task.dag_id, type(error).__name__)
         return UnknownSchedule("Airflow's database did not answer")
+    except DeserializationError:  # such as a timetable of a plugin that the API server lacks
+        return UnknownSchedule(f"the API server cannot read the dag {task.dag_id}")
     if plan is None:
         return UnknownSchedule(f"Airflow has no dag {task.dag_id} now")
     return schedule_of(task, plan)
