@@ -120,6 +120,10 @@ bench: .venv/dev ## Measure speed, rate and memory, or compare two commits: COMP
 screenshots: .venv/dev ## Take the pictures in docs/img again (needs chromium)
 	@AIRFLOW_HOME=$$(mktemp -d) PYTHONPATH=.:plugins:tests $(BIN)/python tests/support/screenshots.py
 
+.PHONY: errors
+errors: .venv/dev ## Write the tables of docs/errors.md again, from the table in the code
+	@PYTHONPATH=.:plugins $(BIN)/python -m tools.error_docs
+
 .PHONY: format
 format: .venv/dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .

@@ -187,6 +187,30 @@ def test_a_blocked_integration_is_not_hammered(warehouse, tables, source_table, 
     assert run_day(warehouse, tables).counts == {"success": 100}
 
 
+def test_a_blocked_integration_has_kombos_sentence_in_every_row(
+    warehouse, tables, source_table, standin
+):
+    """Unsent rows have Kombo's sentence, without a word of the row that was sent."""
+    message = "Grant c-0 (Ada@Example.com) the scope results:write in the ATS."
+    response = {"kind": "answer", "status": 403, "code": "INTEGRATION.PERMISSION_MISSING"}
+    standin.add_rule({**response, "message": message}, integration_id="lever:two")
+    rows = [row(f"r{n}", integration_id="lever:two", candidate_id="c-0") for n in range(100)]
+    fill(warehouse, source_table, rows)
+    report = run_day(warehouse, tables)
+    links = by_result(warehouse, tables).values()
+    sent = [link for link in links if link.http_status]
+    assert {link.error_message for link in sent} == {message}
+    assert {link.error_message for link in links if link not in sent} == {
+        "Grant *** (***) the scope results:write in the ATS."
+    }
+    assert 0 < len(sent) < 40
+    (causes,) = report.causes.values()
+    assert {(cause.status, cause.error_code) for cause in causes} == {
+        ("blocked", "INTEGRATION.PERMISSION_MISSING")
+    }
+    assert causes.total() == 100
+
+
 @pytest.mark.parametrize(
     ("outcome", "ended"),
     [

@@ -85,13 +85,6 @@ def test_every_verdict_and_every_decision_gives_a_status():
     assert {*STATUS_OF.values(), *DECIDED.values()} <= set(COUNTED)
 
 
-def test_the_docs_explain_each_of_our_error_codes():
-    """The table of our own error codes has each of them, and no other."""
-    text = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
-    table = text.partition("## Our own error codes")[2]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [code.value for code in ErrorCode]
-
-
 def test_an_error_code_is_spelled_in_one_place():
     """No module but `statuses` has the text of one of our error codes."""
     codes = {code.value for code in ErrorCode}

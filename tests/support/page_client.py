@@ -10,6 +10,8 @@ import pytest
 
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.database import Warehouse
+from airflow_kombo.web.run_starts import no_starters
+from airflow_kombo.web.schedules import no_schedule
 
 
 class Document(HTMLParser):
@@ -41,14 +43,14 @@ class Browser:
         self.app = app
 
     @classmethod
-    def of(cls, engine, tables):
+    def of(cls, engine, tables, schedules=no_schedule, starters=no_starters):
         """Build a client of the page over tables.
 
         The permission is left out: tests/web/test_page_in_airflow.py has a real login.
         """
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(app_module, "permission", lambda: lambda: None)
-            return cls(app_module.make_app(Warehouse(engine, tables)))
+            return cls(app_module.make_app(Warehouse(engine, tables), schedules, starters))
 
     def get(self, path):
         return self.request("GET", path)

@@ -28,16 +28,29 @@ from airflow_kombo.operators.write import KomboWriteOperator
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.chart import HEIGHT, chart
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
-from airflow_kombo.web.overview import overview
+from airflow_kombo.web.next_try import UnknownSchedule
+from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import PagePosition
 from airflow_kombo.web.rows import RowFilter
+from airflow_kombo.web.runs import RunFilter, RunKey
 
+UNKNOWN = UnknownSchedule("there is no Airflow")
 LAST_BEAT = datetime(2026, 11, 4, 2, 5, tzinfo=timezone.utc)
-PAGES = ["/", "/rows", "/rows?status=failed", "/rows?q=nothing", "/rows?day=soon", "/decisions"]
+PAGES = [
+    "/",
+    "/?days=7&until=2026-11-03",
+    "/runs",
+    "/run?dag_id=kombo_result_links&dag_run_id=manual__1",
+    "/rows",
+    "/rows?status=failed",
+    "/rows?q=nothing",
+    "/rows?day=soon",
+    "/decisions",
+]
 
 
 RELATIVE = re.compile(
-    r"(\./|\.\./dags/|rows|row\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
+    r"(\./|\.\./dags/|rows|row\?|runs?\b|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
 )
 
 
@@ -266,9 +279,14 @@ VALUES = st.one_of(
     st.binary(max_size=20),
     (st.sampled_from(NUMBERS) | CURSORS).map(str.encode),
 ).map(lambda value: quote_from_bytes(value, safe=""))
-PARAMETERS = [*RowFilter.model_fields, *delivery().key.columns, "page", "size"]
+PARAMETERS = [
+    *RowFilter.model_fields, *Period.model_fields, *RunFilter.model_fields, *RunKey.model_fields,
+    *delivery().key.columns, "page", "size",
+]  # fmt: skip
 ADDRESSES = st.tuples(
-    st.sampled_from(["/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions"]),
+    st.sampled_from(
+        ["/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions", "/runs", "/run"]
+    ),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
 ).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
 EXPECTED = {200, 400, 404, 422}
@@ -391,11 +409,49 @@ def test_a_run_under_way(warehouse, tables):
             mine = tables.runs.c.run_id == run_id
             connection.execute(update(tables.runs).where(mine).values(moments))
     with warehouse.connect() as connection:
-        progress = overview(connection, tables).progress
+        progress = overview(connection, tables, UNKNOWN).progress
     assert (progress.planned, progress.done, progress.ended_at) == (100, 25, None)
     assert progress.is_silent  # its heartbeat is long ago
     then = replace(progress, now=LAST_BEAT + timedelta(seconds=10))
     assert then.expected_at == LAST_BEAT + timedelta(minutes=6)
+
+
+def test_a_period_of_the_overview(warehouse, tables):
+    """Chart, undelivered rows and warnings are those of the days of the period."""
+    fill_ledger(warehouse, tables)
+    add_rows(warehouse, tables, ("old", 10, "failed"), ("new", 0, "failed"))
+    with warehouse.begin() as connection:
+        of_run = tables.links.c.run_id == RUN.run_id
+        connection.execute(update(tables.links).where(of_run).values(assessment_date=DAY))
+    ten_days_ago = DAY - timedelta(days=10)
+    with warehouse.connect() as connection:
+        for period, days, failed, warned in (
+            (Period(), 30, 3, 1),
+            (Period(days="7"), 7, 2, 1),
+            (Period(days=7, until=ten_days_ago), 7, 1, 0),
+            (Period(days=14, until=ten_days_ago - timedelta(days=1)), 14, 0, 0),
+        ):
+            found = overview(connection, tables, UNKNOWN, period)
+            reasons = [one for rows in found.undelivered for one in rows.reasons]
+            assert len(found.days) == days
+            assert sum(one.rows for one in reasons if one.status == "failed") == failed
+            assert found.warned == warned
+            assert sum(counts["failed"] for counts in found.days.values()) == failed
+
+
+def test_a_page_is_live_while_its_run_is_alive(warehouse, tables):
+    """Overview and run are marked for the refresh until the run has ended."""
+    runs, run = Runs(warehouse, tables), "/run?dag_id=kombo_result_links&dag_run_id=manual__1"
+    runs.start(RUN)
+    site = Browser.of(lambda: warehouse, tables)
+    for path in ("/", run):
+        page = Document(site.get(path).text)
+        assert next(found for tag, found in page.elements if tag == "main").keys() >= {"data-live"}
+        parts = page.all("data-part")
+        assert len(set(parts)) == len(parts) >= 2
+    runs.finish(RUN.run_id, {"planned": 0})
+    for path in ("/", run):
+        assert "data-live" not in site.get(path).text
 
 
 def test_the_days_left_to_look_a_row_up(warehouse, tables):
@@ -403,7 +459,7 @@ def test_the_days_left_to_look_a_row_up(warehouse, tables):
     fill_ledger(warehouse, tables)
     add_rows(warehouse, tables, ("forgotten", 0, "unknown"))
     with warehouse.connect() as connection:
-        undecided = overview(connection, tables).undecided
+        undecided = overview(connection, tables, UNKNOWN).undecided
     left = {row.result_id: undecided.days_left(row) for row in undecided.rows}
     assert undecided.total == 2
     assert left["unknown"] in {29, 30}

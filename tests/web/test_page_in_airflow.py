@@ -6,25 +6,55 @@ import csv
 import io
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import jwt
 import pytest
+from sqlalchemy import create_engine, delete, select, text, update
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
 from support.browser import CHROMIUM, follow, logged_in
+from support.page_client import Document
+
+from airflow_kombo.database.transactions import prepare
+from airflow_kombo.ledger.runs import Run, Runs
+from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
-    "", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
+    "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
     "static/statuses.css", "static/page.js",
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def home(tmp_path_factory):
+    """Return the folder of the real Airflow."""
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def site(home):
     """Serve a real Airflow with the demo's day, with the page in the navigation."""
-    with serving(tmp_path_factory.mktemp("site")) as url:
+    with serving(home) as url:
         yield url
+
+
+@pytest.fixture
+def waiting_row(home):
+    """Make a row of yesterday `retryable` while a test runs, and return the result id."""
+    engine, links = create_engine(f"sqlite:///{home / 'warehouse.db'}"), Tables.named().links
+    result_id = f"ar-{DAY:%Y%m%d}-0300"
+    yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
+    mine = update(links).where(links.c.result_id == result_id)
+    with engine.begin() as connection:
+        (before,) = connection.execute(select(links).where(links.c.result_id == result_id))
+        waits = {"status": "retryable", "error_code": "run_stopped", "http_status": None}
+        connection.execute(mine.values(**waits, assessment_date=yesterday))
+    yield result_id
+    with engine.begin() as connection:
+        connection.execute(mine.values(before._asdict()))
+    engine.dispose()
 
 
 def token_of(site, user):
@@ -55,7 +85,7 @@ def test_who_may_see_the_page(site, path):
         assert get(site, path, expired, in_cookie=in_cookie).status_code in {401, 403}
         assert get(site, path, forged, in_cookie=in_cookie).status_code in {401, 403}
     assert get(site, path, token_of(site, "nobody")).status_code == 403
-    expected = 422 if path == "row" else 200
+    expected = {"row": 422, "run": 404}.get(path, 200)
     assert get(site, path, viewer).status_code == expected
     assert get(site, path, viewer, in_cookie=True).status_code == expected
 
@@ -67,6 +97,50 @@ def test_who_may_check_a_file(site):
         address, files = f"{site}/kombo/decisions", {"file": ("f.csv", b"x")}
         response = httpx.post(address, headers=headers, files=files, trust_env=False, timeout=30)
         assert response.status_code == status
+
+
+def test_a_row_has_the_time_of_the_next_try(site, waiting_row):
+    """A row shows the time of the next run, the paused dag, or the end of the lookback."""
+    header = {"Authorization": f"Bearer {token_of(site, 'admin')}"}
+
+    def pause(*, is_paused):
+        body, address = {"is_paused": is_paused}, f"{site}/api/v2/dags/{DAG}"
+        httpx.patch(address, json=body, headers=header, trust_env=False).raise_for_status()
+
+    def shown(result_id):
+        found = httpx.get(
+            f"{site}/kombo/rows", params={"q": result_id}, headers=header, trust_env=False
+        )
+        (row,) = (href for href in Document(found.text).all("href") if href.startswith("row?"))
+        found = httpx.get(f"{site}/kombo/{row}", headers=header, trust_env=False)
+        return Document(found.text).text
+
+    assert f"Never, unless a person starts a run of {DAG}" in shown(waiting_row)
+    assert "or unpauses the dag." in shown(waiting_row)
+    pause(is_paused=False)
+    try:
+        time = (
+            rf"\d{{4}}-\d\d-\d\d 02:00 UTC( is over)?, by the run of {DAG} for \d{{4}}-\d\d-\d\d\."
+        )
+        assert re.search(f"Whose turn Nobody .*Tried next .*{time}", shown(waiting_row))
+        assert "corrected row: never, unless a person" in shown(f"ar-{DAY:%Y%m%d}-0017")
+        assert "scheduled runs look back 7 days" in shown(f"ar-{DAY:%Y%m%d}-0017")
+    finally:
+        pause(is_paused=True)
+
+
+def test_a_dag_that_airflow_cannot_read_hides_no_row(site, home):
+    """Rows are shown although the API server lacks the timetable of their dag."""
+    engine = create_engine(f"sqlite:///{home / 'airflow.db'}")
+    change = text("UPDATE serialized_dag SET data = replace(data, :old, :new) WHERE dag_id = :dag")
+    ours, lost = "timetables.nightly.NightlyTimetable", "timetables.lost.LostTimetable"
+    for old, new, expected in ((ours, lost, True), (lost, ours, False)):
+        with engine.begin() as connection:
+            connection.execute(change, {"old": old, "new": new, "dag": DAG})
+        found = get(site, "", token_of(site, "viewer"))
+        assert found.status_code == 200
+        assert (f"the API server cannot read the dag {DAG}" in found.text) is expected
+    engine.dispose()
 
 
 def test_the_page_is_in_airflows_navigation(site):
@@ -101,7 +175,7 @@ def test_a_task_links_to_its_rows(site, task):
 # In a browser -----------------------------------------------------------------------------------
 
 WIDTHS = {"desktop": 1280, "phone": 390}
-VIEWS = ["", "rows", "rows?status=failed", "rows?q=nobody"]
+VIEWS = ["", "runs", "rows", "rows?status=failed", "rows?q=nobody"]
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +267,48 @@ def test_a_click_on_the_chart_shows_these_rows(opened):
     assert len(ids_of(page)) == 5
 
 
+@pytest.fixture
+def living_run(home):
+    """Start a run in the ledger, and yield the ledger and the id."""
+    engine, tables = prepare(create_engine(f"sqlite:///{home / 'warehouse.db'}")), Tables.named()
+    runs, run_id = Runs(engine, tables), "a living run"
+    runs.start(Run(run_id, DAG, "scheduled__living", "deliver", -1, 1, DAY))
+    yield runs, run_id
+    with engine.begin() as connection:
+        connection.execute(delete(tables.runs).where(tables.runs.c.run_id == run_id))
+    engine.dispose()
+
+
+def test_the_overview_refreshes_itself_while_a_run_is_alive(opened, living_run):
+    """Counts change without a reload, an opened table stays open, and a typed text stays."""
+    runs, run_id = living_run
+    page = opened("kombo/")
+    page.get_by_role("searchbox").fill("half a word")
+    page.get_by_text("The numbers").click()
+    for done in (3, 5):
+        runs.beat(run_id, {"planned": 9, "success": done})
+        page.get_by_role("progressbar", name=f"{done} of 9 rows are done").wait_for()
+    runs.finish(run_id, {"planned": 9, "success": 9})
+    page.locator("main:not([data-live])").wait_for()
+    assert "Done\n9" in page.get_by_role("region", name=re.compile("run")).first.inner_text()
+    assert page.get_by_role("searchbox").input_value() == "half a word"
+    assert page.get_by_role("region", name="Rows by day and status").is_visible()
+
+
+def test_a_run_leads_to_airflow_and_to_its_integrations(opened, site):
+    """The list of runs has the demo's run with a starter, and a run's page has response times."""
+    page = opened("kombo/runs")
+    runs = page.get_by_role("region", name="Runs")
+    assert runs.get_by_role("rowheader").count() == 1
+    assert "a person or a program" in runs.inner_text()
+    follow(runs.get_by_role("rowheader").get_by_role("link"))
+    calls = page.get_by_role("region", name="Calls by integration").last
+    assert calls.get_by_role("rowheader").count() >= 5
+    assert re.search(r"\d+\.\d %\s+\d+ ms\s+\d+ ms", calls.inner_text())
+    page.get_by_role("region", name="Tasks").last.get_by_role("link").click()
+    page.wait_for_url(f"{site}/dags/{DAG}/runs/**")
+
+
 def test_a_result_is_found_and_its_history_read(opened):
     """A result is found by id, and its history has the attempts and requests."""
     page = opened("kombo/")
@@ -268,11 +384,14 @@ def test_every_view_fits_the_screen_and_has_enough_contrast(opened, theme, width
     """No view is wider than the screen, and the contrast of all texts meets WCAG's 4.5 to 1."""
     page = opened("kombo/", width=width, theme=theme)
     first = page.url
-    for view in [*VIEWS, "row"]:
+    for view in [*VIEWS, "row", "run"]:
         if view == "row":
             page.goto(f"{first}rows?status=failed")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))
             page.get_by_text("Request", exact=True).click()
+        elif view == "run":
+            page.goto(f"{first}runs")
+            follow(page.get_by_role("rowheader").first.get_by_role("link"))
         else:
             page.goto(first + view)
         assert page.evaluate("document.scrollingElement.scrollWidth - innerWidth") <= 0, view
@@ -286,7 +405,7 @@ def test_a_screen_reader_finds_its_way(opened):
         assert page.get_by_role(role).count() == 1, role
     assert page.get_by_role("navigation", name="Kombo result links").count() == 1
     assert page.get_by_role("heading", level=1).count() == 1
-    assert page.get_by_role("columnheader").count() == 8
+    assert page.get_by_role("columnheader").count() == 10
     fields = page.locator("input:not([type=hidden]), select")
     assert all(
         field.evaluate("field => field.labels.length") == 1 for field in fields.element_handles()

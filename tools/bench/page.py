@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import timedelta
 from statistics import median, quantiles
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
-from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.web import app as report
 from airflow_kombo.web.database import Warehouse as Ledger
 from airflow_kombo.web.pagination import PagePosition
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _LOOKS: Final = 20
 _INTEGRATIONS: Final = 40
 _DAYS: Final = 90
+_RUN: Final = "dag_id=kombo_result_links&dag_run_id=scheduled__7"
 
 
 def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
@@ -48,6 +50,8 @@ def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
     tables.create(warehouse.engine)
     with warehouse.engine.begin() as connection:
         connection.execute(_filled(tables, rows))
+        connection.execute(_called(tables))
+        connection.execute(_nights(tables))
     with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
     ledger = Ledger(lambda: warehouse.engine, tables)
@@ -76,6 +80,9 @@ def _paths(ledger: Ledger) -> dict[str, str]:
         "filter: a day and a status": f"/rows?day={DAY}&status=invalid",
         "filter: a rare error code": "/rows?error_code=RARE",
         "filter: an integration and a status": f"/rows?integration={name_of(3)}&status=failed",
+        "runs": "/runs",
+        "runs of a period": f"/runs?since={DAY - timedelta(days=60)}&until={DAY}",
+        "a run": f"/run?{_RUN}",
         "a row": f"/row?{httpx.QueryParams(some.key.columns)}",
     }
 
@@ -89,6 +96,47 @@ async def _times(app: FastAPI, path: str) -> tuple[float, float]:
             (await client.get(path)).raise_for_status()
             times.append(1000 * (perf_counter() - began))
     return median(times[1:]), quantiles(times[1:], n=10)[-1]
+
+
+def _called(tables: Tables) -> Insert:
+    """Build an attempt for each row, within the hour of the night's run; 1 % are 429s."""
+    links, number = tables.links.c, func.abs(func.hashtext(tables.links.c.result_id))
+    columns = [*KEY, "run_id", "status", "error_code", "http_status"]
+    began = cast(links.assessment_date + 1, DateTime(timezone=True))
+    claimed = began + func.make_interval(0, 0, 0, 0, 0, 0, number % 3_600)
+    values: dict[str, Any] = {
+        **{name: links[name] for name in columns},
+        "attempt": literal(1),
+        "http_status": case((number % 100 == 0, 429), else_=200),
+        "claimed_at": claimed,
+        "answered_at": claimed,
+        "milliseconds": 50 + number % 2_000,
+    }
+    return insert(tables.attempts).from_select(
+        list(values), select(*values.values()).order_by(claimed)
+    )
+
+
+def _nights(tables: Tables) -> Insert:
+    """Build the runs of all nights, each with one task."""
+    number = func.generate_series(0, _DAYS - 1).column_valued("number")
+    began = cast(literal(DAY) - number + 1, DateTime(timezone=True))
+    name = cast(number, Text)
+    values: dict[str, Any] = {
+        "run_id": name,
+        "dag_id": literal("kombo_result_links"),
+        "dag_run_id": literal("scheduled__") + name,
+        "task_id": literal("deliver.shard"),
+        "map_index": literal(0),
+        "try_number": literal(1),
+        "assessment_date": literal(DAY) - number,
+        "started_at": began,
+        "heartbeat_at": began,
+        "ended_at": began + func.make_interval(0, 0, 0, 0, 1),
+        "planned": literal(10_000),
+        "success": literal(10_000),
+    }
+    return insert(tables.runs).from_select(list(values), select(*values.values()))
 
 
 def _filled(tables: Tables, rows: int) -> Insert:

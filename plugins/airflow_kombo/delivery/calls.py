@@ -148,7 +148,7 @@ class Calls:
         self.window.response.observe(now - began)
         self._throttle.record_result(number, now, began, response, verdict)
         if response:
-            self._end.by_response(response, verdict, outcome)
+            self._end.by_response(request, response, outcome)
         if self._throttle.given_up:
             self._end.by_failures(outcome)
         attempt = AttemptOutcome(claim, outcome, round((now - began) * 1000))

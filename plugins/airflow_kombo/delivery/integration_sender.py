@@ -146,7 +146,7 @@ class IntegrationSender:
             if retries.retry(call.request, call.verdict, now, self._throttle.limit_pause(now)):
                 return
         retries.forget(call.key)
-        self.counts.add(call.attempt.outcome.status)
+        self.counts.add_outcomes([call.attempt.outcome])
 
     def _leave(self, calls: Sequence[FinishedCall]) -> None:
         """Count calls with held rows: the next run writes their outcome."""

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from airflow_kombo.delivery.row_counts import RowCounts
+from airflow_kombo.kombo_api.explanations import Cause
 from airflow_kombo.ledger.day_rows import DayRows
 from airflow_kombo.ledger.run_scope import Days, LeftRow
-from airflow_kombo.statuses import COUNTED, SKIPPED
+from airflow_kombo.statuses import COUNTED, MEANINGS, SKIPPED, Status
 
 
 @dataclass
@@ -39,6 +41,22 @@ class RunReport:
         names = {**self.senders, **self.settled}
         none = Counter[str]()
         return {name: self.senders.get(name, none) + self.settled.get(name, none) for name in names}
+
+    @property
+    def causes(self) -> Mapping[str, Counter[Cause]]:
+        """Return the counts by integration and cause; an unknown cause has no code."""
+        found = {}
+        for name, rows in self.integrations.items():
+            sender = self.senders.get(name)
+            causes = Counter(sender.causes if isinstance(sender, RowCounts) else {})
+            known = Counter[str]()
+            for cause, number in causes.items():
+                known[cause.status] += number
+            for status, number in (rows - known).items():
+                if status in MEANINGS:
+                    causes[Cause(Status(status))] += number
+            found[name] = causes
+        return found
 
     @property
     def counts(self) -> Counter[str]:

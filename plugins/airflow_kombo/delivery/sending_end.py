@@ -8,9 +8,11 @@ from dataclasses import replace
 from airflow_kombo.delivery.stop_signal import StopSignal
 from airflow_kombo.delivery.wrong_server import WrongServerDetector
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
+from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.kombo_api.response import KomboResponse
 from airflow_kombo.kombo_api.verdicts import Verdict
 from airflow_kombo.ledger.outcomes import RowOutcome
+from airflow_kombo.observability.masking import masked
 from airflow_kombo.observability.metrics import BLOCKED, GIVEN_UP, SenderMetrics
 from airflow_kombo.statuses import ErrorCode, Status
 
@@ -67,11 +69,18 @@ class SendingEnd:
             self._metrics.ended_by = GIVEN_UP
             self._failing = last.error_code or f"HTTP {last.http_status}"
 
-    def by_response(self, response: KomboResponse, verdict: Verdict, outcome: RowOutcome) -> None:
+    def by_response(
+        self, request: RowRequest, response: KomboResponse, outcome: RowOutcome
+    ) -> None:
         """End the integration or the run if no other row could succeed."""
+        verdict = response.verdict
         if verdict is Verdict.BLOCKED and not self._blocked:
             log.warning("Integration %s is blocked: %s", self.integration_id, response.error_code)
-            self._blocked = outcome
+            # Kombo's sentence is for all rows, but nothing of the one row that was sent is.
+            message = outcome.error_message and masked(outcome.error_message, request)
+            self._blocked = replace(
+                outcome, error_message=message, log_url=None, http_status=None, warnings=()
+            )
             self._metrics.ended_by = BLOCKED
         elif verdict is Verdict.STOP:
             cause = response.error_code or f"HTTP {response.http_status}"
@@ -83,8 +92,7 @@ class SendingEnd:
     def reason(self) -> RowOutcome:
         """Return the outcome of the integration's unsent rows."""
         if self._blocked:
-            # Message and log entry are those of the one row that was sent.
-            return replace(self._blocked, error_message=None, log_url=None, http_status=None)
+            return self._blocked
         if self._failing:
             message = f"Not sent, its integration kept failing, at last with {self._failing}"
             return RowOutcome(

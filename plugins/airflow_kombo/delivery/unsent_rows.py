@@ -37,10 +37,10 @@ class UnsentRows:
         recorded = await context.threads.run(
             context.ledger.record_unsent, context.parts.run.run_id, rows
         )
-        left, held = len(recorded.left), self._held.leave(NOT_CLAIMED, recorded.held)
-        self._counts.add(rows[0].outcome.status, len(rows) - left - held)
-        self._counts.add(SKIPPED, left)
-        self._counts.add(HELD, held)
+        others = {*recorded.left, *recorded.held}
+        self._counts.add_outcomes(row.outcome for row in rows if row.key not in others)
+        self._counts.add(SKIPPED, len(recorded.left))
+        self._counts.add(HELD, self._held.leave(NOT_CLAIMED, recorded.held))
 
     async def release(self, claims: Sequence[Claim], reason: RowOutcome) -> None:
         """Release unsent claims.
@@ -63,5 +63,9 @@ class UnsentRows:
         keys = {claim.request.key for claim in held}
         self._counts.add(HELD, self._held.leave(NOT_RELEASED, sorted(keys)))
         for claim in claims:  # a row that had a status has this status again
-            if claim.request.key not in keys:
-                self._counts.add(reason.status if claim.was_to_be_sent else SKIPPED)
+            if claim.request.key in keys:
+                continue
+            if claim.was_to_be_sent:
+                self._counts.add_outcomes([reason])
+            else:
+                self._counts.add(SKIPPED)

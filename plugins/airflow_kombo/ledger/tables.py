@@ -179,6 +179,9 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("evidence", LONG_TEXT),
         Column("evidence_at", MOMENT),
         _partial(f"{name}_open", "status IS NULL", "run_id"),
+        # The page counts the 429s of runs, and reads the calls of one run by their time.
+        _partial(f"{name}_limited", "http_status = 429", "run_id"),
+        Index(f"{name}_claimed", "claimed_at"),
         _instead_of_partial(f"{name}_run", "run_id", "status"),
         Index(f"{name}_result", "result_id"),
     ]

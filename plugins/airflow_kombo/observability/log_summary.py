@@ -1,4 +1,4 @@
-"""Table at the end of a task's log: rows by integration and status."""
+"""End of a task's log: rows by integration and status, and the causes of undelivered rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from airflow_kombo.statuses import NOT_DELIVERED, Status
+from airflow_kombo.kombo_api.explanations import Cause
+from airflow_kombo.statuses import NOT_DELIVERED, UNDELIVERED, Status
 
 MOST_LINES: Final = 25
 """Integrations with a line of their own. More lines would hide the rest of the log."""
@@ -33,6 +34,34 @@ def table(senders: Mapping[str, Mapping[str, int]]) -> list[str]:
         lines.append(("all", total))
     statuses = sorted(total, key=_column_order)
     return _aligned(statuses, lines) if lines else ["no rows"]
+
+
+def explained(senders: Mapping[str, Mapping[Cause, int]]) -> list[str]:
+    """Return a line for each cause of undelivered rows, with turn and next step.
+
+    The sentences are those of the page. The causes with the most rows come first.
+
+    :param senders: Rows by integration and cause.
+    """
+    rows: dict[Cause, Counter[str]] = {}
+    for name, causes in senders.items():
+        for cause, number in causes.items():
+            if number and cause.status in UNDELIVERED:
+                rows.setdefault(cause, Counter())[name] += number
+    in_order = sorted(rows, key=lambda cause: (-rows[cause].total(), str(cause)))
+    lines = [_explained(cause, rows[cause]) for cause in in_order[:MOST_LINES]]
+    more = len(in_order) - len(lines)
+    return [*lines, f"({more} other causes: see the status table)"] if more else lines
+
+
+def _explained(cause: Cause, rows: Counter[str]) -> str:
+    first = _short(next(iter(sorted(rows))))
+    where = first if len(rows) == 1 else f"{len(rows):,} integrations, such as {first}"
+    code = f" {_short(cause.error_code)}" if cause.error_code else ""
+    turn, meaning, to_do = cause.explanation
+    return (
+        f"{cause.status}{code}: {rows.total():,} of {where}. {meaning} Whose turn: {turn}. {to_do}"
+    )
 
 
 def _aligned(statuses: list[str], lines: list[tuple[str, Counter[str]]]) -> list[str]:

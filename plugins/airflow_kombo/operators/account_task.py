@@ -19,7 +19,12 @@ from airflow_kombo.ledger.runs import Runs
 from airflow_kombo.operators.job import Job, WriteTask, hook_of, opened_job
 from airflow_kombo.operators.parameters import RunParameters
 from airflow_kombo.operators.row_selection import days_of
-from airflow_kombo.operators.run_task import add_day_to_events, log_table, policy_of
+from airflow_kombo.operators.run_task import (
+    add_day_to_events,
+    log_causes,
+    log_table,
+    policy_of,
+)
 from airflow_kombo.operators.task_stop import TaskStop
 
 if TYPE_CHECKING:
@@ -61,6 +66,7 @@ def account_task(
         shards = sum(state != _REMOVED for state in states.values())
         report = asyncio.run(_report(job, task.shard_task_id, shards, stop))
         log_table(report.integrations)
+        log_causes(report.causes)
         if task.do_xcom_push:  # a task that fails has no return value to be its XCom
             context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
         with policy_of(job, f"dag_run_id {context['ti'].run_id}").after(report):

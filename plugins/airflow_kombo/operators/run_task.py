@@ -17,9 +17,10 @@ from airflow.sdk import BaseXCom
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery.run_report import RunReport
+from airflow_kombo.kombo_api.explanations import Cause
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.observability.asset_events import add_to_asset_events
-from airflow_kombo.observability.log_summary import table
+from airflow_kombo.observability.log_summary import explained, table
 from airflow_kombo.operators.applied_policy import AppliedPolicy
 from airflow_kombo.operators.execution_timeout import execution_timeout
 from airflow_kombo.operators.failure_policy import Policy
@@ -115,6 +116,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
             await delivery.deliver()
     finally:
         log_table(report.integrations)
+        log_causes(report.causes)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
     policy = policy_of(job, f"run_id {run.run_id}")
@@ -150,6 +152,12 @@ def policy_of(job: _Job, where: str) -> AppliedPolicy:
 def log_table(senders: Mapping[str, Counter[str]]) -> None:
     """Log the rows by integration and status."""
     for line in table(senders):
+        log.info("%s", line)
+
+
+def log_causes(causes: Mapping[str, Counter[Cause]]) -> None:
+    """Log the causes of undelivered rows, each with turn and next step."""
+    for line in explained(causes):
         log.info("%s", line)
 
 

@@ -23,11 +23,15 @@ from airflow_kombo.web.database import (
 from airflow_kombo.web.pagination import InvalidPositionError
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.routes import pages_of, router
+from airflow_kombo.web.run_routes import router as run_router
+from airflow_kombo.web.run_starts import Starters, no_starters, starters_in_airflow
+from airflow_kombo.web.schedules import Schedules, no_schedule, schedule_in_airflow
 from airflow_kombo.web.shown_write import ShownWrite
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
-    " img-src 'self' data:; form-action 'self'; frame-ancestors 'self'; base-uri 'none'",
+    " connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'self';"
+    " base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",
@@ -40,15 +44,23 @@ _MESSAGES: Final = {
 }
 
 
-def make_app(warehouse: Warehouse | None = None) -> FastAPI:
-    """Build the app for Airflow's API server.
+def make_app(
+    warehouse: Warehouse | None = None,
+    schedules: Schedules = no_schedule,
+    starters: Starters = no_starters,
+) -> FastAPI:
+    """Build the app.
 
-    :param warehouse: The tables to show; by default those that Airflow's configuration names.
+    :param warehouse: The tables to show; by default those that Airflow's configuration names, for
+        Airflow's API server.
+    :param schedules: A function that finds the schedule of a dag, for other tables.
+    :param starters: A function that finds the starters of dag runs, for other tables.
     """
     if warehouse is None:
         settings = Settings.of_airflow()
         engine = EngineOfConnection(settings.ledger_conn_id)
         warehouse = Warehouse(engine, Tables.named(settings.status_table))
+        schedules, starters = schedule_in_airflow, starters_in_airflow
     write = ShownWrite(warehouse.tables.links.fullname)
     app = FastAPI(
         title=write.title,
@@ -59,7 +71,10 @@ def make_app(warehouse: Warehouse | None = None) -> FastAPI:
     )
     app.state.warehouse = warehouse
     app.state.pages = Pages(write)
+    app.state.schedules = schedules
+    app.state.starters = starters
     app.include_router(router)
+    app.include_router(run_router)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)

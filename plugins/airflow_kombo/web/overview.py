@@ -7,19 +7,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from pydantic import BaseModel, ConfigDict, field_validator
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, select
 
 from airflow_kombo.database.sql import in_utc, utc_now
+from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
-from airflow_kombo.statuses import AWAITING_DECISION, MEANINGS, SENT_AGAIN, UNDELIVERED, Status
+from airflow_kombo.statuses import AWAITING_DECISION
 from airflow_kombo.web.lookups import distinct_of
+from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
+from airflow_kombo.web.rows import OptionalDay
 from airflow_kombo.web.run_progress import Progress, progress_of
+from airflow_kombo.web.undelivered import UndeliveredRows, undelivered_rows
 
-DAYS: Final = 30
-"""Days in the chart and in the lists."""
 KOMBO_KEEPS: Final = timedelta(days=KOMBO_LOG_DAYS)
 """Time for which Kombo keeps the log of a call."""
 
@@ -29,38 +32,38 @@ _SHOWN: Final = 20
 """Most rows or warnings in a list of the overview."""
 
 
-@dataclass(frozen=True)
-class Reason:
-    """One reason for undelivered rows of an integration.
+class Period(BaseModel):
+    """Days of the chart and of the lists.
 
-    :param since: The time of the first attempt among these rows.
-    :param log_url: Kombo's log of one of these rows.
+    :param days: Number of days.
+    :param until: The last day; the newest day of any row, if empty.
     """
 
-    status: Status
-    error_code: str | None
-    title: str | None
-    rows: int
-    since: datetime | None
-    log_url: str | None
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    days: Literal[7, 14, 30] = 30
+    until: OptionalDay = None
+
+    @field_validator("days", mode="before")
+    @classmethod
+    def _number(cls, days: object) -> object:
+        """Read the text of an address: a literal takes no text for a number."""
+        return int(days) if isinstance(days, str) and days in {"7", "14", "30"} else days
+
+    def ending(self, newest: date | None) -> Days | None:
+        """Return the days of the period; None if no row has a day.
+
+        :param newest: The newest day of any row.
+        """
+        last = self.until or newest
+        if newest is None or last is None:
+            return None
+        return Days(
+            max(last, date.min + timedelta(days=self.days)) - timedelta(days=self.days - 1), last
+        )
 
 
-@dataclass(frozen=True)
-class UndeliveredRows:
-    """Undelivered rows of one integration, by reason."""
-
-    integration_id: str
-    reasons: Sequence[Reason]
-
-    @property
-    def rows(self) -> int:
-        """Number of undelivered rows."""
-        return sum(reason.rows for reason in self.reasons)
-
-    @property
-    def waiting(self) -> int:
-        """Number of rows for the next run to send again."""
-        return sum(reason.rows for reason in self.reasons if reason.status in SENT_AGAIN)
+_NEWEST: Final = Period()
 
 
 @dataclass(frozen=True)
@@ -97,18 +100,21 @@ class Overview:
     """All data of the overview.
 
     :param now: The database's time.
-    :param days: Rows by day and status, of the 30 days that end with `last_day`.
+    :param days: Rows by day and status, of the period that ends with `last_day`.
     :param integrations: The number of all integrations.
+    :param waiting_until: The time at which the waiting rows are sent again, as a sentence.
     :param warnings: Warnings with the number of their rows, the most frequent first.
     :param warned: The number of rows that were read for `warnings`.
     """
 
     now: datetime
     progress: Progress | None
+    period: Period
     last_day: date | None
     days: Mapping[date, Counter[str]]
     integrations: int
     undelivered: Sequence[UndeliveredRows]
+    waiting_until: str
     warnings: Sequence[tuple[str, int]]
     warned: int
     undecided: UndecidedRows
@@ -120,27 +126,41 @@ class Overview:
         return run is not None and run.started_at.date() == self.now.date()
 
     @property
+    def is_running(self) -> bool:
+        """True while the newest run is alive."""
+        run = self.progress
+        return run is not None and run.ended_at is None and not run.is_silent
+
+    @property
     def is_cut(self) -> bool:
         """True if more rows have warnings than were read."""
         return self.warned >= _WARNED_ROWS
 
 
-def overview(connection: Connection, tables: Tables) -> Overview:
+def overview(
+    connection: Connection,
+    tables: Tables,
+    schedule: Schedule | UnknownSchedule,
+    period: Period = _NEWEST,
+) -> Overview:
     """Read all data of the overview.
 
     :param connection: A connection that reads the warehouse.
     :param tables: The tables of the write that is shown.
+    :param schedule: The schedule of the dag that delivers the rows.
     """
     now = in_utc(_now(connection))
-    last = _last_day(connection, tables, now)
-    warnings, warned = _warnings(connection, tables, last)
+    days = period.ending(_last_day(connection, tables, now))
+    warnings, warned = _warnings(connection, tables, days)
     return Overview(
         now=now,
         progress=progress_of(connection, tables, now),
-        last_day=last,
-        days=_days(connection, tables, last) if last else {},
+        period=period,
+        last_day=days.last if days else None,
+        days=_days(connection, tables, days) if days else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
-        undelivered=_undelivered(connection, tables, last),
+        undelivered=undelivered_rows(connection, tables, days, schedule) if days else [],
+        waiting_until=waiting_until(schedule),
         warnings=warnings,
         warned=warned,
         undecided=_undecided(connection, tables, now),
@@ -159,71 +179,30 @@ def _last_day(connection: Connection, tables: Tables, now: datetime) -> date | N
     return connection.execute(select(func.max(day)).where(day <= tomorrow)).scalar()
 
 
-def _days(connection: Connection, tables: Tables, last: date) -> dict[date, Counter[str]]:
+def _days(connection: Connection, tables: Tables, period: Days) -> dict[date, Counter[str]]:
     links = tables.links.c
     query = (
         select(links.assessment_date, links.status, func.count())
-        .where(links.assessment_date.between(_first(last), last))
+        .where(links.assessment_date.between(period.first, period.last))
         .group_by(links.assessment_date, links.status)
     )
-    days = {_first(last) + timedelta(days=number): Counter[str]() for number in range(DAYS)}
+    number = (period.last - period.first).days + 1
+    days = {period.first + timedelta(days=day): Counter[str]() for day in range(number)}
     for day, status, rows in connection.execute(query):
         days[day][status] = rows
     return days
 
 
-def _first(last: date) -> date:
-    return max(last, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
-
-
-def _undelivered(
-    connection: Connection, tables: Tables, last: date | None
-) -> list[UndeliveredRows]:
-    """Return the integrations with undelivered rows, the most waiting rows first."""
-    if last is None:
-        return []
-    links = tables.links.c
-    rows = func.count().label("rows")
-    query = (
-        select(
-            links.integration_id,
-            links.status,
-            links.error_code,
-            func.max(links.error_title).label("title"),
-            rows,
-            func.min(func.coalesce(links.first_sent_at, links.updated_at)).label("since"),
-            func.max(links.log_url).label("log_url"),
-        )
-        .where(
-            links.assessment_date.between(_first(last), last),
-            links.status.in_([status.value for status in UNDELIVERED]),
-        )
-        .group_by(links.integration_id, links.status, links.error_code)
-    )
-    reasons: dict[str, list[Reason]] = {}
-    for integration_id, status, *values in connection.execute(query):
-        reasons.setdefault(integration_id, []).append(Reason(Status(status), *values))
-    undelivered = [
-        UndeliveredRows(name, sorted(found, key=_urgency)) for name, found in reasons.items()
-    ]
-    return sorted(undelivered, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
-
-
-def _urgency(reason: Reason) -> tuple[bool, int]:
-    """Return a sort key: reasons for a person come first."""
-    return not MEANINGS[reason.status].needs_person, UNDELIVERED.index(reason.status)
-
-
 def _warnings(
-    connection: Connection, tables: Tables, last: date | None
+    connection: Connection, tables: Tables, days: Days | None
 ) -> tuple[list[tuple[str, int]], int]:
     """Count the warnings of the newest rows by text, the most frequent first."""
-    if last is None:
+    if days is None:
         return [], 0
     links = tables.links.c
     newest = (
         select(cast(links.warnings, Text).label("warnings"))
-        .where(links.warnings.is_not(null()), links.assessment_date.between(_first(last), last))
+        .where(links.warnings.is_not(null()), links.assessment_date.between(days.first, days.last))
         .order_by(links.assessment_date.desc())
         .limit(_WARNED_ROWS)
         .subquery()

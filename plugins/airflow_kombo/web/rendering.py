@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import floor
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode, urlsplit
@@ -45,6 +46,22 @@ def _moment(moment: datetime | None) -> str:
 
 def _number(number: int) -> str:
     return f"{number:,}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time span, such as `1 h 05 min` or `42 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _percent(share: float | None) -> str:
+    """Return a share in percent; 100 % only if nothing is missing."""
+    if share is None:
+        return "-"
+    return f"{floor(share * 1000) / 10:.1f} %"
 
 
 def _web(address: object) -> str | None:
@@ -98,7 +115,9 @@ _ENVIRONMENT: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(moment=_moment, number=_number, web=_web)
+_ENVIRONMENT.filters.update(
+    duration=_duration, moment=_moment, number=_number, percent=_percent, web=_web
+)
 _ENVIRONMENT.tests.update(a_status=_is_status)
 _ENVIRONMENT.globals.update(
     query=_query, row_address=_row, task_address=_task, dag_address=_dag, BAR=BAR, HEIGHT=HEIGHT

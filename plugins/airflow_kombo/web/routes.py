@@ -19,7 +19,8 @@ from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.decisions import MOST_BYTES, DecisionForm, check_file, decision_form
-from airflow_kombo.web.overview import overview
+from airflow_kombo.web.explained_rows import RowExplainer, delivery_of
+from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows
@@ -38,7 +39,8 @@ def pages_of(request: Request) -> Pages:
     return pages
 
 
-def _warehouse_of(request: Request) -> Warehouse:
+def warehouse_of(request: Request) -> Warehouse:
+    """Return the tables of the app."""
     warehouse: Warehouse = request.app.state.warehouse
     return warehouse
 
@@ -50,30 +52,45 @@ class _RowKey(BaseModel):
     result_id: Id
 
 
+def _explainer_of(request: Request) -> RowExplainer:
+    return RowExplainer(request.app.state.schedules, pages_of(request).write.delivery_dag_id)
+
+
+_Explainer = Annotated[RowExplainer, Depends(_explainer_of)]
 _Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(_warehouse_of)]
+_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 _RowFilter = Annotated[RowFilter, Query()]
 
 
 @router.get("/")
-def show_overview(warehouse: _Warehouse, pages: _Pages) -> HTMLResponse:
+def show_overview(
+    period: Annotated[Period, Query()],
+    warehouse: _Warehouse,
+    pages: _Pages,
+    explainer: _Explainer,
+) -> HTMLResponse:
     """Show the latest run, the days by status, and the rows for a person."""
+    schedule = explainer.schedule_of()
     with warehouse.reading() as connection:
-        found = overview(connection, warehouse.tables)
+        found = overview(connection, warehouse.tables, schedule, period)
     return pages.render("overview.html", here="overview", found=found, chart=chart(found.days))
 
 
 @router.get("/rows")
-def show_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) -> HTMLResponse:
+def show_rows(
+    row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages, explainer: _Explainer
+) -> HTMLResponse:
     """Show a page of rows."""
     with warehouse.reading() as connection:
         rows = Rows(connection, warehouse.tables)
         found, integrations = rows.page(row_filter), rows.integrations()
+        tasks = rows.tasks_of(found.rows)
     return pages.render(
         "rows.html",
         here="rows",
         row_filter=row_filter,
         found=found,
+        explained=explainer.explain(found.rows, tasks),
         integrations=integrations,
         statuses=list(Status),
         orders=get_args(Sort),
@@ -149,7 +166,10 @@ def _batches(row_filter: RowFilter, warehouse: Warehouse) -> Iterator[Sequence[A
 
 @router.get("/row")
 def show_row(
-    wanted: Annotated[_RowKey, Query()], warehouse: _Warehouse, pages: _Pages
+    wanted: Annotated[_RowKey, Query()],
+    warehouse: _Warehouse,
+    pages: _Pages,
+    explainer: _Explainer,
 ) -> HTMLResponse:
     """Show one row with every attempt."""
     key = LinkKey(**wanted.model_dump())
@@ -158,13 +178,17 @@ def show_row(
         row = rows.one(key)
         if row is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such row.")
-        attempts, dag_id = rows.history(key), rows.dag_of(row)
+        attempts, tasks = rows.history(key), rows.tasks_of([row])
+    task = tasks.get(row.run_id)
+    (explained,) = explainer.explain([row], tasks)
     return pages.render(
         "row.html",
         here="rows",
         row=row,
         attempts=attempts,
-        forms=forms(row, pages.write, dag_id),
+        explained=explained,
+        delivery=delivery_of(row, attempts),
+        forms=forms(row, pages.write, task and task.dag_id),
     )
 
 

@@ -25,6 +25,7 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import UNDELIVERED, Status
 from airflow_kombo.web.lookups import columns_of, distinct_of, target_types_of
 from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
+from airflow_kombo.web.schedules import DeliveringTask
 
 PAGE_ROWS: Final = 50
 """Number of rows on one page of the list."""
@@ -55,6 +56,8 @@ def none_if_empty(value: object) -> object:
 
 OptionalText = Annotated[Id | None, BeforeValidator(none_if_empty)]
 """Text of a field that may be empty."""
+OptionalDay = Annotated[date | None, BeforeValidator(none_if_empty)]
+"""Day of a field that may be empty."""
 _MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
 """Number in the range of the column `map_index`."""
 
@@ -72,7 +75,7 @@ class RowFilter(BaseModel):
 
     q: OptionalText = None
     status: Annotated[Status | None, BeforeValidator(none_if_empty)] = None
-    day: Annotated[date | None, BeforeValidator(none_if_empty)] = None
+    day: OptionalDay = None
     error_code: OptionalText = None
     integration: OptionalText = None
     dag_id: OptionalText = None
@@ -221,11 +224,12 @@ class Rows:
         )
         return self._connection.execute(query).first()
 
-    def dag_of(self, row: Row[Any]) -> str | None:
-        """Return the dag of the last run of a row; None if the run is not recorded."""
-        runs = self._tables.runs.c
-        query = select(runs.dag_id).where(runs.run_id == row.run_id)
-        return self._connection.execute(query).scalar()
+    def tasks_of(self, rows: Sequence[Row[Any]]) -> dict[str, DeliveringTask]:
+        """Return the tasks of the last runs of rows, by `run_id`, as far as recorded."""
+        runs, run_ids = self._tables.runs.c, sorted({row.run_id for row in rows})
+        query = select(runs.run_id, runs.dag_id, runs.task_id).where(runs.run_id.in_(run_ids))
+        found = self._connection.execute(query)
+        return {run.run_id: DeliveringTask(run.dag_id, run.task_id) for run in found}
 
     def history(self, key: LinkKey) -> Sequence[Row[Any]]:
         """Return a row's attempts with their tasks, newest first.

@@ -96,7 +96,7 @@ def _send_again(
 ) -> Form:
     meaning, is_automatic = MEANINGS[status], status in SENT_AGAIN
     explanations = {
-        NextRun.SENDS_IT: "The next nightly run sends the row without any action.",
+        NextRun.SENDS_IT: "Do this to send the row sooner than it is tried next.",
         NextRun.SENDS_WHEN_CHANGED: "Correct the row or the mapping first. Without a correction"
         " the row fails again.",
         NextRun.LEAVES_IT: f"Do this only if the {write.created_object} was not created.",

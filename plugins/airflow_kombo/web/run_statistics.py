@@ -1,0 +1,109 @@
+"""Calls of a run by integration: response times, success rate and 429s."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, select
+
+from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.statuses import Status
+
+_TOO_MANY_REQUESTS: Final = 429
+
+
+@dataclass(frozen=True)
+class IntegrationCalls:
+    """Calls of one integration in one run.
+
+    :param calls: Number of the calls.
+    :param confirmed: Number of the calls that Kombo confirmed.
+    :param limited: Number of the calls with a 429.
+    :param median: The median of the response times, in milliseconds; None without a response.
+    :param slowest: The 95th percentile of the response times, in milliseconds.
+    """
+
+    integration_id: str
+    calls: int
+    confirmed: int
+    limited: int
+    median: int | None
+    slowest: int | None
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of confirmed calls among all but the 429s; None if there are no others."""
+        counted = self.calls - self.limited
+        return self.confirmed / counted if counted else None
+
+
+def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> list[IntegrationCalls]:
+    """Return the calls of a run's tasks by integration, the lowest success rate first.
+
+    An index finds the attempts by the time of their claim: one on the run would be larger.
+
+    :param connection: A connection that reads the warehouse.
+    :param tables: The tables of the write that is shown.
+    :param runs: The rows of the runs table of all tries of all tasks.
+    """
+    attempts = tables.attempts.c
+    first = min(run.started_at for run in runs)
+    ends = [run.ended_at for run in runs]
+    is_over = [attempts.claimed_at <= max(ends)] if all(ends) else []
+    mine = and_(
+        attempts.claimed_at >= first,
+        *is_over,
+        attempts.run_id.in_([run.run_id for run in runs]),
+    )
+    ranked = _ranked(tables, mine)
+    query = select(
+        ranked.c.integration_id,
+        func.count(),
+        _number(ranked.c.status == Status.SUCCESS.value),
+        _number(ranked.c.http_status == _TOO_MANY_REQUESTS),
+        _percentile(ranked, 50),
+        _percentile(ranked, 95),
+    ).group_by(ranked.c.integration_id)
+    found = [
+        IntegrationCalls(name, calls, int(confirmed), int(limited), median, slowest)
+        for name, calls, confirmed, limited, median, slowest in connection.execute(query)
+    ]
+    return sorted(
+        found, key=lambda one: (one.success_rate is None, one.success_rate, one.integration_id)
+    )
+
+
+def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.sum(case((condition, 1), else_=0))
+
+
+def _ranked(tables: Tables, mine: ColumnElement[bool]) -> Subquery:
+    """Select calls with the place of their response time among those of their integration.
+
+    Not every database has a function for percentiles; all have window functions.
+    """
+    attempts = tables.attempts.c
+    name, milliseconds = attempts.integration_id, attempts.milliseconds
+    last_without_time = case((milliseconds.is_(None), 1), else_=0)
+    place = func.row_number().over(partition_by=name, order_by=[last_without_time, milliseconds])
+    timed = func.count(milliseconds).over(partition_by=name)
+    return (
+        select(
+            name,
+            attempts.status,
+            attempts.http_status,
+            milliseconds,
+            place.label("place"),
+            timed.label("timed"),
+        )
+        .where(mine)
+        .subquery()
+    )
+
+
+def _percentile(ranked: Subquery, percent: int) -> ColumnElement[int | None]:
+    """Build the response time of the nearest rank."""
+    is_above = ranked.c.place * 100 >= ranked.c.timed * percent
+    return func.min(case((is_above, ranked.c.milliseconds), else_=None))
