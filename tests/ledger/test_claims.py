@@ -185,7 +185,7 @@ def test_an_outcome_without_a_request(ledger, before, unsent, after):
     """An outcome without a request never overwrites `success`, `unknown` or a refusal."""
     if before:
         recorded(ledger, before)
-    left = ledger.record_unsent("other", [UnsentRow(delivery().key, None, unsent)])
+    left = ledger.record_unsent("other", [UnsentRow(delivery().key, None, unsent)]).left
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
     assert bool(left) is (after != unsent.status.value)
 
@@ -193,8 +193,8 @@ def test_an_outcome_without_a_request(ledger, before, unsent, after):
 def test_an_invalid_row_is_recorded_once(ledger):
     """An `invalid` row with the same reason as before is not changed."""
     rows = [UnsentRow(delivery().key, None, INVALID)]
-    assert ledger.record_unsent("run", rows) == []
-    assert ledger.record_unsent("other", rows) == [delivery().key]
+    assert ledger.record_unsent("run", rows).left == []
+    assert ledger.record_unsent("other", rows).left == [delivery().key]
     assert by_result(ledger.engine, ledger.tables)["r1"].run_id == "run"
 
 

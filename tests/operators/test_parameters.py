@@ -207,7 +207,7 @@ def test_the_deciding_operator_reads_the_same():
     ("given", "why"),
     [
         ({"decision": "Created"}, r"decision is 'Created' .*did you mean 'created'\?"),
-        ({"decision": "yes"}, "one of created, not created: 'yes' is none"),
+        ({"decision": "yes"}, "one of created, not created, leave out, take back: 'yes' is none"),
         ({"reason": ["x"]}, "reason is a list, and has to be a text"),
         ({"dry_run": "x"}, "dry_run is 'x' .* true or false"),
         ({"result_ids": [""]}, "nothing but blanks"),

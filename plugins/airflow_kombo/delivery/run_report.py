@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from airflow_kombo.ledger.day_rows import DayRows
 from airflow_kombo.ledger.run_scope import Days, LeftRow
-from airflow_kombo.statuses import COUNTED, SKIPPED
+from airflow_kombo.statuses import COUNTED, LEFT_OUT, SKIPPED
 
 
 @dataclass
@@ -48,7 +48,8 @@ class RunReport:
     @property
     def tried(self) -> int:
         """Return the rows of the run but those that it left as they were."""
-        return self.planned - self.counts[SKIPPED]
+        counts = self.counts
+        return self.planned - counts[SKIPPED] - counts[LEFT_OUT]
 
     @property
     def numbers(self) -> dict[str, int]:

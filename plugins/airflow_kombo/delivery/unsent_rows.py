@@ -10,7 +10,7 @@ from airflow_kombo.delivery.row_counts import RowCounts
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.outcomes import Claim, RowOutcome, UnsentRow
-from airflow_kombo.statuses import HELD, SKIPPED, Status
+from airflow_kombo.statuses import HELD, LEFT_OUT, SKIPPED, Status
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,10 @@ class UnsentRows:
             context.ledger.record_unsent, context.parts.run.run_id, rows
         )
         left, held = len(recorded.left), self._held.leave(NOT_CLAIMED, recorded.held)
-        self._counts.add(rows[0].outcome.status, len(rows) - left - held)
+        left_out = len(recorded.left_out)
+        self._counts.add(rows[0].outcome.status, len(rows) - left - left_out - held)
         self._counts.add(SKIPPED, left)
+        self._counts.add(LEFT_OUT, left_out)
         self._counts.add(HELD, held)
 
     async def release(self, claims: Sequence[Claim], reason: RowOutcome) -> None:

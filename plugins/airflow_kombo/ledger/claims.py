@@ -26,6 +26,7 @@ from airflow_kombo.ledger.outcomes import (
     RowOutcome,
     UnconfirmedClaimError,
     UnsentRow,
+    UnwrittenRows,
 )
 from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import assert_alive
@@ -113,11 +114,11 @@ class Ledger:
             known = self._read(connection, [*asked, *((key, None) for key in others)])
             return self._decide(connection, known, run_id, requests, redeliver), known
 
-    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> list[LinkKey]:
+    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> UnwrittenRows:
         """Write outcomes of unsent rows, and return the keys of the rows left as they are.
 
-        A row is left as it is if it is final, being sent by another run, or refused. So is an
-        `invalid` row with the same reason as before.
+        A row is left as it is if it is final, being sent by another run, or refused, or if a
+        person has left it out. So is an `invalid` row with the same reason as before.
 
         :raises LedgerError: if nothing was written.
         """
@@ -210,26 +211,29 @@ class Ledger:
 
     def _record_unsent(
         self, connection: Connection, run_id: str, rows: Sequence[UnsentRow]
-    ) -> list[LinkKey]:
+    ) -> UnwrittenRows:
         assert_alive(connection, self.tables, run_id)
         known = self._read(connection, ((row.key, None) for row in rows))
         written: dict[LinkKey, tuple[dict[str, Any], LedgerRow | None]] = {}
         doubled = [row.key for row in rows if _names_result_twice(row)]
         linked = targets_with_links(connection, self.tables, known, doubled)
-        left, results = [], set()
+        unwritten, results = UnwrittenRows([], []), set()
         for row in _in_lock_order(rows):
+            if known.is_left_out(row.key.result_id):
+                unwritten.left_out.append(row.key)
+                continue
             # Rows that name one result twice stand side by side. Other results have one row.
             side_by_side = _names_result_twice(row)
             before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
             is_taken = row.key in written or (row.key.result_id in results and not side_by_side)
             if is_taken or row.key in linked or not may_be_recorded_unsent(before, row.outcome):
-                left.append(row.key)
+                unwritten.left.append(row.key)
             else:
                 results.add(row.key.result_id)
                 attempts = before.attempts if before else 0
                 written[row.key] = (unsent(row, run_id, attempts), before)
         _write(connection, self._sql, known, written.values())
-        return left
+        return unwritten
 
 
 def _write_claims(
@@ -264,7 +268,9 @@ def _write(
     """
     rows = list(rows)
     stale = [as_read(one) for row, before in rows for one in known.replaced_by(row, before)]
-    sql.replaced.execute(connection, stale, sql.delete_links)
+    deleted, *_ = sql.replaced.execute(connection, stale, sql.delete_links)
+    if deleted != len(stale):
+        raise RaceLostError
     new, old = [], []
     for row, before in rows:
         if before is None:

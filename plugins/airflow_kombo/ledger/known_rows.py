@@ -38,6 +38,10 @@ class KnownRows:
         """Return the rows of a result."""
         return self._by_result.get(result_id, ())
 
+    def is_left_out(self, result_id: str) -> bool:
+        """Return True if a person has left a result out, on whichever target."""
+        return any(row.left_out_at is not None for row in self.of(result_id))
+
     def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the valid row of a result: the binding one, else the key's own."""
         rows = self.of(key.result_id)
@@ -65,13 +69,17 @@ class KnownRows:
     def owner_of(self, request: RowRequest) -> str | None:
         """Return the result id of another owner of a request's link.
 
-        A refused row owns no link.
+        A refused row owns no link. Nor does a row that a person has left out, unless its link
+        exists or may exist.
         """
         holder = self._other_with_link(request)
-        return holder.result_id if holder and holder.status in OWNERS else None
+        if holder is None:
+            return None
+        owners = OWNERS if holder.left_out_at is None else BINDING
+        return holder.result_id if holder.status in owners else None
 
     def losers(self, request: RowRequest) -> list[LedgerRow]:
-        """Return the refused rows with the link of a request."""
+        """Return the rows that have the link of a request and do not own it."""
         holder = self._other_with_link(request)
         return [holder] if holder else []
 

@@ -6,7 +6,7 @@ A row is SQLAlchemy's own object. These types name its columns and cost nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from airflow_kombo.delivery_key import KeyColumns
@@ -32,6 +32,7 @@ class LedgerRow(KeyColumns, OutcomeColumns, Protocol):
     request_hash: str | None
     run_id: str
     assessment_date: date | None
+    left_out_at: datetime | None
 
 
 class AttemptRow(KeyColumns, OutcomeColumns, Protocol):

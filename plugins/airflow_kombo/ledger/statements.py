@@ -42,7 +42,7 @@ from airflow_kombo.statuses import SENT_AGAIN, Status
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
 _BEFORE: Final = "before_"
 """Prefix of a column of the key with the value of before the row goes to another target."""
-_READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", *OUTCOME)
+_READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", "left_out_at", *OUTCOME)
 """Columns of a `LedgerRow`, beside the key and `url_hash`."""
 _VERSION: Final = (*KEY, "status", "attempts")
 """Columns of a status row that change with every write to the row."""
@@ -85,7 +85,7 @@ class Statements:
 
     @cached_property
     def change_links(self) -> Update:
-        """Update status rows, if unchanged since the ledger's read."""
+        """Update status rows, if unchanged since the ledger's read and not left out since."""
         links, row = self._tables.links, self.written.c
         first_sent = func.coalesce(links.c.first_sent_at, utc_now())
         sending = row["status"] == Status.SENDING.value
@@ -95,6 +95,7 @@ class Statements:
                 _is(links, row, KEY, before=_BEFORE),
                 links.c.status == row["read_status"],
                 links.c.attempts == row["read_attempts"],
+                links.c.left_out_at.is_(None),
             )
             .values({name: row[name] for name in _LINK})
             .values(
@@ -188,9 +189,9 @@ class Statements:
 
     @cached_property
     def delete_links(self) -> Delete:
-        """Delete status rows, if unchanged since the ledger's read."""
+        """Delete status rows, if unchanged since the ledger's read and not left out since."""
         links, row = self._tables.links, self.replaced.c
-        return delete(links).where(_is(links, row, _VERSION))
+        return delete(links).where(_is(links, row, _VERSION), links.c.left_out_at.is_(None))
 
     @cached_property
     def free_urls(self) -> Update:
