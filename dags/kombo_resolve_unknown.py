@@ -17,7 +17,8 @@ for 30 days), and decide here.
 
 - **`created`**: the rows become `success`.
 - **`not created`**: they become `retryable`, and the next run of their day sends them.
-- **`leave out`**: rows of any status but `sending` keep their status, and no run sends them. **`take back`** ends that.
+- **`leave out`**: rows of any status but `sending` keep their status, and no run sends them.
+  **`take back`** ends that.
 - **No decision?** The task describes the rows and waits for an answer, with a reason, on its page
   under *Required Actions*. It needs no worker and no triggerer while it waits.
 - **Which rows?** Those that meet all conditions; at least one condition is needed, except with a

@@ -114,6 +114,28 @@ def test_redeliver_sends_on_purpose(ledger, status):
     assert claim_one(ledger, "other", redeliver=[status]).attempt == 2
 
 
+@pytest.mark.parametrize("status", [Status.SUCCESS, Status.UNKNOWN, Status.FAILED])
+def test_redeliver_sends_only_what_is_as_a_person_saw(ledger, status):
+    """Of two runs for the row that two people saw, one sends the row, whatever came of the call."""
+    recorded(ledger, RowOutcome(status))
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": f"{status} 1"})
+    everything = ["success", "unknown", "failed"]
+    other = Ledger(ledger.engine, ledger.tables, seen={"another": f"{status} 1"})
+    assert claim_one(other, "other", redeliver=everything) is None
+    claim = claim_one(seen, "other", redeliver=everything)
+    assert claim.attempt == 2
+    ledger.record([AttemptOutcome(claim, RowOutcome(status))])
+    assert claim_one(seen, "other", redeliver=everything) is None
+    assert seen.look_up_claims([delivery()], everything)[0].won == ()
+
+
+def test_seen_versions_hold_for_redeliver_alone(ledger):
+    """A row that a run sends by itself is sent, whatever a person saw."""
+    recorded(ledger, RETRYABLE)
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": "failed 7"})
+    assert claim_one(seen, "other", redeliver=["failed"]).attempt == 2
+
+
 def test_a_row_that_became_valid_is_sent(ledger):
     """A corrected `invalid` row is claimed."""
     ledger.record_unsent("run", [UnsentRow(delivery().key, None, INVALID)])

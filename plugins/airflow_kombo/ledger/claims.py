@@ -7,7 +7,7 @@ row that needs no request gets its outcome without a claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kombo.database.transactions import RaceLostError, in_race, transaction
@@ -55,6 +55,8 @@ class Ledger:
 
     :param redact: The function that reduces a request's body for the history. By default all of
         the body is stored.
+    :param seen: Versions of status rows by result id, as a person saw them: `redeliver` sends only
+        results that still have them. By default any version.
     """
 
     def __init__(
@@ -62,10 +64,12 @@ class Ledger:
         engine: Engine,
         tables: Tables,
         redact: Callable[[bytes], str | None] | None = None,
+        seen: Mapping[str, str] | None = None,
     ) -> None:
         self.engine = engine
         self.tables = tables
         self.redact = redact or redactor()
+        self.seen = seen or {}
         self._sql = Statements(engine, tables)
 
     def claim(
@@ -191,8 +195,8 @@ class Ledger:
         results: dict[int, ClaimResult] = {}
         for place in sorted(range(len(requests)), key=lambda place: requests[place].key):
             request = requests[place]
-            again = () if request.key.result_id in sent else redeliver
-            results[place] = rules.decide(request, again)
+            again = request.key.result_id not in sent and known.is_as_seen(request.key, self.seen)
+            results[place] = rules.decide(request, redeliver if again else ())
         return Claims([results[place] for place in range(len(requests))])
 
     def _sent_already(

@@ -69,7 +69,8 @@ class LockTolerantLedger:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._brief = Ledger(waiting_briefly(ledger.engine), ledger.tables, ledger.redact)
+        brief = waiting_briefly(ledger.engine)
+        self._brief = Ledger(brief, ledger.tables, ledger.redact, ledger.seen)
         self._brief_until = 0.0
 
     def claim(

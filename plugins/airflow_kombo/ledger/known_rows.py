@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.history import history, may_have_link
-from airflow_kombo.ledger.ledger_rows import LedgerRow
+from airflow_kombo.ledger.ledger_rows import LedgerRow, version_of
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import BINDING, OWNERS, ErrorCode
 
@@ -41,6 +41,14 @@ class KnownRows:
     def is_left_out(self, result_id: str) -> bool:
         """Return True if a person has left a result out, on whichever target."""
         return any(row.left_out_at is not None for row in self.of(result_id))
+
+    def is_as_seen(self, key: LinkKey, seen: Mapping[str, str]) -> bool:
+        """Return True if the valid row of a result has the version that a person saw.
+
+        :param seen: The versions by result id. Empty means that any version will do.
+        """
+        row = self.standing(key)
+        return row is None or not seen or version_of(row) == seen.get(key.result_id)
 
     def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the valid row of a result: the binding one, else the key's own."""

@@ -35,6 +35,14 @@ class LedgerRow(KeyColumns, OutcomeColumns, Protocol):
     left_out_at: datetime | None
 
 
+def version_of(row: LedgerRow) -> str:
+    """Return status and attempts of a status row, such as `unknown 2`.
+
+    Every claim and every outcome gives the row another version.
+    """
+    return f"{row.status} {row.attempts}"
+
+
 class AttemptRow(KeyColumns, OutcomeColumns, Protocol):
     """A row of the attempts' history.
 
