@@ -116,7 +116,7 @@ def test_redeliver_sends_on_purpose(ledger, status):
 
 @pytest.mark.parametrize("status", [Status.SUCCESS, Status.UNKNOWN, Status.FAILED])
 def test_redeliver_sends_only_what_is_as_a_person_saw(ledger, status):
-    """Of two runs for the row that two people saw, one sends the row, whatever came of the call."""
+    """One of two runs sends a row that two people saw, whatever came of the call."""
     recorded(ledger, RowOutcome(status))
     seen = Ledger(ledger.engine, ledger.tables, seen={"r1": f"{status} 1"})
     everything = ["success", "unknown", "failed"]

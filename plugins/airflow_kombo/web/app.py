@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_kombo.exceptions import ConfigurationError, KomboError
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.web.action_routes import pages_of
 from airflow_kombo.web.auth import permission
 from airflow_kombo.web.database import (
     SECTION,
@@ -22,12 +23,13 @@ from airflow_kombo.web.database import (
 )
 from airflow_kombo.web.pagination import InvalidPositionError
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.routes import pages_of, router
+from airflow_kombo.web.routes import router
 from airflow_kombo.web.shown_write import ShownWrite
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
-    " img-src 'self' data:; form-action 'self'; frame-ancestors 'self'; base-uri 'none'",
+    " connect-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'self';"
+    " base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "no-referrer",

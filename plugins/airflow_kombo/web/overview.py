@@ -15,7 +15,7 @@ from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import AWAITING_DECISION, MEANINGS, SENT_AGAIN, UNDELIVERED, Status
-from airflow_kombo.web.lookups import distinct_of
+from airflow_kombo.web.lookups import distinct_of, left_out_at
 from airflow_kombo.web.run_progress import Progress, progress_of
 
 DAYS: Final = 30
@@ -197,6 +197,7 @@ def _undelivered(
         .where(
             links.assessment_date.between(_first(last), last),
             links.status.in_([status.value for status in UNDELIVERED]),
+            left_out_at(connection, tables).is_(None),
         )
         .group_by(links.integration_id, links.status, links.error_code)
     )
@@ -239,7 +240,10 @@ def _warnings(
 
 def _undecided(connection: Connection, tables: Tables, now: datetime) -> UndecidedRows:
     links, attempts = tables.links, tables.attempts
-    is_undecided = links.c.status.in_([status.value for status in AWAITING_DECISION])
+    is_undecided = and_(
+        links.c.status.in_([status.value for status in AWAITING_DECISION]),
+        left_out_at(connection, tables).is_(None),
+    )
     counts = Counter[str]()
     by_status = select(links.c.status, func.count()).where(is_undecided).group_by(links.c.status)
     for status, rows in connection.execute(by_status):

@@ -8,13 +8,17 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 from pydantic import BaseModel
 
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import DecisionFileError
 from airflow_kombo.statuses import Status
+from airflow_kombo.web.action_plan import plan_of_file
+from airflow_kombo.web.action_routes import pages_of, warehouse_of
+from airflow_kombo.web.action_routes import router as action_router
+from airflow_kombo.web.actions import actions_on_list, actions_on_row
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
@@ -24,23 +28,12 @@ from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows
 from airflow_kombo.web.status_styles import status_styles
-from airflow_kombo.web.trigger_forms import form_of_decisions, forms
 from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
 
 _STATIC: Final = Path(__file__).parent / "static"
 
 router = APIRouter()
-
-
-def pages_of(request: Request) -> Pages:
-    """Return the templates of the app."""
-    pages: Pages = request.app.state.pages
-    return pages
-
-
-def _warehouse_of(request: Request) -> Warehouse:
-    warehouse: Warehouse = request.app.state.warehouse
-    return warehouse
+router.include_router(action_router)
 
 
 class _RowKey(BaseModel):
@@ -51,7 +44,7 @@ class _RowKey(BaseModel):
 
 
 _Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(_warehouse_of)]
+_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 _RowFilter = Annotated[RowFilter, Query()]
 
 
@@ -77,6 +70,7 @@ def show_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) -> H
         integrations=integrations,
         statuses=list(Status),
         orders=get_args(Sort),
+        actions=actions_on_list(row_filter.status, row_filter.left_out),
     )
 
 
@@ -125,12 +119,12 @@ def check_decisions(
         checked = check_file(given, warehouse)
     except DecisionFileError as error:
         return _decisions(pages, status=HTTPStatus.UNPROCESSABLE_ENTITY, problem=str(error))
-    form = form_of_decisions(pages.write, checked.lines) if checked.lines else None
-    return _decisions(pages, checked=checked, form=form)
+    run = plan_of_file(checked.lines, pages.write) if checked.lines else None
+    return _decisions(pages, checked=checked, run=run)
 
 
 def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> HTMLResponse:
-    given = {"problem": None, "checked": None, "form": None, **values}
+    given = {"problem": None, "checked": None, "run": None, **values}
     return pages.render(
         "decisions.html", here="decisions", status=status, most_bytes=MOST_BYTES, **given
     )
@@ -158,13 +152,13 @@ def show_row(
         row = rows.one(key)
         if row is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such row.")
-        attempts, dag_id = rows.history(key), rows.dag_of(row)
+        attempts = rows.history(key)
     return pages.render(
         "row.html",
         here="rows",
         row=row,
         attempts=attempts,
-        forms=forms(row, pages.write, dag_id),
+        actions=actions_on_row(row),
     )
 
 
