@@ -1,4 +1,4 @@
-"""Actions of the page in a real Airflow below a prefix: plan, confirmation, progress, outcome."""
+"""Actions of the page in a real Airflow: plan, confirmation, progress, outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from support.acting_site import acting, add_rows
-from support.browser import CHROMIUM, logged_in
+from support.browser import CHROMIUM, follow, logged_in
 from support.harness import DAY, by_result
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -30,7 +30,7 @@ def site(tmp_path_factory):
 
 
 def deliver(site):
-    """Deliver a day: rows of `ats:closed` are refused, and the responses of `ats:lost` are lost."""
+    """Deliver a day: `ats:closed` refuses its rows, and responses of `ats:lost` are lost."""
     add_rows(site, "f1", "f2", "f3", "f4", integration_id="ats:closed")
     add_rows(site, "u1", "u2", "u3", "u4", integration_id="ats:lost")
     add_rows(site, "s1", integration_id="ats:open")
@@ -103,8 +103,8 @@ def address(site, name):
 def test_a_refused_row_is_sent_again_with_two_clicks(site, opened):
     """A click shows the plan, a second one starts the run; the outcome names the new status."""
     page = opened(address(site, "f1"))
-    page.get_by_role("link", name="Send again").click()
-    page.get_by_text("1 row of 1 integration").wait_for()
+    follow(page.get_by_role("link", name="Send again"))
+    assert "1 row of 1 integration" in page.inner_text("main")
     text = confirm(page)
     assert "success" in text
     assert "1 row now: 1 success." in text
@@ -148,16 +148,16 @@ def test_overlapping_plans_make_one_link(site, opened):
 
 
 def test_a_row_is_left_out_and_taken_back(site, opened):
-    """The row shows person and reason, and offers to take the decision back instead of to send."""
+    """The row shows person and reason, and is taken back by the same kind of action."""
     page = opened(address(site, "f3"))
-    page.get_by_role("link", name="Leave it out for good").click()
+    follow(page.get_by_role("link", name="Leave it out for good"))
     assert "1 row of them left out." in confirm(page, "a test candidate")
     page = opened(address(site, "f3"))
     assert "admin left this row out on" in page.inner_text("main")
     assert "a test candidate" in page.inner_text("main")
     assert page.get_by_role("link", name="Send again").count() == 0
     assert row_of(site, "f3").left_out_by == "admin"
-    page.get_by_role("link", name="Take it back").click()
+    follow(page.get_by_role("link", name="Take it back"))
     confirm(page, "a real candidate")
     assert row_of(site, "f3").left_out_at is None
 
@@ -230,7 +230,7 @@ def test_a_row_in_doubt_is_decided(site, opened):
             assert row_of(site, "u5").status == "unknown"
     site.standin.clear_rules()
     page = opened(address(site, "u5"))
-    page.get_by_role("link", name="It was created").click()
+    follow(page.get_by_role("link", name="It was created"))
     assert "1 row now: 1 success." in confirm(page, "seen in Kombo's logs")
     page = opened(address(site, "u5"))
     assert re.search(r"admin decided on .+: created", page.inner_text("main"))

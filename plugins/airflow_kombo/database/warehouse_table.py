@@ -41,7 +41,7 @@ class WarehouseTable:
         self._kind = kind
 
     def without(self, names: Collection[str]) -> WarehouseTable:
-        """Return the table without its last columns: an older version's table lacks them."""
+        """Return the table without some last columns, for an older version's table."""
         shorter = copy(self)
         shorter.columns = {name: self.columns[name] for name in self.columns if name not in names}
         return shorter

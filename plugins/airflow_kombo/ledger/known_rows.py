@@ -43,7 +43,7 @@ class KnownRows:
         return any(row.left_out_at is not None for row in self.of(result_id))
 
     def is_as_seen(self, key: LinkKey, seen: Mapping[str, str]) -> bool:
-        """Return True if the valid row of a result has the version that a person saw.
+        """Return True if the valid row of a result has the version seen by a person.
 
         :param seen: The versions by result id. Empty means that any version will do.
         """
@@ -87,7 +87,7 @@ class KnownRows:
         return holder.result_id if holder.status in owners else None
 
     def losers(self, request: RowRequest) -> list[LedgerRow]:
-        """Return the rows that have the link of a request and do not own it."""
+        """Return the rows with the link of a request, without owners."""
         holder = self._other_with_link(request)
         return [holder] if holder else []
 

@@ -1,4 +1,4 @@
-"""Leave rows out for good, and take that back.
+"""Leave rows out for good, and take them back.
 
 A row that is left out keeps its status. Three columns have the person, the time and the reason. No
 run sends the row until a person takes the decision back.
@@ -28,7 +28,7 @@ _AWAITING: Final = [status.value for status in AWAITING_DECISION]
 
 
 def may_be_decided(links: Table, decision: Decision) -> ColumnElement[bool]:
-    """Build the condition for the status rows that a decision can be about."""
+    """Build the condition for the status rows open to a decision."""
     if decision is Decision.LEAVE_OUT:
         return and_(links.c.status != Status.SENDING.value, links.c.left_out_at.is_(None))
     if decision is Decision.TAKE_BACK:
@@ -50,7 +50,7 @@ def why_not_decided(row: LedgerRow, decision: Decision) -> str | None:
 def leave_out(
     connection: Connection, links: Table, locked: Sequence[LedgerRow], decision: DecisionBy
 ) -> None:
-    """Leave rows out, or take that back, by the decision.
+    """Leave rows out, or take them back, by the decision.
 
     :param locked: Status rows, whose locks are held where the database has any.
     :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.

@@ -85,7 +85,7 @@ class Skipped(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A request of a result that a person has left out."""
+    """A request of a result left out by a person."""
 
     request: RowRequest
 
@@ -158,7 +158,7 @@ class Claims:
 
     @property
     def left_out(self) -> tuple[RowRequest, ...]:
-        """Return the requests of results that a person has left out."""
+        """Return the requests of results left out by a person."""
         return tuple(one.request for one in self._all(LeftOut))
 
     @property
@@ -215,7 +215,7 @@ class UnsentRow:
 
 
 class UnwrittenRows(NamedTuple):
-    """Keys of rows that stay as they are, without their new outcome.
+    """Keys of rows without their new outcome.
 
     :param left: Rows that are final, refused, or sent by another run.
     :param left_out: Rows of results that a person has left out.

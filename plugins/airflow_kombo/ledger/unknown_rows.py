@@ -106,13 +106,13 @@ class UnknownRows:
     def in_doubt(
         self, choice: UnknownRowsFilter, decision: Decision = _OF_UNKNOWN
     ) -> Iterator[list[str]]:
-        """Yield the result ids of the rows that a decision can be about, in batches."""
+        """Yield the result ids of the rows open to a decision, in batches."""
         for part in _parts(choice):
             for page in self._pages(part, decision):
                 yield [key.result_id for key in page]
 
     def decide(self, choice: UnknownRowsFilter, decision: DecisionBy) -> Iterator[int]:
-        """Decide the rows that the decision can be about, and yield the number of each batch.
+        """Decide the rows open to the decision, and yield the number of each batch.
 
         A row that gets its response meanwhile is left as it is.
 
@@ -172,7 +172,7 @@ class UnknownRows:
     def others(
         self, choice: UnknownRowsFilter, decision: Decision = _OF_UNKNOWN
     ) -> Iterator[dict[str, list[str]]]:
-        """Yield the named result ids that a decision cannot be about, by reason, in batches.
+        """Yield the named result ids not open to a decision, by reason, in batches.
 
         An id without a row is under `NOT_FOUND`.
         """

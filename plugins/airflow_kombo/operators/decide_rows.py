@@ -109,7 +109,7 @@ def decision_by(decision: Decision, reason: str | None, person: str) -> Decision
 def log_others(
     unknown: UnknownRows, rows_filter: UnknownRowsFilter, decision: Decision = Decision.CREATED
 ) -> int:
-    """Log the named results that a decision cannot be about, and return their number.
+    """Log the named results not open to a decision, and return their number.
 
     :raises ConfigurationError: if no named result has a row, so that they must be mistyped.
     """

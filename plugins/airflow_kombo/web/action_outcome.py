@@ -1,4 +1,4 @@
-"""Outcome of an action: what became of the rows, as the tables have them now."""
+"""Outcome of an action: the rows as the tables have them now."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class StartedRuns(BaseModel):
 
 
 def sentences(started: StartedRuns, warehouse: Warehouse) -> list[str]:
-    """Describe what became of the rows.
+    """Describe the rows after an action.
 
     :raises LedgerError: if the warehouse cannot be read.
     """

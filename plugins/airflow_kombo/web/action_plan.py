@@ -1,4 +1,4 @@
-"""Plan of an action: the dag runs that would be started, their rows, and what to know before.
+"""Plan of an action: the dag runs to start, their rows, and warnings.
 
 The page starts no run. The browser of the person starts the runs of a plan through Airflow's API,
 after a confirmation, so that permissions, checks and the audit log are Airflow's.
@@ -61,7 +61,7 @@ class PlanFilter(RowFilter):
 
     @property
     def listed(self) -> dict[str, str]:
-        """The conditions of the list, as parameters of its address."""
+        """The conditions of the list, as parameters of an address."""
         names = RowFilter.model_fields
         return {name: value for name, value in self.conditions.items() if name in names}
 
@@ -102,7 +102,7 @@ class PlannedRun:
 
 @dataclass
 class Plan:
-    """A plan, and what a person has to know before it is confirmed.
+    """A plan, and everything to know before the confirmation.
 
     :param left: Rows that match and are left as they are, by reason.
     :param is_too_large: True if the rows are more than one plan may have.
@@ -167,7 +167,7 @@ def plan_of(chosen: PlanFilter, warehouse: Warehouse, write: ShownWrite) -> Plan
 
 
 def plan_of_file(lines: Sequence[DecidedLine], write: ShownWrite) -> PlannedRun:
-    """Return the run that hands decisions of a file to the deciding dag."""
+    """Return the run of the deciding dag for a file of decisions."""
     text = lines_of_decisions(lines)
     return PlannedRun(
         dag_id=write.decision_dag_id,
@@ -218,7 +218,7 @@ def _order(item: tuple[_Group, Any]) -> tuple[str, date]:
 
 
 def _dags(connection: Any, warehouse: Warehouse, rows: Sequence[Any]) -> dict[str, str | None]:
-    """Return the dags of the runs that wrote the rows last."""
+    """Return the dags of the last runs of the rows."""
     runs, wanted = warehouse.tables.runs.c, sorted({row.run_id for row in rows})
     found: dict[str, str | None] = {}
     for start in range(0, len(wanted), MOST_IDS):

@@ -1,4 +1,4 @@
-"""Addresses of actions: the plan of one, and what became of its rows."""
+"""Addresses of actions: plan and outcome."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 def show_plan(
     chosen: Annotated[PlanFilter, Query()], warehouse: _Warehouse, pages: _Pages
 ) -> HTMLResponse:
-    """Show the runs that an action would start, and ask for a confirmation."""
+    """Show the runs of an action before their start, and ask for a confirmation."""
     plan = plan_of(chosen, warehouse, pages.write)
     return pages.render(
         "plan.html", here="rows", plan=plan, chosen=chosen, most_days=MOST_DAYS, most_ids=MOST_IDS
@@ -44,7 +44,7 @@ def show_plan(
 
 @router.post("/outcome")
 def read_outcome(started: StartedRuns, warehouse: _Warehouse) -> list[str]:
-    """Describe what became of the rows of started runs.
+    """Describe the rows of started runs as they are now.
 
     Nothing is written: the request is a POST because its ids are too long for an address.
     """

@@ -1,4 +1,4 @@
-"""Actions of a person on rows, and the rows that each of them can be about."""
+"""Actions of a person on rows, and the rows open to each of them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ ACTIONS: Final = {
 
 
 def why_left(action: PageAction, row: Any, *, may_repeat: bool) -> str | None:
-    """Return the reason why a plan leaves a row as it is; None for a row of the plan.
+    """Return the reason why a plan leaves a row alone; None for a row of the plan.
 
     :param may_repeat: True if the person chose delivered rows, so that they are sent again, too.
     """
@@ -103,12 +103,12 @@ def why_left(action: PageAction, row: Any, *, may_repeat: bool) -> str | None:
 
 
 def actions_on_row(row: Any) -> list[PageAction]:
-    """Return the actions that are possible on a row."""
+    """Return the possible actions on a row."""
     return [action for action in ACTIONS.values() if why_left(action, row, may_repeat=True) is None]
 
 
 def actions_on_list(status: Status | None, left_out: str | None) -> Iterable[PageAction]:
-    """Return the actions that are possible on a filtered list.
+    """Return the possible actions on a filtered list.
 
     :param status: The status of all rows of the list; None for any.
     :param left_out: `yes` or `no` if all rows of the list are left out, or none is.

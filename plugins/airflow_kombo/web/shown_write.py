@@ -51,7 +51,7 @@ class ShownWrite:
         return _DECISION_DAG if self._is_default else None
 
     def dag_hint(self, *, decides: bool) -> str:
-        """Describe a dag that the page cannot know, for a person who has to find it.
+        """Describe a dag unknown to the page, for a person in search of the dag.
 
         :param decides: True for the deciding dag, False for the delivering one.
         """
