@@ -129,6 +129,17 @@ def test_redeliver_sends_only_what_is_as_a_person_saw(ledger, status):
     assert seen.look_up_claims([delivery()], everything)[0].won == ()
 
 
+def test_a_run_tries_a_row_again_although_its_own_attempt_changed_the_row(ledger):
+    """After a 503 the run that a person started for a row in doubt sends the row once more."""
+    recorded(ledger, RowOutcome(Status.UNKNOWN))
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": "unknown 1"})
+    first = claim_one(seen, "other", redeliver=["unknown"])
+    ledger.record([AttemptOutcome(first, RETRYABLE)])
+    assert by_result(ledger.engine, ledger.tables)["r1"].status == "unknown"
+    assert claim_one(seen, "run", redeliver=["unknown"]) is None
+    assert claim_one(seen, "other", redeliver=["unknown"]).attempt == 3
+
+
 def test_seen_versions_hold_for_redeliver_alone(ledger):
     """A row that a run sends by itself is sent, whatever a person saw."""
     recorded(ledger, RETRYABLE)

@@ -190,28 +190,30 @@ class Ledger:
         requests: Sequence[RowRequest],
         redeliver: Collection[str],
     ) -> Claims:
-        sent = self._sent_already(connection, known, run_id, requests) if redeliver else ()
+        own = self._own_attempts(connection, known, run_id, requests) if redeliver else {}
         rules = ClaimRules(known, run_id)
         results: dict[int, ClaimResult] = {}
         for place in sorted(range(len(requests)), key=lambda place: requests[place].key):
             request = requests[place]
-            again = request.key.result_id not in sent and known.is_as_seen(request.key, self.seen)
+            attempts, sent = own.get(request.key.result_id, (0, 0))
+            again = not sent and known.is_as_seen(request.key, self.seen, attempts)
             results[place] = rules.decide(request, redeliver if again else ())
         return Claims([results[place] for place in range(len(requests))])
 
-    def _sent_already(
+    def _own_attempts(
         self,
         connection: Connection,
         known: KnownRows,
         run_id: str,
         requests: Sequence[RowRequest],
-    ) -> Collection[str]:
-        """Return the results already sent by this dag run: each is redelivered once."""
+    ) -> dict[str, tuple[int, int]]:
+        """Count this dag run's attempts by result, and those sent: each is redelivered once."""
         ids = {one.key.result_id for one in requests if known.of(one.key.result_id)}
         if not ids:
-            return ()
+            return {}
         given = {"run_id": run_id, "result_ids": sorted(ids)}
-        return {row.result_id for row in connection.execute(self._sql.sent_in_dag_run, given)}
+        found = connection.execute(self._sql.own_attempts, given)
+        return {row.result_id: (row.attempts, int(row.sent)) for row in found}
 
     def _record_unsent(
         self, connection: Connection, run_id: str, rows: Sequence[UnsentRow]

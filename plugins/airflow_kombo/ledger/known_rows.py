@@ -42,13 +42,14 @@ class KnownRows:
         """Return True if a person has left a result out, on whichever target."""
         return any(row.left_out_at is not None for row in self.of(result_id))
 
-    def is_as_seen(self, key: LinkKey, seen: Mapping[str, str]) -> bool:
+    def is_as_seen(self, key: LinkKey, seen: Mapping[str, str], own: int) -> bool:
         """Return True if the valid row of a result has the version seen by a person.
 
         :param seen: The versions by result id. Empty means that any version will do.
+        :param own: The number of attempts since, of the same dag run.
         """
         row = self.standing(key)
-        return row is None or not seen or version_of(row) == seen.get(key.result_id)
+        return row is None or not seen or version_of(row, own) == seen.get(key.result_id)
 
     def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the valid row of a result: the binding one, else the key's own."""

@@ -35,12 +35,14 @@ class LedgerRow(KeyColumns, OutcomeColumns, Protocol):
     left_out_at: datetime | None
 
 
-def version_of(row: LedgerRow) -> str:
+def version_of(row: LedgerRow, own: int = 0) -> str:
     """Return status and attempts of a status row, such as `unknown 2`.
 
     Every claim and every outcome gives the row another version.
+
+    :param own: The number of the newest attempts not to count.
     """
-    return f"{row.status} {row.attempts}"
+    return f"{row.status} {row.attempts - own}"
 
 
 class AttemptRow(KeyColumns, OutcomeColumns, Protocol):

@@ -215,10 +215,10 @@ class Statements:
         return update(links).where(unchanged).values(warnings=row["warnings"], updated_at=utc_now())
 
     @cached_property
-    def sent_in_dag_run(self) -> Select[tuple[str]]:
-        """Select the results already sent by a task, in any try of the same dag run.
+    def own_attempts(self) -> Select[tuple[str, int, int]]:
+        """Count a task's attempts of results, in any try of the same dag run, and those sent.
 
-        An attempt that made no link and may be made again does not count.
+        An attempt that made no link and may be made again does not count as sent.
         """
         attempts = self._tables.attempts
         ours, theirs = self._tables.runs.alias("ours"), self._tables.runs.alias("theirs")
@@ -228,15 +228,20 @@ class Statements:
             and_(*(ours.c[name] == theirs.c[name] for name in task)),
         )
         to_be_sent_again = attempts.c.status.in_(sorted(status.value for status in SENT_AGAIN))
+        is_sent = or_(attempts.c.status.is_(None), not_(to_be_sent_again))
         return (
-            select(attempts.c.result_id)
+            select(
+                attempts.c.result_id,
+                func.count().label("attempts"),
+                func.sum(case((is_sent, 1), else_=0)).label("sent"),
+            )
             .join_from(attempts, theirs, attempts.c.run_id == theirs.c.run_id)
             .join(ours, is_ours)
             .where(
                 ours.c.run_id == bindparam("run_id"),
                 attempts.c.result_id.in_(bindparam("result_ids", expanding=True)),
-                or_(attempts.c.status.is_(None), not_(to_be_sent_again)),
             )
+            .group_by(attempts.c.result_id)
         )
 
 
