@@ -15,7 +15,7 @@ from support.harness import DAY, by_result
 from airflow_kombo.ledger.tables import Tables
 
 UV = Path(sys.executable).with_name("uv")
-PATIENCE = 180_000
+PATIENCE = 600_000  # a worker that a busy machine loses is tried again after five minutes
 TABLES = Tables.named()
 PACKAGES = [
     f"apache-airflow=={__version__}", "apache-airflow-providers-fab",
@@ -52,8 +52,8 @@ def users(run):
     """Make a user of each role. A `Reader` is a viewer who may also see plugins."""
     run("sync-perm")
     run("roles", "create", "Reader")
-    for resource in ("Plugins", "DAGs", "DAG Runs", "Website"):
-        run("roles", "add-perms", "Reader", "-r", resource, "-a", "can_read")
+    resources = ["Plugins", "DAGs", "DAG Runs", "Website"]
+    run("roles", "add-perms", "Reader", "-r", *resources, "-a", "can_read")
     for name, role in ROLES.items():
         names = ["--username", name, "--password", name, "--firstname", name, "--lastname", name]
         run("users", "create", *names, "--role", role, "--email", f"{name}@example.com")
