@@ -91,10 +91,11 @@ class Run {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(body),
     });
-    if (answer.status === 409) {
+    // 409: the run exists. After no answer, or an error of the server, perhaps, too.
+    if (answer.status === 409 || answer.status === 0 || answer.status >= 500) {
       this.existed = true;
       await this.look();
-      return null;
+      return this.state || answer.status === 409 ? null : refusal(this.dag, answer);
     }
     if (answer.status !== 200 && answer.status !== 201) return refusal(this.dag, answer);
     this.existed = false;
