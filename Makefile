@@ -42,11 +42,12 @@ SCHEDULER_TESTS := tests/dags/test_days.py tests/dags/test_kombo_resolve_unknown
 	tests/observability/test_watching.py
 AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_extending.py \
 	tests/tools/demo tests/web/test_page_in_airflow.py
+ACTION_TESTS := tests/web/test_actions_in_airflow.py tests/web/test_actions_with_roles.py
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py
 NIGHT_TESTS := tests/tools/nights/test_mutants.py
 CELERY_TESTS := tests/dags/test_celery.py
-SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) \
+SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(ACTION_TESTS) $(BENCH_TESTS) \
 	$(DIALECT_TESTS) $(CELERY_TESTS)
 # One file stays on one worker: its tests share servers.
 WORKERS := auto
@@ -82,6 +83,10 @@ test-scheduler: .venv/dev ## The tests of nights, events and questions in a whol
 .PHONY: test-airflow
 test-airflow: .venv/dev ## The other tests that start Airflow: page, demo, extensions: at most 4 minutes
 	$(PYTEST) $(AIRFLOW_TESTS)
+
+.PHONY: test-actions
+test-actions: .venv/dev ## The page's actions in real Airflows, one with FAB's roles in an environment of its own
+	$(PYTEST) $(ACTION_TESTS)
 
 .PHONY: test-celery
 test-celery: .venv/dev ## The tests with Celery, Redis and PostgreSQL, of which a worker dies: at most 4 minutes

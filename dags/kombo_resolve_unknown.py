@@ -1,4 +1,4 @@
-"""Decide about `unknown` rows, by hand: they were created in the ATS, or they were not."""
+"""Decide about rows by hand: unknown ones were created or not, and others are left out."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ for 30 days), and decide here.
 
 - **`created`**: the rows become `success`.
 - **`not created`**: they become `retryable`, and the next run of their day sends them.
+- **`leave out`**: rows of any status but `sending` keep their status, and no run sends them.
+  **`take back`** ends that.
 - **No decision?** The task describes the rows and waits for an answer, with a reason, on its page
   under *Required Actions*. It needs no worker and no triggerer while it waits.
 - **Which rows?** Those that meet all conditions; at least one condition is needed, except with a
@@ -30,8 +32,8 @@ for 30 days), and decide here.
 - **Who decided?** `resolved_by`, `resolved_at`, `resolution` and `resolution_reason` in
   `kombo_result_link_attempts`.
 
-Only rows that are `unknown` now are decided; the log names other rows in `result_ids`. A late
-response of Kombo's takes precedence over the decision.
+Only rows that are `unknown` now are decided as created or not; the log names other rows in
+`result_ids`. A late response of Kombo's takes precedence over the decision.
 """
 
 
@@ -67,7 +69,8 @@ with DAG(
             " the run's log names. It is not Airflow's."
         ),
         "decision": text(
-            "Were the links created? Empty: show the rows and ask.",
+            "Were the links created? Or shall no run send the rows (leave out), or runs send them"
+            " again (take back)? Empty: show the rows and ask.",
             enum=[*map(str, Decision), None],
         ),
         "reason": text(

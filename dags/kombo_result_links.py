@@ -97,6 +97,13 @@ with DAG(
             " content is another now, which makes a second link. An unknown or a successful one may"
             " exist already, too.",
         ),
+        "seen": Param(
+            {},
+            type="object",
+            additionalProperties={"type": "string"},
+            description="For redeliver: send a result only if its status and number of attempts are"
+            ' still these, such as {"ar-1": "unknown 2"}. The page fills it in. Empty: any.',
+        ),
         "limit": Param(
             None,
             type=["null", "integer"],
@@ -143,6 +150,7 @@ with DAG(
         integration_ids="{{ params.integration_ids }}",
         result_ids="{{ params.result_ids }}",
         redeliver="{{ params.redeliver }}",
+        seen="{{ params.seen }}",
         limit="{{ params.limit }}",
         max_rows="{{ params.max_rows }}",
         approve_rows="{{ params.approve_rows }}",

@@ -65,6 +65,8 @@ class Action(StrEnum):
     """Nothing: a person decides about it."""
     SENDING = "sending"
     """Nothing: another run has it."""
+    LEFT_OUT = "left out"
+    """Nothing: a person has left it out."""
 
 
 class Meaning(NamedTuple):
@@ -183,7 +185,10 @@ SKIPPED: Final = "skipped"
 HELD: Final = "held"
 """The count of rows that a run leaves to the next one: another transaction holds them."""
 
-COUNTED: Final[tuple[str, ...]] = (*_all(lambda one: one.is_counted), SKIPPED, HELD)
+LEFT_OUT: Final = "left_out"
+"""The count of rows that a run does not send because a person has left them out."""
+
+COUNTED: Final[tuple[str, ...]] = (*_all(lambda one: one.is_counted), SKIPPED, HELD, LEFT_OUT)
 """The columns of a run that add up to `planned`."""
 
 NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
@@ -191,10 +196,14 @@ NOT_DELIVERED: Final[tuple[str, ...]] = (HELD, *UNDELIVERED)
 
 
 class Decision(StrEnum):
-    """Decision about an `unknown` row, of a person or by evidence."""
+    """Decision about a row, of a person or by evidence."""
 
     CREATED = "created"
     NOT_CREATED = "not created"
+    LEAVE_OUT = "leave out"
+    """No run sends the row. The row keeps its status."""
+    TAKE_BACK = "take back"
+    """Runs send the row again, as its status says."""
 
 
 class ErrorCode(StrEnum):
@@ -236,4 +245,4 @@ REDELIVERABLE: Final[tuple[str, ...]] = (
 DECIDED: Final[Mapping[Decision, Status]] = MappingProxyType(
     {Decision.CREATED: Status.SUCCESS, Decision.NOT_CREATED: Status.RETRYABLE}
 )
-"""Status of a row after a decision."""
+"""Status of a row after a decision about its link. The other decisions change no status."""

@@ -116,7 +116,7 @@ def test_a_decision_moves_the_rows_and_their_history_names_person_and_reason(hom
         reason="2026",  # a text that looks like a number
     )
     assert statuses(ledger.engine, ledger.tables) == {"retryable": 2, "unknown": 2, "success": 1}
-    assert "2 rows were unknown and are decided: not created" in output
+    assert "In all 2 rows are decided: not created" in output
     assert "1 results are left as they are (success): done" in output
     assert "1 results are left as they are (not found): no such" in output
     history = {row.result_id: row for row in all_of(ledger.engine, ledger.tables.attempts)}

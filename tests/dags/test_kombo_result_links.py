@@ -49,6 +49,7 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "result_ids",
         "dry_run",
         "redeliver",
+        "seen",
         "limit",
         "max_rows",
         "approve_rows",

@@ -114,6 +114,39 @@ def test_redeliver_sends_on_purpose(ledger, status):
     assert claim_one(ledger, "other", redeliver=[status]).attempt == 2
 
 
+@pytest.mark.parametrize("status", [Status.SUCCESS, Status.UNKNOWN, Status.FAILED])
+def test_redeliver_sends_only_what_is_as_a_person_saw(ledger, status):
+    """One of two runs sends a row that two people saw, whatever came of the call."""
+    recorded(ledger, RowOutcome(status))
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": f"{status} 1"})
+    everything = ["success", "unknown", "failed"]
+    other = Ledger(ledger.engine, ledger.tables, seen={"another": f"{status} 1"})
+    assert claim_one(other, "other", redeliver=everything) is None
+    claim = claim_one(seen, "other", redeliver=everything)
+    assert claim.attempt == 2
+    ledger.record([AttemptOutcome(claim, RowOutcome(status))])
+    assert claim_one(seen, "other", redeliver=everything) is None
+    assert seen.look_up_claims([delivery()], everything)[0].won == ()
+
+
+def test_a_run_tries_a_row_again_although_its_own_attempt_changed_the_row(ledger):
+    """After a 503 the run that a person started for a row in doubt sends the row once more."""
+    recorded(ledger, RowOutcome(Status.UNKNOWN))
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": "unknown 1"})
+    first = claim_one(seen, "other", redeliver=["unknown"])
+    ledger.record([AttemptOutcome(first, RETRYABLE)])
+    assert by_result(ledger.engine, ledger.tables)["r1"].status == "unknown"
+    assert claim_one(seen, "run", redeliver=["unknown"]) is None
+    assert claim_one(seen, "other", redeliver=["unknown"]).attempt == 3
+
+
+def test_seen_versions_hold_for_redeliver_alone(ledger):
+    """A row that a run sends by itself is sent, whatever a person saw."""
+    recorded(ledger, RETRYABLE)
+    seen = Ledger(ledger.engine, ledger.tables, seen={"r1": "failed 7"})
+    assert claim_one(seen, "other", redeliver=["failed"]).attempt == 2
+
+
 def test_a_row_that_became_valid_is_sent(ledger):
     """A corrected `invalid` row is claimed."""
     ledger.record_unsent("run", [UnsentRow(delivery().key, None, INVALID)])
@@ -185,7 +218,7 @@ def test_an_outcome_without_a_request(ledger, before, unsent, after):
     """An outcome without a request never overwrites `success`, `unknown` or a refusal."""
     if before:
         recorded(ledger, before)
-    left = ledger.record_unsent("other", [UnsentRow(delivery().key, None, unsent)])
+    left = ledger.record_unsent("other", [UnsentRow(delivery().key, None, unsent)]).left
     assert by_result(ledger.engine, ledger.tables)["r1"].status == after
     assert bool(left) is (after != unsent.status.value)
 
@@ -193,8 +226,8 @@ def test_an_outcome_without_a_request(ledger, before, unsent, after):
 def test_an_invalid_row_is_recorded_once(ledger):
     """An `invalid` row with the same reason as before is not changed."""
     rows = [UnsentRow(delivery().key, None, INVALID)]
-    assert ledger.record_unsent("run", rows) == []
-    assert ledger.record_unsent("other", rows) == [delivery().key]
+    assert ledger.record_unsent("run", rows).left == []
+    assert ledger.record_unsent("other", rows).left == [delivery().key]
     assert by_result(ledger.engine, ledger.tables)["r1"].run_id == "run"
 
 

@@ -119,7 +119,10 @@ WRONG = [
     ("r1,created", "does not name the columns"),
     (HEAD.replace("decision", "result_id"), "does not name the columns decision"),
     (HEAD.replace("reason", "decision"), "names a column twice"),
-    (HEAD + GOOD.replace("created", "yes"), "no decision of created and not created in line 2"),
+    (
+        HEAD + GOOD.replace("created", "yes"),
+        "no decision of created, not created, leave out, take back in line 2",
+    ),
     (HEAD + GOOD.replace("seen", ""), "no reason for the decision in line 2"),
     (HEAD + GOOD.replace(",1,", ",1.0,"), "no number as attempt in line 2"),
     (HEAD + GOOD.replace("c1", " "), "no target_id in line 2"),

@@ -28,9 +28,12 @@ from airflow_kombo.database.dialects.columns import TABLE_OPTIONS
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.decisions import DecisionBy
 from airflow_kombo.ledger.migrations import SCHEMA_VERSION
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
+from airflow_kombo.statuses import Decision
 
 HISTORY = "kombo_result_link_attempts"
 RUNS = "kombo_result_link_runs"
@@ -39,14 +42,20 @@ LATER = {
     *("evidence", "evidence_at"),
 }
 """Columns of the history that came later than the first version."""
+LATER_ELSEWHERE = {
+    "kombo_result_links": {"left_out_by", "left_out_at", "left_out_reason"},
+    RUNS: {"schema_version", "left_out"},
+}
+"""Columns of the other tables that came later than the first version."""
 
 
 @pytest.fixture
 def older(warehouse):
-    """Return a warehouse with the tables of the first version, and a row of history."""
+    """Return a warehouse with the tables of the first version, a row and its history."""
     metadata = MetaData()
     for table in Tables.named().links.metadata.sorted_tables:
-        kept = [column for column in table.columns if column.name not in {*LATER, "schema_version"}]
+        later = LATER | LATER_ELSEWHERE.get(table.name, set())
+        kept = [column for column in table.columns if column.name not in later]
         Table(table.name, metadata, *(column._copy() for column in kept), **TABLE_OPTIONS)
     metadata.create_all(warehouse)
     key = dict.fromkeys(["integration_id", "target_type", "target_id", "result_id", "run_id"], "1")
@@ -54,6 +63,8 @@ def older(warehouse):
     with warehouse.begin() as connection:
         history = insert(metadata.tables[HISTORY])
         connection.execute(history, {**key, "attempt": 1, "claimed_at": claimed_at})
+        refused = {**key, "status": "failed", "attempts": 1, "updated_at": claimed_at}
+        connection.execute(insert(metadata.tables["kombo_result_links"]), refused)
     return warehouse
 
 
@@ -124,6 +135,22 @@ def test_an_older_versions_tables_get_the_missing_columns(older):
     assert columns(older) >= LATER
     (attempt,) = all_of(older, tables.attempts)
     assert (attempt.result_id, attempt.attempt, attempt.resolution) == ("1", 1, None)
+    assert all(columns(older, name) >= later for name, later in LATER_ELSEWHERE.items())
+
+
+def test_a_row_of_an_older_version_is_not_left_out(older):
+    """A run sends a row of an older version as before, until a person leaves the row out."""
+    tables = Tables.named()
+    tables.create(older)
+    Runs(older, tables).start(Run("run"))
+    (row,) = all_of(older, tables.links)
+    request = delivery("1", integration_id="1", target_id="1", target_type="1")
+    ledger, unknown = Ledger(older, tables), UnknownRows(older, tables)
+    assert (row.status, row.left_out_at) == ("failed", None)
+    assert len(ledger.look_up_claims([request], {"failed"})[0].won) == 1
+    leave_out = DecisionBy(Decision.LEAVE_OUT, "a test row", "alice")
+    assert sum(unknown.decide(UnknownRowsFilter(result_ids=("1",)), leave_out)) == 1
+    assert ledger.claim("run", [request], {"failed"}).left_out == (request,)
 
 
 def test_many_tasks_may_migrate_at_once(older):
@@ -224,7 +251,7 @@ def test_tables_of_a_newer_version_are_refused(warehouse, tables):
     assert "resolved_by" not in columns(warehouse)
 
 
-COLUMNS_OF_VERSION = {2: "7be426deb94b4894"}
+COLUMNS_OF_VERSION = {3: "151488b128cdba89"}
 """The digest of the columns of the version."""
 
 

@@ -62,11 +62,31 @@ def test_the_warehouse_gets_every_column_of_every_row(warehouse, tables, databas
     rows = [
         ledger_row("r1", at(0.123456), warnings=["Über 100 %", 'a "quote"', "?"]),
         ledger_row("r2", at(1), status="failed", http_status=None, error_message="it's\n\\n :x %s"),
+        ledger_row(
+            "r4", at(1.5), left_out_by="ada", left_out_at=at(1.25), left_out_reason="a test"
+        ),
         ledger_row("r3", at(2), first_sent_at=None, log_url=None, assessment_date=at(0).date()),
     ]
     put(warehouse, tables, *rows)
-    assert back.run() == 3
+    assert back.run() == 4
     assert written(database) == expected(rows)
+
+
+def test_a_table_of_an_older_version_gets_what_the_table_can_hold(
+    warehouse, tables, database, caplog
+):
+    """A table without the columns of rows left out is written as before, with a warning."""
+    later = {"left_out_by", "left_out_at", "left_out_reason"}
+    made = WriteBack(warehouse, tables, database)
+    execute(database, str(made._table.without(later).create))
+    made.check()
+    assert "no column left_out_by, left_out_at, left_out_reason" in caplog.text
+    rows = [ledger_row("r1", at(0), left_out_by="ada", left_out_at=at(0), left_out_reason="a test")]
+    put(warehouse, tables, *rows)
+    assert made.run() == 1
+    (row,) = written(database)
+    assert not later & row.keys()
+    assert row.items() <= expected(rows)[0].items()
 
 
 def test_only_what_changed_is_written(warehouse, tables, database, back):

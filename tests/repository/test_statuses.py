@@ -15,6 +15,7 @@ from airflow_kombo.statuses import (
     DECIDED,
     FINAL,
     HELD,
+    LEFT_OUT,
     MEANINGS,
     NOT_DELIVERED,
     OWNERS,
@@ -73,15 +74,15 @@ def test_the_docs_name_every_count():
 
 
 def test_a_run_counts_each_row_once():
-    """The counts are the statuses after a run, and two counts of rows left alone."""
-    assert set(COUNTED) == set(Status) - {Status.SENDING} | {SKIPPED, HELD}
-    assert set(NOT_DELIVERED) == set(COUNTED) - {Status.SUCCESS, SKIPPED}
+    """The counts are the statuses after a run, and three counts of rows left alone."""
+    assert set(COUNTED) == set(Status) - {Status.SENDING} | {SKIPPED, HELD, LEFT_OUT}
+    assert set(NOT_DELIVERED) == set(COUNTED) - {Status.SUCCESS, SKIPPED, LEFT_OUT}
 
 
 def test_every_verdict_and_every_decision_gives_a_status():
-    """Each verdict and each decision leads to a status that a run may leave."""
+    """Each verdict and each decision about a link leads to a status that a run may leave."""
     assert set(STATUS_OF) == set(Verdict)
-    assert set(DECIDED) == set(Decision)
+    assert set(DECIDED) == set(Decision) - {Decision.LEAVE_OUT, Decision.TAKE_BACK}
     assert {*STATUS_OF.values(), *DECIDED.values()} <= set(COUNTED)
 
 

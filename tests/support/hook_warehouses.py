@@ -68,6 +68,9 @@ def ledger_row(result_id, updated_at, **changes):
         "run_id": "run",
         "first_sent_at": START,
         "updated_at": updated_at,
+        "left_out_by": None,
+        "left_out_at": None,
+        "left_out_reason": None,
     } | changes
 
 
@@ -89,7 +92,7 @@ def written(database, name="kombo_result_links"):
 
 
 def _plain(row):
-    moments = ("updated_at", "first_sent_at")
+    moments = [name for name in ("updated_at", "first_sent_at", "left_out_at") if name in row]
     return {
         **row,
         **{name: row[name] and moment_of(row[name]) for name in moments},

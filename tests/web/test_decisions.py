@@ -88,7 +88,7 @@ def test_a_checked_file_becomes_the_configuration_of_the_dag(site, is_pasted, wa
     assert "1 left: no decision." in page.text
     assert "1 left: not found. line 5 ( done )" in page.text
     assert "../dags/kombo_resolve_unknown" in page.all("href")
-    conf = json.loads(page.text[page.text.index("{") : page.text.rindex("}") + 1])
+    conf = json.loads(page.text[page.text.index("{") : page.text.index("}") + 1])
     decided = {line.key.result_id: line for line in read_decisions(conf["decisions"]).decided}
     assert {name: line.decision for name, line in decided.items()} == {
         "unknown": Decision.CREATED, "=2": Decision.NOT_CREATED,
@@ -109,7 +109,7 @@ def test_a_file_without_a_row_to_decide_has_no_configuration(site, warehouse, ta
     assert "1 left: success." in page.text
     assert "No row can be decided by this file." in page.text
     assert "textarea" in [tag for tag, _ in page.elements]
-    assert page.all("data-copied") == []
+    assert page.all("data-conf") == []
 
 
 SCRIPT = b"result_id,integration_id,target_type,target_id,attempt,decision,reason\n<b>,a,b,c,1,"
@@ -122,7 +122,7 @@ SCRIPT = b"result_id,integration_id,target_type,target_id,attempt,decision,reaso
         ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, 400, "Bad Request"),
         ({"data": {"file": "no file", "text": "a;b"}}, 422, NO_HEAD),
         ({"files": {"file": ("f", "\xe9".encode("cp1252"))}}, 422, "CSV UTF-8"),
-        ({"files": {"file": ("f", SCRIPT + b"maybe,x")}}, 422, "created in line 2"),
+        ({"files": {"file": ("f", SCRIPT + b"maybe,x")}}, 422, "take back in line 2"),
         ({"files": {"file": ("f", SCRIPT + b"created,x")}}, 200, "line 2 ( <b> )"),
         ({"files": {"file": ("f", b"x" * MOST_BYTES)}}, 413, "more than 2 MiB"),
         ({"data": {"text": "x" * MOST_BYTES}}, 413, "more than 2 MiB"),

@@ -22,8 +22,8 @@ from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
-    "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "static/page.css",
-    "static/statuses.css", "static/page.js",
+    "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "plan",
+    "static/page.css", "static/statuses.css", "static/page.js", "static/act.js",
 ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_who_may_see_the_page(site, path):
         assert get(site, path, expired, in_cookie=in_cookie).status_code in {401, 403}
         assert get(site, path, forged, in_cookie=in_cookie).status_code in {401, 403}
     assert get(site, path, token_of(site, "nobody")).status_code == 403
-    expected = {"row": 422, "run": 404}.get(path, 200)
+    expected = {"row": 422, "plan": 422, "run": 404}.get(path, 200)
     assert get(site, path, viewer).status_code == expected
     assert get(site, path, viewer, in_cookie=True).status_code == expected
 
@@ -175,7 +175,10 @@ def test_a_task_links_to_its_rows(site, task):
 # In a browser -----------------------------------------------------------------------------------
 
 WIDTHS = {"desktop": 1280, "phone": 390}
-VIEWS = ["", "runs", "rows", "rows?status=failed", "rows?q=nobody"]
+VIEWS = [
+    *("", "runs", "rows", "rows?status=failed", "rows?q=nobody"),
+    "plan?action=send-again&status=failed",
+]
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +257,8 @@ def test_the_page_opens_from_airflows_navigation(opened, site, theme):
     frame.get_by_role("link", name="failed").first.click()
     frame.get_by_role("heading", name="Rows", exact=True).wait_for()
     frame.get_by_role("rowheader").first.get_by_role("link").click()
-    frame.get_by_role("link", name=f"Open {DAG}").click()
+    frame.get_by_role("link", name="Send again").click()
+    frame.get_by_role("link", name=DAG).click()
     page.wait_for_url(f"{site}/dags/{DAG}**")
 
 

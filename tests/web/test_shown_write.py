@@ -53,15 +53,16 @@ def test_the_page_bears_the_writes_own_name(notes):
     assert exported == 'attachment; filename="kombo_order_notes.csv"'
 
 
-def test_the_forms_name_no_dag_of_another_write(notes):
+def test_a_plan_names_no_dag_of_another_write(notes):
     """Rows are sent again by their own dag; the dag for decisions is described, not guessed."""
-    html = notes.get(f"/row?{urlencode(JOB.columns)}").text
-    assert "whether the order note was created" in Document(html).text
-    assert 'KomboResolveUnknownOperator has the status_table "kombo_order_notes"' in (
-        Document(html).text
-    )
+    html = notes.get(f"/plan?{urlencode({'action': 'send-again', **JOB.columns})}").text
+    assert "can make a second order note" in Document(html).text
     dags = {href for href in Document(html).all("href") if re.fullmatch(r"\.\./dags/\w+", href)}
     assert dags == {"../dags/order_notes"}
+    page = Document(notes.get(f"/plan?{urlencode({'action': 'created', **JOB.columns})}").text)
+    assert 'KomboResolveUnknownOperator has the status_table "kombo_order_notes"' in page.text
+    assert not [href for href in page.all("href") if re.fullmatch(r"\.\./dags/\w+", href)]
+    assert page.all("data-confirm") == []
 
 
 @pytest.mark.parametrize("key", [JOB, REPORT], ids=lambda key: key.target_type)

@@ -117,8 +117,8 @@ _OF_DELIVERY: Final = (
     Mutant(
         "a redelivery is sent again by a retry",
         "ledger.claims",
-        "self._sent_already(connection, known, run_id, requests) if redeliver else ()",
-        "()",
+        "self._own_attempts(connection, known, run_id, requests) if redeliver else {}",
+        "{}",
         seed=17,
     ),
     Mutant(

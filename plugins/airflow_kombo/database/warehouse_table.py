@@ -7,7 +7,8 @@ microseconds off, and BigQuery's writes a date without quotes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from datetime import date, datetime, timezone
 from typing import Any, Final
 
@@ -38,6 +39,12 @@ class WarehouseTable:
             column.name: kind.type_of(column.type) for column in table.columns
         }
         self._kind = kind
+
+    def without(self, names: Collection[str]) -> WarehouseTable:
+        """Return the table without some last columns, for an older version's table."""
+        shorter = copy(self)
+        shorter.columns = {name: self.columns[name] for name in self.columns if name not in names}
+        return shorter
 
     @property
     def create(self) -> TextClause:
@@ -81,9 +88,10 @@ class WarehouseTable:
     def insert(self, connection: HookConnection, rows: Sequence[Sequence[Any]]) -> None:
         """Insert rows, with as few statements as the warehouse takes.
 
-        :param rows: Their values in the order of the columns.
+        :param rows: Their values in the order of the columns. Further values are left out.
         """
-        for part in self._parts([[*map(self.text_of, row)] for row in rows]):
+        width = len(self.columns)
+        for part in self._parts([[*map(self.text_of, row[:width])] for row in rows]):
             if self._kind.json:
                 connection.execute(self._insert_json(self._kind.json, part))
             else:

@@ -25,7 +25,7 @@ from airflow_kombo.exceptions import LedgerError, RunStoppedError
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.outcomes import duplicate
 from airflow_kombo.observability.metrics import SenderMetrics
-from airflow_kombo.statuses import HELD, SKIPPED, Status
+from airflow_kombo.statuses import HELD, LEFT_OUT, SKIPPED, Status
 from airflow_kombo.throttle.throttle import Throttle
 
 
@@ -133,6 +133,7 @@ class IntegrationSender:
         self._calls.window.commit.observe(monotonic() - asked)
         self.counts.add(HELD, held.update(batch, claims.held, monotonic()))
         self.counts.add(SKIPPED, len(claims.skipped) + len(claims.moved))
+        self.counts.add(LEFT_OUT, len(claims.left_out))
         self._calls.add(claims.won)
         await self._unsent.record(
             [duplicate(request, owner) for request, owner in claims.duplicates]

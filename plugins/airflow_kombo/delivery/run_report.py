@@ -10,7 +10,7 @@ from airflow_kombo.delivery.row_counts import RowCounts
 from airflow_kombo.kombo_api.explanations import Cause
 from airflow_kombo.ledger.day_rows import DayRows
 from airflow_kombo.ledger.run_scope import Days, LeftRow
-from airflow_kombo.statuses import COUNTED, MEANINGS, SKIPPED, Status
+from airflow_kombo.statuses import COUNTED, LEFT_OUT, MEANINGS, SKIPPED, Status
 
 
 @dataclass
@@ -66,7 +66,8 @@ class RunReport:
     @property
     def tried(self) -> int:
         """Return the rows of the run but those that it left as they were."""
-        return self.planned - self.counts[SKIPPED]
+        counts = self.counts
+        return self.planned - counts[SKIPPED] - counts[LEFT_OUT]
 
     @property
     def numbers(self) -> dict[str, int]:

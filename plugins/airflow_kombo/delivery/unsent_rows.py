@@ -10,7 +10,7 @@ from airflow_kombo.delivery.row_counts import RowCounts
 from airflow_kombo.delivery.run_context import RunContext
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.outcomes import Claim, RowOutcome, UnsentRow
-from airflow_kombo.statuses import HELD, SKIPPED, Status
+from airflow_kombo.statuses import HELD, LEFT_OUT, SKIPPED, Status
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,10 @@ class UnsentRows:
         recorded = await context.threads.run(
             context.ledger.record_unsent, context.parts.run.run_id, rows
         )
-        others = {*recorded.left, *recorded.held}
+        others = {*recorded.left, *recorded.left_out, *recorded.held}
         self._counts.add_outcomes(row.outcome for row in rows if row.key not in others)
         self._counts.add(SKIPPED, len(recorded.left))
+        self._counts.add(LEFT_OUT, len(recorded.left_out))
         self._counts.add(HELD, self._held.leave(NOT_CLAIMED, recorded.held))
 
     async def release(self, claims: Sequence[Claim], reason: RowOutcome) -> None:

@@ -13,6 +13,7 @@ from airflow_kombo.ledger.outcomes import (
     Claim,
     ClaimResult,
     Duplicate,
+    LeftOut,
     MovedRow,
     RowOutcome,
     Skipped,
@@ -40,6 +41,8 @@ class ClaimRules:
             although the request is unchanged.
         """
         key = request.key
+        if self._known.is_left_out(key.result_id):
+            return LeftOut(request)
         before = self._known.standing(key)
         if won := self._won.get(key.result_id):
             return Skipped(request) if won == key else MovedRow(request, None)

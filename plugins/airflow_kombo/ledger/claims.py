@@ -7,7 +7,7 @@ row that needs no request gets its outcome without a claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kombo.database.transactions import RaceLostError, in_race, transaction
@@ -26,6 +26,7 @@ from airflow_kombo.ledger.outcomes import (
     RowOutcome,
     UnconfirmedClaimError,
     UnsentRow,
+    UnwrittenRows,
 )
 from airflow_kombo.ledger.redaction import redactor
 from airflow_kombo.ledger.runs import assert_alive
@@ -54,6 +55,8 @@ class Ledger:
 
     :param redact: The function that reduces a request's body for the history. By default all of
         the body is stored.
+    :param seen: Versions of status rows by result id, as a person saw them: `redeliver` sends only
+        results that still have them. By default any version.
     """
 
     def __init__(
@@ -61,10 +64,12 @@ class Ledger:
         engine: Engine,
         tables: Tables,
         redact: Callable[[bytes], str | None] | None = None,
+        seen: Mapping[str, str] | None = None,
     ) -> None:
         self.engine = engine
         self.tables = tables
         self.redact = redact or redactor()
+        self.seen = seen or {}
         self._sql = Statements(engine, tables)
 
     def claim(
@@ -113,11 +118,11 @@ class Ledger:
             known = self._read(connection, [*asked, *((key, None) for key in others)])
             return self._decide(connection, known, run_id, requests, redeliver), known
 
-    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> list[LinkKey]:
+    def record_unsent(self, run_id: str, rows: Sequence[UnsentRow]) -> UnwrittenRows:
         """Write outcomes of unsent rows, and return the keys of the rows left as they are.
 
-        A row is left as it is if it is final, being sent by another run, or refused. So is an
-        `invalid` row with the same reason as before.
+        A row is left as it is if it is final, being sent by another run, or refused, or if a
+        person has left it out. So is an `invalid` row with the same reason as before.
 
         :raises LedgerError: if nothing was written.
         """
@@ -185,51 +190,56 @@ class Ledger:
         requests: Sequence[RowRequest],
         redeliver: Collection[str],
     ) -> Claims:
-        sent = self._sent_already(connection, known, run_id, requests) if redeliver else ()
+        own = self._own_attempts(connection, known, run_id, requests) if redeliver else {}
         rules = ClaimRules(known, run_id)
         results: dict[int, ClaimResult] = {}
         for place in sorted(range(len(requests)), key=lambda place: requests[place].key):
             request = requests[place]
-            again = () if request.key.result_id in sent else redeliver
-            results[place] = rules.decide(request, again)
+            attempts, sent = own.get(request.key.result_id, (0, 0))
+            again = not sent and known.is_as_seen(request.key, self.seen, attempts)
+            results[place] = rules.decide(request, redeliver if again else ())
         return Claims([results[place] for place in range(len(requests))])
 
-    def _sent_already(
+    def _own_attempts(
         self,
         connection: Connection,
         known: KnownRows,
         run_id: str,
         requests: Sequence[RowRequest],
-    ) -> Collection[str]:
-        """Return the results already sent by this dag run: each is redelivered once."""
+    ) -> dict[str, tuple[int, int]]:
+        """Count this dag run's attempts by result, and those sent: each is redelivered once."""
         ids = {one.key.result_id for one in requests if known.of(one.key.result_id)}
         if not ids:
-            return ()
+            return {}
         given = {"run_id": run_id, "result_ids": sorted(ids)}
-        return {row.result_id for row in connection.execute(self._sql.sent_in_dag_run, given)}
+        found = connection.execute(self._sql.own_attempts, given)
+        return {row.result_id: (row.attempts, int(row.sent)) for row in found}
 
     def _record_unsent(
         self, connection: Connection, run_id: str, rows: Sequence[UnsentRow]
-    ) -> list[LinkKey]:
+    ) -> UnwrittenRows:
         assert_alive(connection, self.tables, run_id)
         known = self._read(connection, ((row.key, None) for row in rows))
         written: dict[LinkKey, tuple[dict[str, Any], LedgerRow | None]] = {}
         doubled = [row.key for row in rows if _names_result_twice(row)]
         linked = targets_with_links(connection, self.tables, known, doubled)
-        left, results = [], set()
+        unwritten, results = UnwrittenRows([], []), set()
         for row in _in_lock_order(rows):
+            if known.is_left_out(row.key.result_id):
+                unwritten.left_out.append(row.key)
+                continue
             # Rows that name one result twice stand side by side. Other results have one row.
             side_by_side = _names_result_twice(row)
             before = known.by_key.get(row.key) if side_by_side else known.standing(row.key)
             is_taken = row.key in written or (row.key.result_id in results and not side_by_side)
             if is_taken or row.key in linked or not may_be_recorded_unsent(before, row.outcome):
-                left.append(row.key)
+                unwritten.left.append(row.key)
             else:
                 results.add(row.key.result_id)
                 attempts = before.attempts if before else 0
                 written[row.key] = (unsent(row, run_id, attempts), before)
         _write(connection, self._sql, known, written.values())
-        return left
+        return unwritten
 
 
 def _write_claims(
@@ -264,7 +274,9 @@ def _write(
     """
     rows = list(rows)
     stale = [as_read(one) for row, before in rows for one in known.replaced_by(row, before)]
-    sql.replaced.execute(connection, stale, sql.delete_links)
+    deleted, *_ = sql.replaced.execute(connection, stale, sql.delete_links)
+    if deleted != len(stale):
+        raise RaceLostError
     new, old = [], []
     for row, before in rows:
         if before is None:

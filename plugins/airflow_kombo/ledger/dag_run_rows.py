@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from airflow_kombo.database.transactions import transaction
 from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.statuses import COUNTED, HELD, SENT_AGAIN, SKIPPED, ErrorCode, Status
+from airflow_kombo.statuses import COUNTED, HELD, LEFT_OUT, SENT_AGAIN, SKIPPED, ErrorCode, Status
 
 WITHOUT_RECORD = "(no record of this run)"
 """Name, in place of an integration, for rows that the runs left as they were."""
@@ -65,12 +65,12 @@ class DagRunRows:
         links, runs = self.tables.links.c, self.tables.runs.c
         by_status = (
             select(links.integration_id, links.status, func.count())
-            .where(self.condition, links.status.in_(COUNTED))
+            .where(self.condition, links.status.in_(COUNTED), links.left_out_at.is_(None))
             # The status first: for the order of integrations SQLite would read an index, and look
             # each row of the table up.
             .group_by(links.status, links.integration_id)
         )
-        last_runs = self._runs(runs.run_id, runs.map_index, runs.skipped, runs.held)
+        last_runs = self._runs(runs.run_id, runs.map_index, runs.skipped, runs.held, runs.left_out)
         last_runs = last_runs.order_by(runs.started_at)
         if self.shards is not None:
             last_runs = last_runs.where(runs.map_index < self.shards)
@@ -82,6 +82,9 @@ class DagRunRows:
             left = Counter[str]()
             for row in last.values():
                 left.update({SKIPPED: row.skipped or 0, HELD: row.held or 0})
+                left[LEFT_OUT] += row.left_out or 0
+            if last:
+                left[LEFT_OUT] += connection.execute(self._left_out_since(last)).scalar_one()
             if left[SKIPPED]:
                 again = self._read_again(row.run_id for row in last.values())
                 recorded = connection.execute(again).scalar_one()
@@ -90,12 +93,19 @@ class DagRunRows:
             counts[WITHOUT_RECORD] = left
         return counts
 
+    def _left_out_since(self, last_runs: Mapping[int, Any]) -> Select[Any]:
+        """Count the rows that the last runs wrote, and that a person has left out since."""
+        links = self.tables.links.c
+        ids = sorted(row.run_id for row in last_runs.values())
+        return select(func.count()).where(links.run_id.in_(ids), links.left_out_at.is_not(None))
+
     def _read_again(self, last_runs: Iterable[str]) -> Select[Any]:
         """Count the rows of earlier runs that the last ones read again, and did not send."""
         links, runs = self.tables.links.c, self.tables.runs.c
         earlier = self._runs(runs.run_id).where(runs.run_id.not_in(sorted(last_runs)))
         statuses = sorted(set(self.read_again) - SENT_AGAIN)
-        return select(func.count()).where(links.run_id.in_(earlier), links.status.in_(statuses))
+        is_skipped = and_(links.status.in_(statuses), links.left_out_at.is_(None))
+        return select(func.count()).where(links.run_id.in_(earlier), is_skipped)
 
     def _runs(self, *columns: Any) -> Select[Any]:
         """Select columns of the runs."""

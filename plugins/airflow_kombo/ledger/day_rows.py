@@ -24,7 +24,7 @@ _DELIVERED_OR_OPEN: Final = frozenset({Status.SUCCESS.value, Status.SENDING.valu
 
 @dataclass
 class DayRows:
-    """Rows of some days in the ledger, by status.
+    """Rows of some days in the ledger, by status, without those that a person has left out.
 
     Tasks with other rows may share a status table, and one that delivered all of its rows must not
     hide one that delivered none.
@@ -75,7 +75,7 @@ def rows_of_days(
     # A subquery: PostgreSQL takes two equal parameters of a grouped expression for two values.
     rows = (
         select(links.status, links.error_code, links.http_status, origin.label("origin"))
-        .where(days.of_links(tables))
+        .where(days.of_links(tables), links.left_out_at.is_(None))
         .subquery()
     )
     query = select(*rows.c, func.count().label("rows")).group_by(*rows.c)

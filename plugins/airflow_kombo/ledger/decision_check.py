@@ -11,12 +11,15 @@ from sqlalchemy import Connection, select
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.decision_file import DecidedLine
 from airflow_kombo.ledger.ledger_rows import LedgerRow
+from airflow_kombo.ledger.left_out import why_not_decided
 from airflow_kombo.ledger.tables import KEY, Tables
-from airflow_kombo.statuses import Status
 
 CHECKED_ROWS: Final = 1_000
 """Rows that are looked up in one query."""
-_COLUMNS: Final = (*KEY, "status", "attempts", "assessment_date", "error_code", "run_id")
+_COLUMNS: Final = (
+    *(*KEY, "status", "attempts", "assessment_date", "error_code", "run_id"),
+    "left_out_at",
+)
 NO_ROW: Final = "not found"
 """Reason why a line is left that names no row of the table."""
 
@@ -77,8 +80,8 @@ def _why_left(
     """Return the reason why a row cannot be decided, or None."""
     if row is None:
         return NO_ROW
-    if row.status != Status.UNKNOWN.value:
-        return row.status
+    if why := why_not_decided(row, line.decision):
+        return why
     if row.attempts != line.attempt:
         return f"attempt {line.attempt} is not the newest one: attempt {row.attempts} is"
     return None if is_chosen(row) else "the other conditions do not hold"

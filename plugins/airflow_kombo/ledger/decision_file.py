@@ -195,7 +195,7 @@ def _decision(cells: Mapping[str, str], line: int, problems: _Problems) -> Decis
     """Read the decision of a line; None for an empty cell."""
     word = " ".join(cells["decision"].split()).lower()
     if word and word not in _DECISIONS:
-        problems.add(f"no decision of {' and '.join(_DECISIONS)}", line)
+        problems.add(f"no decision of {', '.join(_DECISIONS)}", line)
     return _DECISIONS.get(word)
 
 

@@ -56,6 +56,8 @@ class RecordedUnsent:
 
     left: Sequence[LinkKey]
     """Keys of the rows that stay as they are."""
+    left_out: Sequence[LinkKey]
+    """Keys of the rows that a person has left out."""
     held: Sequence[LinkKey]
     """Keys of the rows that another transaction holds."""
 
@@ -68,7 +70,8 @@ class LockTolerantLedger:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._brief = Ledger(waiting_briefly(ledger.engine), ledger.tables, ledger.redact)
+        brief = waiting_briefly(ledger.engine)
+        self._brief = Ledger(brief, ledger.tables, ledger.redact, ledger.seen)
         self._fast, self._fast_and_brief = FastPath(self._ledger), FastPath(self._brief)
         self._brief_until = 0.0
 
@@ -112,10 +115,15 @@ class LockTolerantLedger:
         :raises LedgerError: if nothing, or only a part, was written.
         """
         left: list[LinkKey] = []
-        held = self._write(
-            rows, lambda ledger, part: left.extend(ledger.record_unsent(run_id, part)), run_id
-        )
-        return RecordedUnsent(left, [one.key for one in held])
+        left_out: list[LinkKey] = []
+
+        def write(ledger: Ledger, part: Sequence[UnsentRow]) -> None:
+            unwritten = ledger.record_unsent(run_id, part)
+            left.extend(unwritten.left)
+            left_out.extend(unwritten.left_out)
+
+        held = self._write(rows, write, run_id)
+        return RecordedUnsent(left, left_out, [one.key for one in held])
 
     def record(self, outcomes: Sequence[AttemptOutcome]) -> list[AttemptOutcome]:
         """Write outcomes as `Ledger.record` does, and return those of held rows.

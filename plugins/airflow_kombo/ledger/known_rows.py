@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import RowRequest
 from airflow_kombo.ledger.history import history, may_have_link
-from airflow_kombo.ledger.ledger_rows import LedgerRow
+from airflow_kombo.ledger.ledger_rows import LedgerRow, version_of
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import BINDING, OWNERS, ErrorCode
 
@@ -37,6 +37,19 @@ class KnownRows:
     def of(self, result_id: str) -> Sequence[LedgerRow]:
         """Return the rows of a result."""
         return self._by_result.get(result_id, ())
+
+    def is_left_out(self, result_id: str) -> bool:
+        """Return True if a person has left a result out, on whichever target."""
+        return any(row.left_out_at is not None for row in self.of(result_id))
+
+    def is_as_seen(self, key: LinkKey, seen: Mapping[str, str], own: int) -> bool:
+        """Return True if the valid row of a result has the version seen by a person.
+
+        :param seen: The versions by result id. Empty means that any version will do.
+        :param own: The number of attempts since, of the same dag run.
+        """
+        row = self.standing(key)
+        return row is None or not seen or version_of(row, own) == seen.get(key.result_id)
 
     def standing(self, key: LinkKey) -> LedgerRow | None:
         """Return the valid row of a result: the binding one, else the key's own."""
@@ -65,13 +78,17 @@ class KnownRows:
     def owner_of(self, request: RowRequest) -> str | None:
         """Return the result id of another owner of a request's link.
 
-        A refused row owns no link.
+        A refused row owns no link. Nor does a row that a person has left out, unless its link
+        exists or may exist.
         """
         holder = self._other_with_link(request)
-        return holder.result_id if holder and holder.status in OWNERS else None
+        if holder is None:
+            return None
+        owners = OWNERS if holder.left_out_at is None else BINDING
+        return holder.result_id if holder.status in owners else None
 
     def losers(self, request: RowRequest) -> list[LedgerRow]:
-        """Return the refused rows with the link of a request."""
+        """Return the rows with the link of a request, without owners."""
         holder = self._other_with_link(request)
         return [holder] if holder else []
 

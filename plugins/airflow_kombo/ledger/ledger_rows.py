@@ -6,7 +6,7 @@ A row is SQLAlchemy's own object. These types name its columns and cost nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Protocol
 
 from airflow_kombo.delivery_key import KeyColumns
@@ -32,6 +32,17 @@ class LedgerRow(KeyColumns, OutcomeColumns, Protocol):
     request_hash: str | None
     run_id: str
     assessment_date: date | None
+    left_out_at: datetime | None
+
+
+def version_of(row: LedgerRow, own: int = 0) -> str:
+    """Return status and attempts of a status row, such as `unknown 2`.
+
+    Every claim and every outcome gives the row another version.
+
+    :param own: The number of the newest attempts not to count.
+    """
+    return f"{row.status} {row.attempts - own}"
 
 
 class AttemptRow(KeyColumns, OutcomeColumns, Protocol):

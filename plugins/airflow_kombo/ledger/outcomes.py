@@ -84,6 +84,12 @@ class Skipped(NamedTuple):
     request: RowRequest
 
 
+class LeftOut(NamedTuple):
+    """A request of a result left out by a person."""
+
+    request: RowRequest
+
+
 class Held(NamedTuple):
     """A request of a row held by another transaction. Nothing was written."""
 
@@ -110,10 +116,10 @@ class MovedRow(NamedTuple):
         return str(self.bound.status) if self.bound else Status.SENDING.value
 
 
-ClaimResult = Claim | Duplicate | Skipped | MovedRow | Held
+ClaimResult = Claim | Duplicate | Skipped | MovedRow | LeftOut | Held
 """The answer to one request of a claim."""
 
-_Kind = TypeVar("_Kind", Claim, Duplicate, Skipped, MovedRow, Held)
+_Kind = TypeVar("_Kind", Claim, Duplicate, Skipped, MovedRow, LeftOut, Held)
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,11 @@ class Claims:
     def moved(self) -> tuple[MovedRow, ...]:
         """Return the requests of results on another target."""
         return self._all(MovedRow)
+
+    @property
+    def left_out(self) -> tuple[RowRequest, ...]:
+        """Return the requests of results left out by a person."""
+        return tuple(one.request for one in self._all(LeftOut))
 
     @property
     def held(self) -> tuple[RowRequest, ...]:
@@ -201,6 +212,17 @@ class UnsentRow:
     key: LinkKey
     assessment_date: date | None
     outcome: RowOutcome
+
+
+class UnwrittenRows(NamedTuple):
+    """Keys of rows without their new outcome.
+
+    :param left: Rows that are final, refused, or sent by another run.
+    :param left_out: Rows of results that a person has left out.
+    """
+
+    left: list[LinkKey]
+    left_out: list[LinkKey]
 
 
 def outcome_of(verdict: Verdict, result: KomboResponse | TransportError) -> RowOutcome:

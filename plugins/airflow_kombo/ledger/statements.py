@@ -42,7 +42,7 @@ from airflow_kombo.statuses import SENT_AGAIN, Status
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
 _BEFORE: Final = "before_"
 """Prefix of a column of the key with the value of before the row goes to another target."""
-_READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", *OUTCOME)
+_READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", "left_out_at", *OUTCOME)
 """Columns of a `LedgerRow`, beside the key and `url_hash`."""
 _VERSION: Final = (*KEY, "status", "attempts")
 """Columns of a status row that change with every write to the row."""
@@ -85,7 +85,7 @@ class Statements:
 
     @cached_property
     def change_links(self) -> Update:
-        """Update status rows, if unchanged since the ledger's read."""
+        """Update status rows, if unchanged since the ledger's read and not left out since."""
         links, row = self._tables.links, self.written.c
         first_sent = func.coalesce(links.c.first_sent_at, utc_now())
         sending = row["status"] == Status.SENDING.value
@@ -95,6 +95,7 @@ class Statements:
                 _is(links, row, KEY, before=_BEFORE),
                 links.c.status == row["read_status"],
                 links.c.attempts == row["read_attempts"],
+                links.c.left_out_at.is_(None),
             )
             .values({name: row[name] for name in _LINK})
             .values(
@@ -173,9 +174,9 @@ class Statements:
 
     @cached_property
     def delete_links(self) -> Delete:
-        """Delete status rows, if unchanged since the ledger's read."""
+        """Delete status rows, if unchanged since the ledger's read and not left out since."""
         links, row = self._tables.links, self.replaced.c
-        return delete(links).where(_is(links, row, _VERSION))
+        return delete(links).where(_is(links, row, _VERSION), links.c.left_out_at.is_(None))
 
     @cached_property
     def free_urls(self) -> Update:
@@ -199,10 +200,10 @@ class Statements:
         return update(links).where(unchanged).values(warnings=row["warnings"], updated_at=utc_now())
 
     @cached_property
-    def sent_in_dag_run(self) -> Select[tuple[str]]:
-        """Select the results already sent by a task, in any try of the same dag run.
+    def own_attempts(self) -> Select[tuple[str, int, int]]:
+        """Count a task's attempts of results, in any try of the same dag run, and those sent.
 
-        An attempt that made no link and may be made again does not count.
+        An attempt that made no link and may be made again does not count as sent.
         """
         attempts = self._tables.attempts
         ours, theirs = self._tables.runs.alias("ours"), self._tables.runs.alias("theirs")
@@ -212,15 +213,20 @@ class Statements:
             and_(*(ours.c[name] == theirs.c[name] for name in task)),
         )
         to_be_sent_again = attempts.c.status.in_(sorted(status.value for status in SENT_AGAIN))
+        is_sent = or_(attempts.c.status.is_(None), not_(to_be_sent_again))
         return (
-            select(attempts.c.result_id)
+            select(
+                attempts.c.result_id,
+                func.count().label("attempts"),
+                func.sum(case((is_sent, 1), else_=0)).label("sent"),
+            )
             .join_from(attempts, theirs, attempts.c.run_id == theirs.c.run_id)
             .join(ours, is_ours)
             .where(
                 ours.c.run_id == bindparam("run_id"),
                 attempts.c.result_id.in_(bindparam("result_ids", expanding=True)),
-                or_(attempts.c.status.is_(None), not_(to_be_sent_again)),
             )
+            .group_by(attempts.c.result_id)
         )
 
 

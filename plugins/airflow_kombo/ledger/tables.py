@@ -39,6 +39,9 @@ KEY: Final = LinkKey._fields
 TARGET: Final = Target._fields
 """Columns of the key without the result."""
 
+LEFT_OUT: Final = ("left_out_by", "left_out_at", "left_out_reason")
+"""The last columns of the status table: a person's decision that no run sends the row."""
+
 _RUN_ID: Final = String(36)
 _OUTCOME_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
     "status": String(16),
@@ -136,6 +139,10 @@ def _links() -> list[Column[Any]]:
         Column("run_id", _RUN_ID, nullable=False),
         Column("first_sent_at", MOMENT),
         Column("updated_at", MOMENT, nullable=False),
+        # A person's decision that no run sends the row. Without a time there is none.
+        Column("left_out_by", LONG_TEXT),
+        Column("left_out_at", MOMENT),
+        Column("left_out_reason", LONG_TEXT),
     ]
 
 

@@ -1,7 +1,8 @@
-"""Decisions about unknown rows, for lack of a response.
+"""Decisions about unknown rows, for lack of a response, and about rows to leave out.
 
-Only rows that are `unknown` at that moment are changed. The history keeps the decision beside the
-attempt. The attempt keeps the status `unknown` until its response comes after all.
+Only rows that are `unknown` at that moment are decided as created or not created. The history
+keeps the decision beside the attempt. The attempt keeps the status `unknown` until its response
+comes after all.
 """
 
 from __future__ import annotations
@@ -22,14 +23,17 @@ from airflow_kombo.ledger.decision_check import LeftLine, check_lines, parts_of
 from airflow_kombo.ledger.decision_file import DecidedLine, UnknownRow
 from airflow_kombo.ledger.decisions import DecisionBy, decide
 from airflow_kombo.ledger.ledger_rows import LedgerRow
+from airflow_kombo.ledger.left_out import leave_out, may_be_decided, why_not_decided
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.unknown_export import UnknownExport
-from airflow_kombo.statuses import Status
+from airflow_kombo.statuses import DECIDED, Decision
 
 BATCH_ROWS: Final = 1_000
 """Rows that are decided in one transaction, and ids in one query."""
 NOT_FOUND: Final = "not found"
 """Stands instead of a status, in the results of `UnknownRows.others`."""
+_OF_UNKNOWN: Final = Decision.CREATED
+"""A decision about unknown rows, for the methods about these alone."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,10 @@ class UnknownRowsFilter:
 
 
 class UnknownRows:
-    """The unknown rows of the ledger."""
+    """The rows of the ledger for a person's decision, by default the unknown ones.
+
+    `leave out` is about rows of any status but `sending`, and `take back` about those left out.
+    """
 
     def __init__(self, engine: Engine, tables: Tables) -> None:
         self.engine = engine
@@ -88,7 +95,7 @@ class UnknownRows:
         for part in _parts(choice):
             query = (
                 select(links.integration_id, links.error_code, func.count())
-                .where(self._is_unknown(part))
+                .where(self._is_open(part))
                 .group_by(links.integration_id, links.error_code)
             )
             with transaction(self.engine, "count rows", reads_only=True) as connection:
@@ -96,14 +103,16 @@ class UnknownRows:
                     counts[integration_id, code] = counts.get((integration_id, code), 0) + rows
         return counts
 
-    def in_doubt(self, choice: UnknownRowsFilter) -> Iterator[list[str]]:
-        """Yield the result ids of the unknown rows, in batches."""
+    def in_doubt(
+        self, choice: UnknownRowsFilter, decision: Decision = _OF_UNKNOWN
+    ) -> Iterator[list[str]]:
+        """Yield the result ids of the rows open to a decision, in batches."""
         for part in _parts(choice):
-            for page in self._pages(part):
+            for page in self._pages(part, decision):
                 yield [key.result_id for key in page]
 
     def decide(self, choice: UnknownRowsFilter, decision: DecisionBy) -> Iterator[int]:
-        """Decide the unknown rows, and yield the number of each durable batch.
+        """Decide the rows open to the decision, and yield the number of each batch.
 
         A row that gets its response meanwhile is left as it is.
 
@@ -111,9 +120,10 @@ class UnknownRows:
         """
         for part in _parts(choice):
             after: LinkKey | None = None
-            for page in self._pages(part):
+            for page in self._pages(part, decision.decision):
                 last = page[-1]
-                batch = and_(self._is_unknown(part), self._between(after, last))
+                is_open = self._is_open(part, decision.decision)
+                batch = and_(is_open, self._between(after, last))
                 yield in_race(
                     self.engine, "decide about rows", partial(self._decide, batch, decision)
                 )
@@ -126,7 +136,7 @@ class UnknownRows:
         is_read_whole = len(result_ids) > BATCH_ROWS
         part = replace(choice, result_ids=()) if is_read_whole else choice
         reading = partial(transaction, self.engine, "read unknown rows", reads_only=True)
-        for rows in UnknownExport(self.tables, self._is_unknown(part)).batches(reading):
+        for rows in UnknownExport(self.tables, self._is_open(part)).batches(reading):
             yield [row for row in rows if not is_read_whole or row.result_id in result_ids]
 
     def check(self, choice: UnknownRowsFilter, lines: Sequence[DecidedLine]) -> list[LeftLine]:
@@ -143,7 +153,7 @@ class UnknownRows:
     def decide_lines(self, lines: Iterable[DecidedLine], person: str) -> Iterator[int]:
         """Decide the rows of a file, and yield the number of each durable batch.
 
-        A row that has another status or another attempt meanwhile is left as it is.
+        A row that the decision cannot be about any more, or with another attempt, is left as it is.
 
         :param person: The name of the person who decided.
         :raises LedgerError: if a batch was not written. The batches before it were.
@@ -154,25 +164,28 @@ class UnknownRows:
             for part in parts_of(list(group)):
                 named = tuple_(*self._key, self.tables.links.c.attempts)
                 is_named = named.in_([(*line.key, line.attempt) for line in part])
-                batch = and_(self._is_unknown(UnknownRowsFilter()), is_named)
+                batch = and_(self._is_open(UnknownRowsFilter(), word), is_named)
                 yield in_race(
                     self.engine, "decide about rows", partial(self._decide, batch, decision)
                 )
 
-    def others(self, choice: UnknownRowsFilter) -> Iterator[dict[str, list[str]]]:
-        """Yield the named result ids with other statuses, by status, in batches.
+    def others(
+        self, choice: UnknownRowsFilter, decision: Decision = _OF_UNKNOWN
+    ) -> Iterator[dict[str, list[str]]]:
+        """Yield the named result ids not open to a decision, by reason, in batches.
 
         An id without a row is under `NOT_FOUND`.
         """
         links = self.tables.links.c
         for part in _parts(choice):
-            query = select(links.result_id, links.status).where(self._is_chosen(part))
+            query = select(links.result_id, links.status, links.left_out_at)
+            query = query.where(self._is_chosen(part)).order_by(links.result_id)
             with transaction(self.engine, "look rows up", reads_only=True) as connection:
-                found = connection.execute(query.order_by(links.result_id)).all()
+                found: Sequence[Any] = connection.execute(query).all()
             others: dict[str, list[str]] = {}
-            for result_id, status in found:
-                if status != Status.UNKNOWN.value:
-                    others.setdefault(status, []).append(result_id)
+            for row in found:
+                if why := why_not_decided(row, decision):
+                    others.setdefault(why, []).append(row.result_id)
             if missing := sorted(set(part.result_ids) - {row.result_id for row in found}):
                 others[NOT_FOUND] = missing
             yield others
@@ -190,13 +203,17 @@ class UnknownRows:
         locked: Sequence[Any] = connection.execute(query).all()
         if not locked:
             return 0
-        decide(connection, self.tables, locked, decision)
+        if decision.decision in DECIDED:
+            decide(connection, self.tables, locked, decision)
+        else:
+            leave_out(connection, self.tables.links, locked, decision)
         return len(locked)
 
-    def _pages(self, part: UnknownRowsFilter) -> Iterator[list[LinkKey]]:
+    def _pages(self, part: UnknownRowsFilter, decision: Decision) -> Iterator[list[LinkKey]]:
         after: LinkKey | None = None
         while True:
-            query = select(*self._key).where(self._is_unknown(part), self._between(after, None))
+            is_open = self._is_open(part, decision)
+            query = select(*self._key).where(is_open, self._between(after, None))
             with transaction(self.engine, "look rows up", reads_only=True) as connection:
                 rows: Sequence[Any] = connection.execute(
                     query.order_by(*self._key).limit(BATCH_ROWS)
@@ -216,10 +233,12 @@ class UnknownRows:
         lower = true() if after is None else beyond(self._key, after)
         return lower if last is None else and_(lower, not_(beyond(self._key, last)))
 
-    def _is_unknown(self, part: UnknownRowsFilter) -> ColumnElement[bool]:
-        links = self.tables.links.c
-        by_then = true() if part.until is None else links.updated_at <= part.until
-        return and_(links.status == Status.UNKNOWN.value, by_then, self._is_chosen(part))
+    def _is_open(
+        self, part: UnknownRowsFilter, decision: Decision = _OF_UNKNOWN
+    ) -> ColumnElement[bool]:
+        links = self.tables.links
+        by_then = true() if part.until is None else links.c.updated_at <= part.until
+        return and_(may_be_decided(links, decision), by_then, self._is_chosen(part))
 
     def _is_chosen(self, part: UnknownRowsFilter) -> ColumnElement[bool]:
         links = self.tables.links.c

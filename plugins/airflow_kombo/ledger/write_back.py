@@ -26,7 +26,7 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, WarehouseError
 from airflow_kombo.ledger.changed_results import ChangedResults, Page, Version
 from airflow_kombo.ledger.garbage_collection import long_lived_objects
-from airflow_kombo.ledger.tables import KEY, Tables
+from airflow_kombo.ledger.tables import KEY, LEFT_OUT, Tables
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,16 @@ class WriteBack:
                 " back to itself. Leave ledger_conn_id out, or name another database."
             )
         existing = self._existing_columns()
-        if missing := [one for one in self._table.columns if one not in existing]:
+        missing = [one for one in self._table.columns if one not in existing]
+        if missing and set(missing) <= set(LEFT_OUT):
+            log.warning(
+                "The warehouse's table %s has no column %s: the table does not show which rows a"
+                " person has left out. docs/written-back-table.md has the types, to add them.",
+                name,
+                ", ".join(missing),
+            )
+            self._table = self._table.without(LEFT_OUT)
+        elif missing:
             raise ConfigurationError(
                 f"The warehouse's table {name} has no column {', '.join(missing)}, so statuses"
                 " cannot be written back. Add what is missing: docs/written-back-table.md has the"

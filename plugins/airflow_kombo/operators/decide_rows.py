@@ -106,13 +106,15 @@ def decision_by(decision: Decision, reason: str | None, person: str) -> Decision
     return DecisionBy(decision, reason, person)
 
 
-def log_others(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> int:
-    """Log the named results with another status than `unknown`, and return their number.
+def log_others(
+    unknown: UnknownRows, rows_filter: UnknownRowsFilter, decision: Decision = Decision.CREATED
+) -> int:
+    """Log the named results not open to a decision, and return their number.
 
     :raises ConfigurationError: if no named result has a row, so that they must be mistyped.
     """
     left = not_found = 0
-    for others in unknown.others(rows_filter):
+    for others in unknown.others(rows_filter, decision):
         not_found += len(others.get(NOT_FOUND, ()))
         for status, result_ids in sorted(others.items()):
             left += len(result_ids)
@@ -130,10 +132,12 @@ def log_others(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> int:
     return left
 
 
-def log_rows(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> dict[str, int]:
+def log_rows(
+    unknown: UnknownRows, rows_filter: UnknownRowsFilter, decision: Decision = Decision.CREATED
+) -> dict[str, int]:
     """Log the rows of a dry run, and return their number."""
     rows = 0
-    for result_ids in unknown.in_doubt(rows_filter):
+    for result_ids in unknown.in_doubt(rows_filter, decision):
         rows += len(result_ids)
         log.info("Would be decided: %s", ", ".join(result_ids))
     log.info("This was a dry run: %d rows would be decided, none was.", rows)
@@ -148,7 +152,7 @@ def decide(
     for rows in unknown.decide(rows_filter, decision):
         decided += rows
         log.info("%d rows are decided: %s", decided, decision.decision)
-    log.info("%d rows were unknown and are decided: %s", decided, decision.decision)
+    log.info("In all %d rows are decided: %s", decided, decision.decision)
     return {"decided": decided}
 
 

@@ -72,10 +72,10 @@ class Job(Generic[Parameters]):
 
     @property
     def ledger(self) -> Ledger:
-        """Return the ledger, with the redaction of the parameters."""
+        """Return the ledger, with the redaction and the seen versions of the parameters."""
         parameters, databases = self.parameters, self.databases
         redact = redactor(parameters.masked_fields, store=parameters.store_request)
-        return Ledger(databases.ledger, databases.tables, redact)
+        return Ledger(databases.ledger, databases.tables, redact, parameters.seen)
 
     @property
     def run(self) -> Run:

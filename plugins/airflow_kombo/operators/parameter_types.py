@@ -35,6 +35,8 @@ _ROWS: Final = frozenset("({")
 """Characters of the text of a row, which no message quotes."""
 _TOOL: Final = re.compile(r"[^\s:A-Z]+")
 """The tool of an integration, as its id begins; `default` is of the same form."""
+_VERSION: Final = re.compile(r"[a-z]+ [0-9]{1,9}")
+"""The version of a status row: the status and the number of attempts."""
 DECISIONS: Final = tuple(one.value for one in Decision)
 
 
@@ -120,6 +122,19 @@ def _statuses(value: object) -> tuple[str, ...]:
     return words
 
 
+def _versions(value: object) -> Mapping[str, str]:
+    """Read the versions of status rows by result id."""
+    if isinstance(value, str):
+        value = _object_in(value)
+    if not isinstance(value, Mapping):
+        raise _UnreadableError
+    versions = {id_of(result_id): _text(version) for result_id, version in value.items()}
+    wrong = [version for version in versions.values() if not _VERSION.fullmatch(version)]
+    if wrong:
+        raise _UnreadableError(f": {wrong[0][:_LONGEST_SHOWN]!r} is none")
+    return versions
+
+
 def _decision(value: object) -> str:
     return _one_of(DECISIONS, _text(value))
 
@@ -166,6 +181,7 @@ Lines = Annotated[str, BeforeValidator(_lines)]
 Ids = Annotated[tuple[str, ...], BeforeValidator(_ids)]
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 Statuses = Annotated[tuple[str, ...], BeforeValidator(_statuses)]
+Versions = Annotated[Mapping[str, str], BeforeValidator(_versions)]
 Decided = Annotated[Decision, BeforeValidator(_decision)]
 Cap = Annotated[MaxInFlight, BeforeValidator(_cap)]
 
@@ -176,6 +192,7 @@ A_DAY: Final = "a day such as 2026-11-03"
 A_COUNT: Final = "a whole number, at least 1"
 A_TEXT: Final = "a text"
 A_LIST_OF_IDS: Final = "a list of ids such as ['a', 'b'], or one id"
+SEEN_VERSIONS: Final = "statuses and attempts by result id, as in {'ar-1': 'unknown 2'}"
 A_SHARD: Final = "a shard as the task before it planned it"
 A_CAP: Final = f"{A_COUNT}, or such numbers by tool, as in {{'workday': 4, 'default': 28}}"
 

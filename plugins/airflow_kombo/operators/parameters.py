@@ -24,6 +24,7 @@ from airflow_kombo.operators.parameter_types import (
     A_SHARD,
     A_TEXT,
     DECISIONS,
+    SEEN_VERSIONS,
     AtLeastOne,
     Cap,
     Day,
@@ -34,6 +35,7 @@ from airflow_kombo.operators.parameter_types import (
     Number,
     Statuses,
     Text,
+    Versions,
     Words,
     is_nothing,
     shown,
@@ -104,6 +106,7 @@ class RunParameters(_Parameters):
     integration_ids: Ids = takes(A_LIST_OF_IDS, default=())
     result_ids: Ids = takes(A_LIST_OF_IDS, default=())
     redeliver: Statuses = takes(f"a list of some of {', '.join(REDELIVERABLE)}", default=())
+    seen: Versions = takes(SEEN_VERSIONS, default={})
     limit: AtLeastOne | None = takes(A_COUNT)
     max_rows: AtLeastOne | None = takes(A_COUNT)
     approve_rows: Flag = takes(A_FLAG, default=False)

@@ -32,6 +32,8 @@ _REASON: Final = "why"
 class KomboResolveUnknownOperator(HITLOperator):
     """Decide about `unknown` rows: they were created in the ATS, or they were not.
 
+    The operator also leaves rows out for good, and takes that back.
+
     Without a `decision` the task describes the rows in Airflow's UI and waits for a person's
     answer. It needs no worker and no triggerer while it waits. The answer decides only rows that
     were `unknown` when the question was asked.
@@ -51,7 +53,9 @@ class KomboResolveUnknownOperator(HITLOperator):
     :param error_code: Only rows with this code in the status table, such as `run_died`. (templated)
     :param run_id: Only rows that this run sent, by the status table's column. (templated)
     :param decision: `created`: the rows become `success`. `not created`: they become `retryable`,
-        and the next run of their day sends them. Empty: ask a person. (templated)
+        and the next run of their day sends them. `leave out`: rows of any status but `sending` keep
+        their status, and no run sends them. `take back`: runs send rows that were left out again,
+        as their status says. Empty: ask a person. (templated)
     :param reason: The evidence for the decision; the attempts' history keeps it, with the name of
         the person who triggered the run or answered. With a file, the reason of lines without one.
         (templated)
@@ -143,15 +147,15 @@ class KomboResolveUnknownOperator(HITLOperator):
         rows_filter = decide_rows.filter_of(parameters)
         if parameters.export_to or parameters.has_file:
             return self._by_file(context, parameters, rows_filter)
-        decision = None
+        decision, word = None, parameters.decision or Decision.CREATED
         if parameters.decision:
             person = _triggering_person(context)
             decision = decide_rows.decision_by(parameters.decision, parameters.reason, person)
         with self._unknown_rows(decides=not parameters.dry_run) as unknown:
             asked_at = unknown.now()
-            left = {"left": decide_rows.log_others(unknown, rows_filter)}
+            left = {"left": decide_rows.log_others(unknown, rows_filter, word)}
             if parameters.dry_run:
-                return decide_rows.log_rows(unknown, rows_filter) | left
+                return decide_rows.log_rows(unknown, rows_filter, word) | left
             if decision:
                 return decide_rows.decide(unknown, rows_filter, decision) | left
             question = decide_rows.question_about(unknown, rows_filter)

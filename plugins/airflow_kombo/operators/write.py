@@ -61,6 +61,8 @@ class KomboWriteOperator(BaseOperator):
         them is known. (templated)
     :param redeliver: Statuses whose rows are sent again although they are final or unchanged, and
         `changed`: successful rows whose request is another now. (templated)
+    :param seen: Status and number of attempts by result id, such as `{"ar-1": "unknown 2"}`:
+        `redeliver` sends only results that still have them. Empty: any. (templated)
     :param limit: Rows to send at most. (templated)
     :param max_rows: A run that would send more rows stops before the first one. By default: ten
         times the median of the task's last 14 days that sent something, and 1,000 at least.
@@ -105,6 +107,7 @@ class KomboWriteOperator(BaseOperator):
         "integration_ids",
         "result_ids",
         "redeliver",
+        "seen",
         "limit",
         "max_rows",
         "approve_rows",
@@ -131,6 +134,7 @@ class KomboWriteOperator(BaseOperator):
         integration_ids: Sequence[str] | None = None,
         result_ids: Sequence[str] | None = None,
         redeliver: Sequence[str] | None = None,
+        seen: Mapping[str, str] | None = None,
         limit: int | str | None = None,
         max_rows: int | str | None = None,
         approve_rows: bool | str = False,
@@ -161,6 +165,7 @@ class KomboWriteOperator(BaseOperator):
         self.integration_ids = integration_ids
         self.result_ids = result_ids
         self.redeliver = redeliver
+        self.seen = seen
         self.limit = limit
         self.max_rows = max_rows
         self.approve_rows = approve_rows

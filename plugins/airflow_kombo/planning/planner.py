@@ -13,10 +13,12 @@ from typing import Final
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.kombo_api.request import InvalidRow, MappedRow, RowRequest
 from airflow_kombo.ledger.claims import Ledger
+from airflow_kombo.ledger.known_rows import KnownRows
 from airflow_kombo.ledger.ledger_rows import LedgerRow
 from airflow_kombo.ledger.outcomes import (
     ClaimResult,
     Duplicate,
+    LeftOut,
     MovedRow,
     RowOutcome,
     Skipped,
@@ -137,7 +139,7 @@ class Planner:
         won = {claim.key for claim in claims.won}
         results = iter(claims.results)  # in the order of the requests
         return [
-            _plan_invalid(one, known.standing(one.key))
+            _plan_invalid(one, known)
             if isinstance(one, InvalidRow)
             else _plan(next(results), known.by_key, won)
             for one in page
@@ -162,6 +164,8 @@ def _plan(
         return _planned(result.request, Action.DUPLICATE, known, outcome)
     if isinstance(result, MovedRow):
         return _plan_moved(result)
+    if isinstance(result, LeftOut):
+        return _planned(result.request, Action.LEFT_OUT, known)
     if isinstance(result, Skipped):
         return _plan_skipped(result.request, known, won)
     return _planned(result.request, Action.SEND, known)
@@ -232,10 +236,13 @@ def _planned(
     )
 
 
-def _plan_invalid(row: InvalidRow, known: LedgerRow | None) -> PlannedRow:
-    status = known.status if known else None
+def _plan_invalid(row: InvalidRow, known: KnownRows) -> PlannedRow:
+    standing = known.standing(row.key)
+    status = standing.status if standing else None
     action = Action.INVALID
-    if status in BINDING:  # it keeps its status although it can no longer become a request
+    if known.is_left_out(row.key.result_id):
+        action = Action.LEFT_OUT
+    elif status in BINDING:  # it keeps its status although it can no longer become a request
         is_made = status == Status.SUCCESS
         action = Action.CHANGED if is_made else MEANINGS[Status(status)].action
     return PlannedRow(row.key, row.assessment_date, action, status, row.error.code, str(row.error))

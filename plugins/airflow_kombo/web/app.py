@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_kombo.exceptions import ConfigurationError, KomboError
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.web.app_state import pages_of
 from airflow_kombo.web.auth import permission
 from airflow_kombo.web.database import (
     SECTION,
@@ -22,7 +23,7 @@ from airflow_kombo.web.database import (
 )
 from airflow_kombo.web.pagination import InvalidPositionError
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.routes import pages_of, router
+from airflow_kombo.web.routes import router
 from airflow_kombo.web.run_routes import router as run_router
 from airflow_kombo.web.run_starts import Starters, no_starters, starters_in_airflow
 from airflow_kombo.web.schedules import Schedules, no_schedule, schedule_in_airflow

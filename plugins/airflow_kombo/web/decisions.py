@@ -16,7 +16,7 @@ from starlette.datastructures import UploadFile
 
 from airflow_kombo.ledger.decision_check import check_lines, parts_of
 from airflow_kombo.ledger.decision_file import DecidedLine, read_decisions, text_of
-from airflow_kombo.statuses import Decision
+from airflow_kombo.statuses import DECIDED, Decision
 from airflow_kombo.web.database import Warehouse
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class CheckedFile:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Rows to decide by decision."""
+        """Rows to decide by decision; those about a link also if there are none."""
         decisions = [line.decision for line in self.lines]
-        return {one.value: decisions.count(one) for one in Decision}
+        counts = {one: decisions.count(one) for one in Decision}
+        return {one.value: rows for one, rows in counts.items() if rows or one in DECIDED}
 
 
 async def decision_form(request: Request) -> DecisionForm:

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow_kombo.kombo_api.explained_codes import Explanation
+from airflow_kombo.kombo_api.explained_codes import Explanation, Turn
 from airflow_kombo.kombo_api.explanations import Cause
 from airflow_kombo.statuses import MEANINGS, Decision, Link, Status
-from airflow_kombo.web.next_try import NextTry, Schedule, UnknownSchedule, next_try
+from airflow_kombo.web.next_try import LEFT_OUT, NextTry, Schedule, UnknownSchedule, next_try
 from airflow_kombo.web.schedules import DeliveringTask, Schedules
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
+
+_TAKE_BACK: Final = "Nothing. If the row is to be sent after all, take back that it is left out."
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class RowExplainer:
     def _explained(self, row: Row[Any], task: DeliveringTask | None) -> ExplainedRow:
         status = Status(row.status)
         explanation = Cause(status, row.error_code, row.http_status).explanation
+        if row.left_out_at:
+            left_out = explanation._replace(turn=Turn.NOBODY, to_do=_TAKE_BACK)
+            return ExplainedRow(row, left_out, LEFT_OUT)
         tries = [
             next_try(status, row.assessment_date, row.integration_id, schedule, self._now)
             for schedule in self._schedules(task)

@@ -16,15 +16,28 @@ from sqlalchemy import (
     null,
     select,
 )
+from sqlalchemy.exc import NoSuchTableError
+
+from airflow_kombo.ledger.tables import Tables
 
 
 def columns_of(connection: Connection, table: Table) -> list[ColumnElement[Any]]:
     """Return a table's columns; NULL for columns missing in an older version's table."""
-    known = inspect(connection).get_columns(table.name, table.schema)
+    try:
+        known = inspect(connection).get_columns(table.name, table.schema)
+    except NoSuchTableError:  # the query that follows gets the page for it
+        return list(table.columns)
     have = {column["name"] for column in known}
     return [
         column if column.name in have else null().label(column.name) for column in table.columns
     ]
+
+
+def left_out_at(connection: Connection, tables: Tables) -> ColumnElement[Any]:
+    """Return the time since which a row is left out; NULL in an older version's table."""
+    column = tables.links.c.left_out_at
+    by_name = {one.name: one for one in columns_of(connection, tables.links)}
+    return column if by_name[column.name] is column else null()
 
 
 def distinct_of(connection: Connection, column: Column[Any]) -> list[Any]:

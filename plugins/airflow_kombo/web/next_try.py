@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.statuses import MEANINGS, Link, NextRun, Status
@@ -80,6 +81,12 @@ class NextTry:
     at: datetime | None
     text: str
     short: str
+
+
+LEFT_OUT: Final = NextTry(
+    None, "Never, unless somebody takes back that the row is left out.", "never, left out"
+)
+"""Next try of a row that is left out for good."""
 
 
 def next_try(

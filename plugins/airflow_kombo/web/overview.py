@@ -17,7 +17,7 @@ from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import AWAITING_DECISION
-from airflow_kombo.web.lookups import distinct_of
+from airflow_kombo.web.lookups import distinct_of, left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
 from airflow_kombo.web.rows import OptionalDay
 from airflow_kombo.web.run_progress import Progress, progress_of
@@ -218,7 +218,10 @@ def _warnings(
 
 def _undecided(connection: Connection, tables: Tables, now: datetime) -> UndecidedRows:
     links, attempts = tables.links, tables.attempts
-    is_undecided = links.c.status.in_([status.value for status in AWAITING_DECISION])
+    is_undecided = and_(
+        links.c.status.in_([status.value for status in AWAITING_DECISION]),
+        left_out_at(connection, tables).is_(None),
+    )
     counts = Counter[str]()
     by_status = select(links.c.status, func.count()).where(is_undecided).group_by(links.c.status)
     for status, rows in connection.execute(by_status):

@@ -15,6 +15,10 @@ from pydantic import BaseModel
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import DecisionFileError
 from airflow_kombo.statuses import Status
+from airflow_kombo.web.action_plan import plan_of_file
+from airflow_kombo.web.action_routes import router as action_router
+from airflow_kombo.web.actions import actions_on_list, actions_on_row
+from airflow_kombo.web.app_state import pages_of, warehouse_of
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
@@ -25,24 +29,12 @@ from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows
 from airflow_kombo.web.status_styles import status_styles
-from airflow_kombo.web.trigger_forms import form_of_decisions, forms
 from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
 
 _STATIC: Final = Path(__file__).parent / "static"
 
 router = APIRouter()
-
-
-def pages_of(request: Request) -> Pages:
-    """Return the templates of the app."""
-    pages: Pages = request.app.state.pages
-    return pages
-
-
-def warehouse_of(request: Request) -> Warehouse:
-    """Return the tables of the app."""
-    warehouse: Warehouse = request.app.state.warehouse
-    return warehouse
+router.include_router(action_router)
 
 
 class _RowKey(BaseModel):
@@ -94,6 +86,7 @@ def show_rows(
         integrations=integrations,
         statuses=list(Status),
         orders=get_args(Sort),
+        actions=actions_on_list(row_filter.status, row_filter.left_out),
     )
 
 
@@ -142,12 +135,12 @@ def check_decisions(
         checked = check_file(given, warehouse)
     except DecisionFileError as error:
         return _decisions(pages, status=HTTPStatus.UNPROCESSABLE_ENTITY, problem=str(error))
-    form = form_of_decisions(pages.write, checked.lines) if checked.lines else None
-    return _decisions(pages, checked=checked, form=form)
+    run = plan_of_file(checked.lines, pages.write) if checked.lines else None
+    return _decisions(pages, checked=checked, run=run)
 
 
 def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> HTMLResponse:
-    given = {"problem": None, "checked": None, "form": None, **values}
+    given = {"problem": None, "checked": None, "run": None, **values}
     return pages.render(
         "decisions.html", here="decisions", status=status, most_bytes=MOST_BYTES, **given
     )
@@ -179,7 +172,6 @@ def show_row(
         if row is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such row.")
         attempts, tasks = rows.history(key), rows.tasks_of([row])
-    task = tasks.get(row.run_id)
     (explained,) = explainer.explain([row], tasks)
     return pages.render(
         "row.html",
@@ -188,7 +180,7 @@ def show_row(
         attempts=attempts,
         explained=explained,
         delivery=delivery_of(row, attempts),
-        forms=forms(row, pages.write, task and task.dag_id),
+        actions=actions_on_row(row),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Final
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import (
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import UNDELIVERED, Status
-from airflow_kombo.web.lookups import columns_of, distinct_of, target_types_of
+from airflow_kombo.web.lookups import columns_of, distinct_of, left_out_at, target_types_of
 from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
 from airflow_kombo.web.schedules import DeliveringTask
 
@@ -45,6 +46,9 @@ COLUMNS: Final = (
     "first_sent_at",
     "updated_at",
     "run_id",
+    "left_out_by",
+    "left_out_at",
+    "left_out_reason",
 )
 """Columns of a row on the page and in an export."""
 
@@ -78,6 +82,7 @@ class RowFilter(BaseModel):
     day: OptionalDay = None
     error_code: OptionalText = None
     integration: OptionalText = None
+    left_out: Annotated[Literal["yes", "no"] | None, BeforeValidator(none_if_empty)] = None
     dag_id: OptionalText = None
     dag_run_id: OptionalText = None
     task_id: OptionalText = None
@@ -118,6 +123,13 @@ class Rows:
         self._tables = tables
         self._links = tables.links.c
 
+    @cached_property
+    def _columns(self) -> list[ColumnElement[Any]]:
+        """Return the columns to show; NULL for those that an older version's table lacks."""
+        found = columns_of(self._connection, self._tables.links)
+        by_name = {column.name: column for column in found}
+        return [by_name[name] for name in COLUMNS]
+
     def page(self, row_filter: RowFilter, size: int = PAGE_ROWS) -> Page:
         """Read a page.
 
@@ -155,7 +167,7 @@ class Rows:
             beyond = part.beyond(position, backwards=backwards)
             if beyond is None or len(rows) == size:
                 continue
-            query = select(*(self._links[name] for name in COLUMNS)).where(where, beyond)
+            query = select(*self._columns).where(where, beyond)
             query = query.order_by(*part.order(backwards=backwards)).limit(size - len(rows))
             rows += self._connection.execute(query).all()
         return rows
@@ -174,6 +186,10 @@ class Rows:
             conditions.append(links.assessment_date == row_filter.day)
         if row_filter.integration:
             conditions.append(links.integration_id == row_filter.integration)
+        if row_filter.left_out:
+            since = left_out_at(self._connection, self._tables)
+            is_left_out = row_filter.left_out == "yes"
+            conditions.append(since.is_not(None) if is_left_out else since.is_(None))
         if row_filter.dag_run_id:
             conditions.append(links.run_id.in_(self._runs_of(row_filter)))
         return and_(*conditions) if conditions else links.result_id.is_not(None)
@@ -219,7 +235,7 @@ class Rows:
     def one(self, key: LinkKey) -> Row[Any] | None:
         """Return one row, or None if there is no such row."""
         links = self._links
-        query = select(*(links[name] for name in COLUMNS)).where(
+        query = select(*self._columns).where(
             *(links[name] == value for name, value in key.columns.items())
         )
         return self._connection.execute(query).first()

@@ -11,9 +11,9 @@ from fastapi.responses import HTMLResponse  # noqa: TC002 - FastAPI reads the an
 from sqlalchemy import select
 
 from airflow_kombo.database.sql import in_utc, utc_now
+from airflow_kombo.web.app_state import pages_of, warehouse_of
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.routes import pages_of, warehouse_of
 from airflow_kombo.web.run_starts import Starters, starter_by_name
 from airflow_kombo.web.run_statistics import calls_of
 from airflow_kombo.web.runs import RunFilter, RunKey, RunList, ShownRun

@@ -50,6 +50,16 @@ class ShownWrite:
         """Dag for decisions about rows of the default tables; None for other tables."""
         return _DECISION_DAG if self._is_default else None
 
+    def dag_hint(self, *, decides: bool) -> str:
+        """Describe a dag unknown to the page, for a person in search of the dag.
+
+        :param decides: True for the deciding dag, False for the delivering one.
+        """
+        if decides:
+            operator = f'KomboResolveUnknownOperator has the status_table "{self.status_table}"'
+            return f"the dag whose {operator}"
+        return f"the dag that delivers to {self.status_table}"
+
     @property
     def _table(self) -> str:
         return self.status_table.rpartition(".")[2]

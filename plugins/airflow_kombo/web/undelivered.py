@@ -14,6 +14,7 @@ from airflow_kombo.kombo_api.explanations import Cause
 from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, UNDELIVERED, Status
+from airflow_kombo.web.lookups import left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule
 
 
@@ -90,6 +91,7 @@ def undelivered_rows(
         .where(
             links.assessment_date.between(days.first, days.last),
             links.status.in_([status.value for status in UNDELIVERED]),
+            left_out_at(connection, tables).is_(None),
         )
         .group_by(links.integration_id, links.status, links.error_code)
     )
