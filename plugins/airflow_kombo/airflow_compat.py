@@ -1,37 +1,71 @@
 """Private and changing parts of Airflow, each with version and reason.
 
-The versions are those that the tests run: Airflow 3.3.2 with its task SDK 1.3.2, and the providers
-http 6.3, standard 1.21. When another version breaks something, look here first. Two modules rely on
-Airflow's behaviour without using a private name: `operators.execution_timeout` (the alarm of the
-task SDK, 3.3, raises in the main thread) and `operators.task_stop` (the task SDK, 3.3, calls
-`on_kill` in the main thread at a SIGTERM, and does not end the task by itself).
+The tests run on Airflow 3.3.2 with its task SDK 1.3.2, and the providers http 6.3, standard 1.21.
+`make test-matrix` tries Airflow 3.1 and 3.2, too. What is missing there has a stated behaviour:
+docs/adr/0028-older-airflow.md. When another version breaks something, look here first. Two modules
+rely on Airflow's behaviour without using a private name: `operators.execution_timeout` (the alarm
+of the task SDK raises in the main thread) and `operators.task_stop` (the task SDK calls `on_kill`
+in the main thread at a SIGTERM, and does not end the task by itself).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
-# Task SDK 1.3: no public name of Airflow's sends metrics, and this one re-exports a `_shared` one.
-from airflow.sdk.observability import stats
+try:
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+    )
+except ImportError:  # Airflow 3.1 has them elsewhere
+    from airflow.exceptions import (  # type: ignore[attr-defined,no-redef]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+    )
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from airflow.providers.http.hooks.http import HttpAsyncHook
     from airflow.sdk import Param
+    from airflow.sdk.configuration import AirflowSDKConfigParser
     from airflow.sdk.definitions.param import ParamsDict
-    from airflow.timetables.trigger import CronPartitionTimetable
+    from airflow.sdk.types import OutletEventAccessorProtocol
+    from airflow.timetables.trigger import CronTriggerTimetable
     from pendulum.tz.timezone import FixedTimezone, Timezone
 
 __all__ = [
+    "XCOM_RETURN_KEY",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
     "add_param",
+    "add_partition",
     "adds_to_resumption",
+    "can_park_questions",
+    "configuration",
+    "count_metric",
     "encoded_timezone_of",
     "has_config",
+    "has_partitions",
+    "partition_of",
     "plugins_permission",
-    "stats",
+    "time_metric",
     "timezone_of",
 ]
+
+log = logging.getLogger(__name__)
+
+_lost_metrics: Final = set[str]()
+
+XCOM_RETURN_KEY: Final = "return_value"
+"""The key of a task's own XCom. Airflow 3.1 has `BaseXCom` outside `airflow.sdk`."""
 
 
 def add_param(params: object, name: str, param: Param) -> ParamsDict:
@@ -63,6 +97,96 @@ def adds_to_resumption(**kwargs: Any) -> Iterator[None]:
         raise
 
 
+def can_park_questions() -> bool:
+    """Return whether a task can wait for a person's answer without a worker and a triggerer.
+
+    Airflow 3.3 parks the task (`TaskAwaitingInput`). Before 3.3 a triggerer would have to wait.
+    """
+    try:
+        from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: F401, PLC0415 - as above
+    except ImportError:
+        return False
+    return True
+
+
+def has_partitions() -> bool:
+    """Return whether runs of a timetable can have a day as their partition.
+
+    Airflow 3.3. In 3.2 the scheduler knows partitions, but a backfill cannot name them, and a task
+    cannot add one to an asset's event. In 3.1 there are none.
+    """
+    from airflow.timetables.base import Timetable  # noqa: PLC0415 - not every task needs it
+
+    return hasattr(Timetable, "localize_partition_datetime")
+
+
+def partition_of(dag_run: object) -> str | None:
+    """Return the partition key of a dag run; Airflow 3.1 has none."""
+    key: str | None = getattr(dag_run, "partition_key", None)
+    return key
+
+
+def add_partition(event: OutletEventAccessorProtocol, day: date) -> None:
+    """Add a day as the partition to an asset's event.
+
+    Airflow 3.3. In an older one the event has no partition.
+    """
+    if hasattr(event, "add_partitions"):
+        event.add_partitions(day.isoformat())
+
+
+def configuration() -> AirflowSDKConfigParser:
+    """Return the settings of Airflow, for a worker.
+
+    Task SDK 1.2: `airflow.sdk` has them. In Airflow 3.1 only `airflow.configuration` does.
+    """
+    try:
+        from airflow.sdk import conf  # noqa: PLC0415 - heavy, and only a worker needs it
+    except ImportError:
+        from airflow.configuration import conf as older  # noqa: PLC0415 - the same
+
+        return older  # type: ignore[return-value]
+    return conf
+
+
+def count_metric(name: str, more: int, tags: Mapping[str, str]) -> None:
+    """Add to a counter in Airflow's backend of metrics."""
+    _send_metric("incr", name, more, tags)
+
+
+def time_metric(name: str, milliseconds: float, tags: Mapping[str, str]) -> None:
+    """Send a duration to Airflow's backend of metrics."""
+    _send_metric("timing", name, milliseconds, tags)
+
+
+def _send_metric(how: str, name: str, value: float, tags: Mapping[str, str]) -> None:
+    """Send a metric; a failure is a warning in the log, once a metric, and fails no run.
+
+    The backend is the deployment's, with errors of its own. The rows are delivered.
+    """
+    try:
+        getattr(_stats(), how)(name, value, tags=dict(tags))
+    except Exception as error:  # noqa: BLE001 - see above: no metric changes a row or a run
+        if name not in _lost_metrics:
+            _lost_metrics.add(name)
+            log.warning("The metric %s could not be sent: %s", name, type(error).__name__)
+
+
+def _stats() -> Any:
+    """Return the sender of metrics.
+
+    No public name of Airflow's sends metrics. Task SDK 1.3 has functions in a module; 1.2 has a
+    class in this module; Airflow 3.1 has the class elsewhere.
+    """
+    if find_spec("airflow.sdk.observability") is None:
+        from airflow.stats import Stats  # noqa: PLC0415 - Airflow 3.1
+
+        return Stats
+    from airflow.sdk.observability import stats  # noqa: PLC0415 - the bench has no Airflow
+
+    return stats if hasattr(stats, "incr") else stats.Stats
+
+
 def has_config(hook: HttpAsyncHook) -> bool:
     """Return True if a hook has resolved its connection.
 
@@ -86,19 +210,24 @@ def plugins_permission() -> Callable[..., Any]:
     return requires_access_view(AccessView.PLUGINS)
 
 
-def timezone_of(timetable: CronPartitionTimetable) -> Timezone | FixedTimezone:
+def timezone_of(timetable: CronTriggerTimetable) -> Timezone | FixedTimezone:
     """Return the time zone of a timetable.
 
-    Airflow 3.3: timetables by cron keep it in this private attribute alone.
+    Airflow 3.1 to 3.3: timetables by cron keep it in this private attribute alone.
     """
     return timetable._timezone  # noqa: SLF001
 
 
-def encoded_timezone_of(timetable: CronPartitionTimetable) -> str | int:
+def encoded_timezone_of(timetable: CronTriggerTimetable) -> str | int:
     """Return the time zone of a timetable, as Airflow serializes it.
 
-    Airflow 3.3: `airflow.serialization` is not public, and Airflow's timetables use it alike.
+    `airflow.serialization` is not public, and Airflow's timetables use it alike. Airflow 3.1 has
+    the function in another module.
     """
-    from airflow.serialization.encoders import encode_timezone  # noqa: PLC0415 - as in Airflow's
+    try:
+        from airflow.serialization.encoders import encode_timezone  # noqa: PLC0415 - as Airflow does
+    except ImportError:
+        from airflow.serialization import serialized_objects  # noqa: PLC0415 - the same
 
+        return serialized_objects.encode_timezone(timezone_of(timetable))  # type: ignore[attr-defined]
     return encode_timezone(timezone_of(timetable))

@@ -6,9 +6,9 @@ import csv
 import logging
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from support.harness import all_of, delivery, statuses
+from support.harness import ROOT, all_of, delivery, statuses
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
@@ -121,7 +121,7 @@ def test_a_dry_run_of_a_file_decides_nothing(context, ledger, caplog):
         ({"decisions_from": "/no/such/secret.csv"}, "file of decisions_from .* FileNotFoundError"),
         ({"decisions_from": "nosuch://secret/x"}, "file of decisions_from .* ValueError"),
         ({"export_to": "/no/such/secret.csv"}, "file of export_to .* FileNotFoundError"),
-        ({"decisions_from": "README.md"}, "more than 0 MiB"),
+        ({"decisions_from": str(ROOT / "README.md")}, "more than 0 MiB"),
     ],
 )
 def test_a_wrong_file_decides_nothing(context, ledger, given, why, monkeypatch):

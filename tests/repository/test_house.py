@@ -57,7 +57,7 @@ WINGS = {
     "timetables": {"airflow_compat"},
     "airflow_compat": set(),
     "kombo_api": set(),
-    "database": set(),
+    "database": {"airflow_compat"},
 }
 
 # Modules that decide a row's outcome: no Airflow, no I/O.

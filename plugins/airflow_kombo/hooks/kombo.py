@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
-from airflow.sdk.exceptions import AirflowNotFoundException
 
-from airflow_kombo.airflow_compat import has_config
+from airflow_kombo.airflow_compat import AirflowNotFoundException, has_config
 from airflow_kombo.exceptions import (
     ConfigurationError,
     KomboError,
