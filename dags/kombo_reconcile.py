@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from airflow.configuration import conf
 from airflow.sdk import DAG, Param
 from pendulum import datetime
 
+from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.reconcile import KomboReconcileOperator
 
 SCHEDULE = "*/5 * * * *"  # without a row to look for, a run reads one index and ends
 
-INCLUDE = Path(__file__).resolve().parents[1] / "include"
+INCLUDE = include_folder(__file__)
 
 DOC = """
 A row is **unknown** when its request left and no response proves the result. This dag looks for the
@@ -74,5 +73,5 @@ with DAG(
         assessment_date="{{ params.assessment_date }}",
         look_again="{{ params.look_again }}",
         dry_run="{{ params.dry_run }}",
-        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
+        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None) or None,
     )

@@ -107,5 +107,5 @@ with DAG(
         decisions_from=dag.param("decisions_from"),
         export_to=dag.param("export_to"),
         dry_run=dag.param("dry_run"),
-        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
+        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None) or None,
     )

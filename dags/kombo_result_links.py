@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from airflow.configuration import conf
 from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
+from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.delivery_group import KomboResultLinkGroup
 from airflow_kombo.statuses import REDELIVERABLE
 from airflow_kombo.timetables.nightly import NightlyTimetable
@@ -18,9 +18,9 @@ HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in thi
 OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
 
 # Where the warehouse cannot hold the ledger: AIRFLOW__KOMBO__LEDGER_CONN_ID, also for the page.
-LEDGER_CONN_ID = conf.get("kombo", "ledger_conn_id", fallback=None)
+LEDGER_CONN_ID = conf.get("kombo", "ledger_conn_id", fallback=None) or None
 
-INCLUDE = Path(__file__).resolve().parents[1] / "include"
+INCLUDE = include_folder(__file__)
 TO_REDELIVER = list(reversed(REDELIVERABLE))  # the form lists `success` last: it makes second links
 
 DOC = """

@@ -55,6 +55,8 @@ WINGS = {
     "hooks": {"airflow_compat", "kombo_api"},
     "web": {"airflow_compat", "ledger", "kombo_api", "database"},
     "timetables": {"airflow_compat"},
+    "distribution": {"hooks"},
+    "include_folder": set(),
     "airflow_compat": set(),
     "kombo_api": set(),
     "database": {"airflow_compat"},

@@ -15,7 +15,6 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
 from airflow_kombo.airflow_compat import add_param, adds_to_resumption, can_park_questions
-from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.operators.failure_policy import not_tried_again
 from airflow_kombo.statuses import Decision
 
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
     from airflow_kombo.operators.parameters import ResolveParameters
 
 LEAVE: Final = "leave as they are"
-NEEDS_DECISION: Final = (
-    "A task can wait for an answer only in Airflow 3.3 and later. The rows are in the log: trigger"
-    " the dag again with a decision and a reason."
-)
 _REASON: Final = "why"
 """The answer's field for the reason; a run's param of the same name would take its place."""
 
@@ -165,8 +160,7 @@ class KomboResolveUnknownOperator(HITLOperator):
             self.log.info("None of the rows is unknown: there is nothing to decide.")
             return {"decided": 0} | left
         if not can_park_questions():
-            self.log.info(question)
-            raise ConfigurationError(NEEDS_DECISION)
+            decide_rows.require_decision(question)
         self.body = question
         return self._ask(context, asked_at)
 
