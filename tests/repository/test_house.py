@@ -18,7 +18,13 @@ PLUGINS = ROOT / "plugins"
 PACKAGE = PLUGINS / "airflow_kombo"
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 SOURCES = sorted([*PLUGINS.rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
-LOCKS = sorted([*ROOT.glob("requirements*.txt"), *ROOT.glob("docker/requirements*.txt")])
+LOCKS = sorted(
+    [
+        *ROOT.glob("requirements*.txt"),
+        *ROOT.glob("docker/requirements*.txt"),
+        *ROOT.glob("tools/matrix/*.txt"),
+    ]
+)
 
 VOCABULARY = {"exceptions", "statuses", "delivery_key", "suggestions"}
 
