@@ -9,15 +9,13 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/runtime: requirements.txt
-	@echo "Installing pinned requirements into .venv (about a minute the first time) ..."
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Python 3.10 or newer is needed; try make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) tools/install.py requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements-duckdb.txt .venv/runtime
-	@echo "Installing the development tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python tools/install.py requirements-dev.txt
 	@touch $@
 
 .venv/duckdb: requirements-duckdb.txt .venv/runtime
@@ -46,7 +44,7 @@ BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py
 NIGHT_TESTS := tests/tools/nights/test_mutants.py
 CELERY_TESTS := tests/dags/test_celery.py
-WHEEL_TESTS := tests/repository/test_wheel.py
+WHEEL_TESTS := tests/repository/test_wheel.py tests/repository/test_platforms.py
 SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(BENCH_TESTS) \
 	$(DIALECT_TESTS) $(CELERY_TESTS) $(WHEEL_TESTS)
 # One file stays on one worker: its tests share servers.
@@ -95,6 +93,10 @@ test-wheel: .venv/dev ## The wheel, built and installed alone into an empty Airf
 .PHONY: wheel
 wheel: .venv/dev ## Build the wheel airflow-provider-kombo into dist/
 	$(BIN)/uv build --wheel --out-dir dist
+
+.PHONY: plugins-zip
+plugins-zip: ## Write dist/plugins.zip for MWAA, with the ignore files
+	@$(PYTHON) -m tools.plugins_zip
 
 .PHONY: test-matrix
 test-matrix: .venv/dev ## One delivery on each Airflow and Python, for the README's table; or CELLS=3.1:3.11

@@ -17,7 +17,7 @@ from airflow_kombo.timetables.nightly import NightlyTimetable
 
 
 def test_a_dag_run_of_an_airflow_without_partitions_has_the_day_of_its_logical_date():
-    """A dag run that lacks the attribute of a partition is for its logical date."""
+    """A dag run without the attribute of a partition is for the logical date."""
     moment = datetime.combine(DAY, datetime.min.time(), timezone.utc)
     dag_run = SimpleNamespace(logical_date=moment)
     assert day_of({"dag_run": dag_run, "dag": SimpleNamespace(timezone=timezone.utc)}) == DAY

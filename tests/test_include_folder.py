@@ -34,7 +34,7 @@ def test_another_project_s_include_is_left_aside(tmp_path):
 
 
 def test_a_setting_names_the_folder(tmp_path, monkeypatch):
-    """AIRFLOW__KOMBO__INCLUDE_FOLDER has precedence; a folder that is missing is named."""
+    """AIRFLOW__KOMBO__INCLUDE_FOLDER has precedence; a missing folder is named."""
     monkeypatch.setenv("AIRFLOW__KOMBO__INCLUDE_FOLDER", str(tmp_path))
     assert include_folder(str(ROOT / "dags" / "a.py")) == tmp_path
     monkeypatch.setenv("AIRFLOW__KOMBO__INCLUDE_FOLDER", "/no/such/folder")

@@ -47,13 +47,13 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "lookback_days",
         "integration_ids",
         "result_ids",
+        "not_before",
         "dry_run",
-        "redeliver",
         "limit",
         "max_rows",
         "approve_rows",
         "shards",
-        "not_before",
+        "redeliver",
     ]
     assert all(params.values())
     assert {*again} == {*map(str, Status), "changed"} - {"sending"}

@@ -1,4 +1,4 @@
-"""Nights of Airflow 3.1 and 3.2: a run's logical date is the beginning of its day."""
+"""Nights of Airflow 3.1 and 3.2: a logical date is the beginning of a day."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ unhurried = settings(deadline=None, max_examples=examples(50))
 
 
 def runs(timetable, earliest, latest):
-    """Return the runs that Airflow makes between two bounds, for a backfill or one by one."""
+    """Return Airflow's runs between two bounds, as for a backfill."""
     found, last = [], None
     restriction = TimeRestriction(instance(earliest), instance(latest), catchup=True)
     while info := timetable.next_dagrun_info(
@@ -56,7 +56,7 @@ def test_a_backfill_makes_exactly_the_days_that_it_names(zone, hour, first, more
 @unhurried
 @given(zones, hours, days)
 def test_bounds_of_the_ui_are_moments(zone, hour, day):
-    """Midnight in the dag's zone, sent in UTC, is the beginning of that day."""
+    """Midnight in the dag's zone, sent in UTC, is the beginning of the day."""
     midnight = datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(fixed.utc)
     (made,) = runs(Nights(hour, zone), midnight, midnight)
     assert day_of(made, zone) == day
@@ -78,7 +78,7 @@ def test_the_scheduler_without_catchup_makes_last_night_and_then_the_next(zone, 
 
 
 def test_a_dag_with_an_end_has_no_run_after_it():
-    """After the last day before the end date no run follows."""
+    """After the last day before the end date, no run follows."""
     timetable = Nights(2, "UTC")
     end = instance(datetime(2024, 1, 31, tzinfo=fixed.utc))
     over = TimeRestriction(None, end, catchup=False)

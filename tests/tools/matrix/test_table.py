@@ -13,7 +13,7 @@ from tools.matrix.table import BEGIN, END, NOT_TRIED, table_of, write_table
 
 
 def test_a_cell_without_a_result_is_not_tried():
-    """The table has each Airflow that is locked, and says where nothing was tried."""
+    """The table has each locked Airflow, and says where nothing was tried."""
     lines = table_of({"3.2:3.11": "delivers"}).splitlines()
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| Airflow 3.3.2",
@@ -26,7 +26,7 @@ def test_a_cell_without_a_result_is_not_tried():
 
 
 def test_the_table_takes_the_place_of_the_former_one(tmp_path):
-    """The rest of the README stays as it is, however often the table is written."""
+    """The rest of the README stays, however often the table is written."""
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     for _ in range(2):
@@ -43,14 +43,14 @@ def test_the_readme_has_the_table():
 
 
 def test_this_python_is_found():
-    """The interpreter of a version is one of that version; a missing one is no error."""
+    """A version's interpreter is of the version; a missing one is no error."""
     assert interpreter_of(f"{sys.version_info[0]}.{sys.version_info[1]}")
     assert interpreter_of("3.99") is None
 
 
 @pytest.mark.parametrize("airflow", LOCKS)
 def test_a_lock_has_its_airflow_for_each_python(airflow):
-    """The lock of a version pins that version, whichever the Python is."""
+    """The lock of a version pins the version for each Python."""
     pins = [
         Requirement(line)
         for line in LOCKS[airflow].read_text().splitlines()
