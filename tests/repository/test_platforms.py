@@ -69,7 +69,8 @@ def test_the_dags_are_read_in_the_platform_s_layout(tmp_path, layout):
         environment["AIRFLOW__CORE__DAGS_FOLDER"] = str(tmp_path / "nothing")
     home = tmp_path / "home"
     airflow(home, "db", "migrate", **environment)
-    listed = airflow(home, "dags", "list", "--local", **environment).stdout
+    options = ["--local", "--bundle-name", "kombo"] if layout is bundle else ["--local"]
+    listed = airflow(home, "dags", "list", *options, **environment).stdout
     assert DAG in listed
     assert "kombo_reconcile" in listed
     told = airflow(home, "plugins", **environment)

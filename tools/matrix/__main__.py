@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tools.matrix.cells import ROOT, Cell, CellError, all_cells, interpreter_of
-from tools.matrix.table import write_table
+from tools.matrix.table import save_results, saved_results, write_table
 from tools.matrix.trial import Trial, try_cell
 
 
@@ -49,11 +49,13 @@ def _outcome(results: dict[str, Trial], failed: list[Cell], *, is_whole: bool) -
     """Return the exit status, or the reason of a failure."""
     if failed:
         return f"These cells failed: {' '.join(map(str, failed))}."
-    if len({str(trial.statuses) for trial in results.values()}) > 1:
-        return "The cells delivered different numbers of rows."
-    if is_whole:
-        write_table(ROOT / "README.md", dict.fromkeys(results, "delivers"))
-        _say("The table of README.md is up to date.")
+    known = {} if is_whole else saved_results()
+    known |= {name: trial.statuses for name, trial in results.items()}
+    if len({str(statuses) for statuses in known.values()}) > 1:
+        return f"The cells delivered different numbers of rows: {known}"
+    save_results(known)
+    write_table(ROOT / "README.md", known)
+    _say("The table of README.md is up to date.")
     return 0
 
 
