@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 try:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from airflow.providers.http.hooks.http import HttpAsyncHook
-    from airflow.sdk import Param
+    from airflow.sdk import Connection, Param
     from airflow.sdk.configuration import AirflowSDKConfigParser
     from airflow.sdk.definitions.param import ParamsDict
     from airflow.sdk.types import OutletEventAccessorProtocol
@@ -52,8 +53,10 @@ __all__ = [
     "configuration",
     "count_metric",
     "encoded_timezone_of",
-    "has_config",
     "has_partitions",
+    "keep_config",
+    "kept_config",
+    "older_http_config",
     "partition_of",
     "plugins_permission",
     "time_metric",
@@ -187,12 +190,38 @@ def _stats() -> Any:
     return stats if hasattr(stats, "incr") else stats.Stats
 
 
-def has_config(hook: HttpAsyncHook) -> bool:
-    """Return True if a hook has resolved its connection.
+def kept_config(hook: HttpAsyncHook) -> Any:
+    """Return the configuration that a hook has resolved, or None.
 
-    Provider http 6.3: `HttpAsyncHook.config` keeps its result in this private attribute.
+    Provider http 6: `HttpAsyncHook.config` keeps its result in this private attribute.
     """
-    return hook._config is not None  # noqa: SLF001
+    return getattr(hook, "_config", None)
+
+
+def keep_config(hook: HttpAsyncHook, config: Any) -> None:
+    """Keep the configuration of a hook, where the provider's own methods read it."""
+    hook._config = config  # noqa: SLF001
+
+
+def older_http_config(connection: Connection) -> Any:
+    """Return the configuration of a connection, or None where the hook itself reads it.
+
+    Provider http 5, of the time of Airflow 3.1.7: `HttpAsyncHook` has no `config`. The function for
+    the extras is private, and the same in 5 and 6.
+    """
+    from airflow.providers.http.hooks import http  # noqa: PLC0415 - as `hooks.kombo` does
+
+    if hasattr(http.HttpAsyncHook, "config"):
+        return None
+    headers, options = http._process_extra_options_from_connection(  # noqa: SLF001
+        conn=connection, extra_options={}
+    )
+    address = connection.host or ""
+    if "://" not in address:
+        address = f"{connection.schema or 'http'}://{address}"
+    if connection.port:
+        address += f":{connection.port}"
+    return SimpleNamespace(base_url=address, headers=headers, extra_options=options, auth=None)
 
 
 def plugins_permission() -> Callable[..., Any]:

@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from airflow.providers.http.hooks.http import HttpAsyncHook, SessionConfig
+from airflow.providers.http.hooks.http import HttpAsyncHook
 
-from airflow_kombo.airflow_compat import AirflowNotFoundException, has_config
+from airflow_kombo.airflow_compat import (
+    AirflowNotFoundException,
+    keep_config,
+    kept_config,
+    older_http_config,
+)
 from airflow_kombo.exceptions import (
     ConfigurationError,
     KomboError,
@@ -33,6 +38,7 @@ from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import TIMEOUT_SECONDS, Access, KomboClient, open_client
 
 if TYPE_CHECKING:
+    from airflow.providers.http.hooks.http import SessionConfig
     from airflow.sdk import Connection
 
 log = logging.getLogger(__name__)
@@ -72,27 +78,30 @@ class KomboHook(HttpAsyncHook):
         :raises NoConnectionError: if there is no such connection.
         :raises ConfigurationError: if it has no host with a scheme, or no password.
         """
-        if not has_config(self):
+        if kept_config(self) is None:
             try:
                 connection = await self.aget_connection(self.http_conn_id)
             except AirflowNotFoundException:
                 raise NoConnectionError(self.http_conn_id) from None
             is_kombo = connection.conn_type == CONN_TYPE
             address = _address_of(connection, self.http_conn_id)
-            config = await super().config()
+            if not connection.password:
+                raise ConfigurationError(
+                    f"The connection {self.http_conn_id} needs the API key as its password."
+                )
+            older = older_http_config(connection)
+            config = older or await super().config()
             headers = dict(config.headers or {})
             self.default_integration = headers.pop(INTEGRATION_KEY, None) or None
             if is_kombo:
                 config.base_url = address
                 _warn_of_extras(headers, self.http_conn_id)
                 headers = {}
-            if not connection.password:
-                raise ConfigurationError(
-                    f"The connection {self.http_conn_id} needs the API key as its password."
-                )
             headers["Authorization"] = f"Bearer {connection.password}"
             config.headers, config.auth = headers, None
-        return await super().config()
+            keep_config(self, config)
+        kept: SessionConfig = kept_config(self)
+        return kept
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
