@@ -9,15 +9,13 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/runtime: requirements.txt
-	@echo "Installing pinned requirements into .venv (about a minute the first time) ..."
+	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Python 3.10 or newer is needed; try make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PYTHON) tools/install.py requirements.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements-duckdb.txt .venv/runtime
-	@echo "Installing the development tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python tools/install.py requirements-dev.txt
 	@touch $@
 
 .venv/duckdb: requirements-duckdb.txt .venv/runtime
@@ -47,8 +45,9 @@ BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py
 NIGHT_TESTS := tests/tools/nights/test_mutants.py
 CELERY_TESTS := tests/dags/test_celery.py
+WHEEL_TESTS := tests/repository/test_wheel.py tests/repository/test_platforms.py
 SLOW_TESTS := $(NIGHT_TESTS) $(DAG_TESTS) $(SCHEDULER_TESTS) $(AIRFLOW_TESTS) $(ACTION_TESTS) $(BENCH_TESTS) \
-	$(DIALECT_TESTS) $(CELERY_TESTS)
+	$(DIALECT_TESTS) $(CELERY_TESTS) $(WHEEL_TESTS)
 # One file stays on one worker: its tests share servers.
 WORKERS := auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
@@ -91,6 +90,22 @@ test-actions: .venv/dev ## The page's actions in real Airflows, one with FAB's r
 .PHONY: test-celery
 test-celery: .venv/dev ## The tests with Celery, Redis and PostgreSQL, of which a worker dies: at most 4 minutes
 	$(BIN)/python -m pytest $(CELERY_TESTS)
+
+.PHONY: test-wheel
+test-wheel: .venv/dev ## The wheel, built and installed alone into an empty Airflow: at most 4 minutes
+	$(BIN)/python -m pytest $(WHEEL_TESTS)
+
+.PHONY: wheel
+wheel: .venv/dev ## Build the wheel airflow-provider-kombo into dist/
+	$(BIN)/uv build --wheel --out-dir dist
+
+.PHONY: plugins-zip
+plugins-zip: ## Write dist/plugins.zip for MWAA, with the ignore files
+	@$(PYTHON) -m tools.plugins_zip
+
+.PHONY: test-matrix
+test-matrix: .venv/dev ## One delivery on each Airflow and Python, for the README's table; or CELLS=3.1:3.11
+	@$(BIN)/python -m tools.matrix $(CELLS)
 
 .PHONY: test-bench
 test-bench: .venv/dev ## The tests that compare two commits with the bench: at most 4 minutes
@@ -136,13 +151,17 @@ format: .venv/dev ## Format the code and fix what ruff can fix
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
 	--custom-compile-command "make lock"
+# An older Airflow is tried with packages of its time: newer ones break it.
+LOCK_OLDER = $(LOCK) requirements.in tools/matrix/tests.in --override
 
 .PHONY: lock
 lock: .venv/dev ## Pin the packages of the .in files again, for Python 3.10 to 3.13
 	$(LOCK) requirements.in --output-file requirements.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK_OLDER) tools/matrix/airflow-3.2.in --exclude-newer 2026-07-01 --output-file tools/matrix/airflow-3.2.txt
+	$(LOCK_OLDER) tools/matrix/airflow-3.1.in --exclude-newer 2026-04-01 --output-file tools/matrix/airflow-3.1.txt
 
 .PHONY: clean
 clean: ## Remove the virtual environment, Airflow's home, the demo warehouse and the bench's results
-	rm -rf .venv .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .matrix dist .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache

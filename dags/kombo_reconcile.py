@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from airflow.configuration import conf
 from airflow.sdk import DAG, Param
 from pendulum import datetime
 
+from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.reconcile import KomboReconcileOperator
 
 SCHEDULE = "*/5 * * * *"  # without a row to look for, a run reads one index and ends
 
-INCLUDE = Path(__file__).resolve().parents[1] / "include"
+INCLUDE = include_folder(__file__)
+
+ROWS, CARE = "Which rows", "How carefully"  # sections of the trigger form
 
 DOC = """
 A row is **unknown** when its request left and no response proves the result. This dag looks for the
@@ -32,14 +35,27 @@ Without a condition below, all rows are looked for that are due.
 """
 
 
-def ids(description: str) -> Param:
+def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
+    """Declare an optional field of the trigger form."""
+    return Param(
+        schema.pop("default", None),
+        type=["null", kind],
+        section=section,
+        title=title,
+        description=description,
+        **schema,
+    )
+
+
+def ids(title: str, description: str) -> Param:
     """Declare a list of ids in the trigger form; empty is no condition."""
-    return Param([], type="array", items={"type": "string"}, description=description)
+    items = {"type": "string"}
+    return field("array", ROWS, title, description, default=[], items=items)
 
 
-def flag(description: str) -> Param:
+def flag(title: str, description: str) -> Param:
     """Declare a check box in the trigger form."""
-    return Param(default=False, type="boolean", description=description)
+    return field("boolean", CARE, title, description, default=False)
 
 
 with DAG(
@@ -54,16 +70,15 @@ with DAG(
     default_args={"owner": "data-engineering"},
     tags=["kombo", "assessments"],
     params={
-        "result_ids": ids("Only these results."),
-        "integration_ids": ids("Only these integrations."),
-        "assessment_date": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            description="Only results of this day (YYYY-MM-DD).",
+        "result_ids": ids("Results", "Only these."),
+        "integration_ids": ids("Integrations", "Only these."),
+        "assessment_date": field(
+            "string", ROWS, "Day", "Only results of this day (YYYY-MM-DD).", format="date"
         ),
-        "look_again": flag("Look also for rows that were looked for a short time ago."),
-        "dry_run": flag("Look, write the findings to the log, and change nothing."),
+        "look_again": flag(
+            "Look again", "Look also for rows that were looked for a short time ago."
+        ),
+        "dry_run": flag("Dry run", "Look, write the findings to the log, and change nothing."),
     },
 ) as dag:
     KomboReconcileOperator(
@@ -74,5 +89,5 @@ with DAG(
         assessment_date="{{ params.assessment_date }}",
         look_again="{{ params.look_again }}",
         dry_run="{{ params.dry_run }}",
-        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
+        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None) or None,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from airflow.configuration import conf
 from airflow.sdk import DAG, Param
 
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 from airflow_kombo.statuses import Decision
+
+ROWS, DECISION, FILES = "Which rows", "The decision", "Many rows"  # sections of the form
 
 DOC = """
 A row is **unknown** when its request left and no response proves the result. Its link may exist or
@@ -37,14 +40,27 @@ Only rows that are `unknown` now are decided as created or not; the log names ot
 """
 
 
-def ids(description: str) -> Param:
+def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
+    """Declare an optional field of the trigger form."""
+    return Param(
+        schema.pop("default", None),
+        type=["null", kind],
+        section=section,
+        title=title,
+        description=description,
+        **schema,
+    )
+
+
+def ids(title: str, description: str) -> Param:
     """Declare a list of ids in the trigger form; empty is no condition."""
-    return Param([], type="array", items={"type": "string"}, description=description)
+    items = {"type": "string"}
+    return field("array", ROWS, title, description, default=[], items=items)
 
 
-def text(description: str, **schema: object) -> Param:
+def text(section: str, title: str, description: str, **schema: Any) -> Param:
     """Declare an optional text in the trigger form."""
-    return Param(None, type=["null", "string"], description=description, **schema)
+    return field("string", section, title, description, **schema)
 
 
 with DAG(
@@ -57,43 +73,61 @@ with DAG(
     default_args={"owner": "data-engineering"},
     tags=["kombo", "assessments"],
     params={
-        "result_ids": ids("Only these results."),
-        "integration_ids": ids("Only these integrations."),
-        "assessment_date": text("Only results of this day (YYYY-MM-DD).", format="date"),
+        "result_ids": ids("Results", "Only these."),
+        "integration_ids": ids("Integrations", "Only these."),
+        "assessment_date": text(
+            ROWS, "Day", "Only results of this day (YYYY-MM-DD).", format="date"
+        ),
         "error_code": text(
+            ROWS,
+            "Error code",
             "Only rows with this error_code, such as run_died, answer_lost or"
-            " PLATFORM.TASK_TIMED_OUT."
+            " PLATFORM.TASK_TIMED_OUT.",
         ),
         "run_id": text(
+            ROWS,
+            "Run",
             "Only rows that this run sent: the run_id of kombo_result_links, which the warning in"
-            " the run's log names. It is not Airflow's."
+            " the run's log names. It is not Airflow's.",
         ),
         "decision": text(
+            DECISION,
+            "Decision",
             "Were the links created? Or shall no run send the rows (leave out), or runs send them"
             " again (take back)? Empty: show the rows and ask.",
             enum=[*map(str, Decision), None],
         ),
         "reason": text(
+            DECISION,
+            "Reason",
             "The evidence for the decision, such as an entry in Kombo's logs. A decision needs one;"
-            " the history keeps it, with your name."
+            " the history keeps it, with your name.",
+        ),
+        "dry_run": field(
+            "boolean",
+            DECISION,
+            "Dry run",
+            "List the rows in the log, and decide nothing.",
+            default=False,
+        ),
+        "export_to": text(
+            FILES,
+            "Export to",
+            "Decide nothing: write the rows to this path or address (*.csv). Without a condition,"
+            " all unknown rows.",
         ),
         "decisions": text(
+            FILES,
+            "Decisions",
             "A CSV file with your decisions, as export_to wrote it or the page did: paste it here."
             " The conditions above narrow it; decision stays empty.",
             format="multiline",
         ),
         "decisions_from": text(
+            FILES,
+            "Decisions from",
             "The path of such a file, or its address in an object storage, such as"
-            " s3://aws_default@bucket/unknown.csv."
-        ),
-        "export_to": text(
-            "Decide nothing: write the rows to this path or address (*.csv). Without a condition,"
-            " all unknown rows."
-        ),
-        "dry_run": Param(
-            default=False,
-            type="boolean",
-            description="List the rows in the log, and decide nothing.",
+            " s3://aws_default@bucket/unknown.csv.",
         ),
     },
 ) as dag:
@@ -110,5 +144,5 @@ with DAG(
         decisions_from=dag.param("decisions_from"),
         export_to=dag.param("export_to"),
         dry_run=dag.param("dry_run"),
-        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None),
+        ledger_conn_id=conf.get("kombo", "ledger_conn_id", fallback=None) or None,
     )

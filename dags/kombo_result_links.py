@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 from airflow.configuration import conf
 from airflow.sdk import DAG, Asset, Param
 from pendulum import datetime
 
+from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.delivery_group import KomboResultLinkGroup
 from airflow_kombo.statuses import REDELIVERABLE
 from airflow_kombo.timetables.nightly import NightlyTimetable
@@ -18,10 +19,12 @@ HOUR, TIMEZONE = 2, "UTC"  # every night at this hour, for the day before in thi
 OUT = Asset("kombo_result_links")  # its partition is the day: other dags can wait for it
 
 # Where the warehouse cannot hold the ledger: AIRFLOW__KOMBO__LEDGER_CONN_ID, also for the page.
-LEDGER_CONN_ID = conf.get("kombo", "ledger_conn_id", fallback=None)
+LEDGER_CONN_ID = conf.get("kombo", "ledger_conn_id", fallback=None) or None
 
-INCLUDE = Path(__file__).resolve().parents[1] / "include"
+INCLUDE = include_folder(__file__)
 TO_REDELIVER = list(reversed(REDELIVERABLE))  # the form lists `success` last: it makes second links
+
+ROWS, CARE, AGAIN = "Which rows", "How carefully", "Second chances"  # sections of the form
 
 DOC = """
 Takes the day's rows of the warehouse, puts each as a **result link** on its candidate or
@@ -42,9 +45,27 @@ application through Kombo, and writes every row's outcome to the table `kombo_re
 """
 
 
-def ids(description: str) -> Param:
+def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
+    """Declare an optional field of the trigger form."""
+    return Param(
+        schema.pop("default", None),
+        type=["null", kind],
+        section=section,
+        title=title,
+        description=description,
+        **schema,
+    )
+
+
+def ids(title: str, description: str) -> Param:
     """Declare a list of ids in the trigger form; empty means all."""
-    return Param([], type="array", items={"type": "string"}, description=description)
+    items = {"type": "string"}
+    return field("array", ROWS, title, description, default=[], items=items)
+
+
+def flag(title: str, description: str) -> Param:
+    """Declare a check box in the trigger form."""
+    return field("boolean", CARE, title, description, default=False)
 
 
 with DAG(
@@ -63,80 +84,83 @@ with DAG(
     },
     tags=["kombo", "assessments"],
     params={
-        "assessment_date": Param(
-            None,
-            type=["null", "string"],
+        "assessment_date": field(
+            "string",
+            ROWS,
+            "Day",
+            "Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
             format="date",
-            description="Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
         ),
-        "lookback_days": Param(
-            7,
-            type="integer",
+        "lookback_days": field(
+            "integer",
+            ROWS,
+            "Days back",
+            "The scheduled run also delivers rows of so many days before that were never"
+            " delivered: late, retryable and blocked ones. A run by hand or a backfill delivers"
+            " its own day only.",
+            default=7,
             minimum=0,
             maximum=366,
-            description="The scheduled run also delivers rows of so many days before that were"
-            " never delivered: late, retryable and blocked ones. A run by hand or a backfill"
-            " delivers its own day only.",
         ),
         "integration_ids": ids(
-            "Only these integrations, such as workday:HWUTwvyx2wLoSUHphiWVrp28."
+            "Integrations", "Only these, such as workday:HWUTwvyx2wLoSUHphiWVrp28. Empty: all."
         ),
-        "result_ids": ids("Only these results."),
-        "dry_run": Param(
-            default=False,
-            type="boolean",
-            description="Send nothing: write every row's request and what a run would do with it"
-            " to kombo_result_link_preview; counts and an estimate of the time are in the log.",
+        "result_ids": ids("Results", "Only these. Empty: all."),
+        "not_before": field(
+            "string",
+            ROWS,
+            "Not before",
+            "Deliver no result of a day before this one (YYYY-MM-DD), such as the day on which a"
+            " new table went live.",
+            format="date",
         ),
-        "redeliver": Param(
-            [],
-            type="array",
-            items={"type": "string", "enum": TO_REDELIVER},
-            examples=TO_REDELIVER,
-            description="Send rows with these statuses again; changed are the delivered ones whose"
-            " content is another now, which makes a second link. An unknown or a successful one may"
-            " exist already, too.",
+        "dry_run": flag(
+            "Dry run",
+            "Send nothing: write every row's request and what a run would do with it to"
+            " kombo_result_link_preview; counts and an estimate of the time are in the log.",
         ),
-        "seen": Param(
-            {},
-            type="object",
-            additionalProperties={"type": "string"},
-            description="For redeliver: send a result only if its status and number of attempts are"
-            ' still these, such as {"ar-1": "unknown 2"}. The page fills it in. Empty: any.',
-        ),
-        "limit": Param(
-            None,
-            type=["null", "integer"],
+        "limit": field("integer", CARE, "At most", "Send at most so many rows.", minimum=1),
+        "max_rows": field(
+            "integer",
+            CARE,
+            "Stop above",
+            "A run that would send more rows than this stops before the first one. Empty: ten"
+            " times what a day usually sends (median of the last 14), at least 1,000.",
             minimum=1,
-            description="Send at most so many rows.",
         ),
-        "max_rows": Param(
-            None,
-            type=["null", "integer"],
-            minimum=1,
-            description="A run that would send more rows than this stops before the first one."
-            " Empty: ten times what a day usually sends (median of the last 14), at least 1,000.",
+        "approve_rows": flag(
+            "Approve the number of rows",
+            "Send them however many they are: for a run that stopped because of their number,"
+            " after a person has looked.",
         ),
-        "approve_rows": Param(
-            default=False,
-            type="boolean",
-            description="Send them however many they are: for a run that stopped because of"
-            " max_rows, after a person has looked.",
-        ),
-        "shards": Param(
-            1,
-            type="integer",
+        "shards": field(
+            "integer",
+            CARE,
+            "Shards",
+            "Divide the day by integration into so many tasks at most, each on any worker.",
+            default=1,
             minimum=1,
             maximum=100,
-            description="Divide the day by integration into so many tasks at most, each on any"
-            " worker.",
         ),
-        "not_before": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            description="Deliver no result of a day before this one (YYYY-MM-DD), such as the day"
-            " on which a new table went live.",
+        "redeliver": field(
+            "array",
+            AGAIN,
+            "Send again",
+            "Send rows with these statuses again; changed are the delivered ones whose content is"
+            " another now, which makes a second link. An unknown or a successful one may exist"
+            " already, too.",
+            default=[],
+            items={"type": "string", "enum": TO_REDELIVER},
+            examples=TO_REDELIVER,
+        ),
+        "seen": field(
+            "object",
+            AGAIN,
+            "As a person saw them",
+            "For Send again: send a result only if its status and number of attempts are still"
+            ' these, such as {"ar-1": "unknown 2"}. The page fills it in. Empty: any.',
+            default={},
+            additionalProperties={"type": "string"},
         ),
     },
 ) as dag:

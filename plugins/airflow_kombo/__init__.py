@@ -14,6 +14,7 @@ Each folder is a wing, and may import those to its right, never back:
 `operators > reconciliation, delivery > planning > rows, observability, throttle > ledger >
 kombo_api, database`; beside it
 `operators, delivery > hooks > kombo_api`, and `web > ledger, kombo_api, database`. All of them may
-import `exceptions`, `statuses` and `delivery_key`. `tests/repository/test_house.py` checks this.
+import `exceptions`, `statuses` and `delivery_key`; what differs between versions of Airflow is in
+`airflow_compat`. `tests/repository/test_house.py` checks this.
 `docs/architecture.md` has pictures, and `docs/glossary.md` the words.
 """

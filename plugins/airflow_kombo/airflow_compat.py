@@ -1,168 +1,74 @@
 """Private and changing parts of Airflow, each with version and reason.
 
-The versions are those that the tests run: Airflow 3.3.2 with its task SDK 1.3.2, and the providers
-http 6.3, standard 1.21. When another version breaks something, look here first. Two modules rely on
-Airflow's behaviour without using a private name: `operators.execution_timeout` (the alarm of the
-task SDK, 3.3, raises in the main thread) and `operators.task_stop` (the task SDK, 3.3, calls
-`on_kill` in the main thread at a SIGTERM, and does not end the task by itself).
+The tests run on Airflow 3.3.2 with its task SDK 1.3.2, and the providers http 6.3, standard 1.21.
+`make test-matrix` tries Airflow 3.1 and 3.2, too. What is missing there has a stated behaviour:
+docs/adr/0028-older-airflow.md. When another version breaks something, look here first. Two modules
+rely on Airflow's behaviour without using a private name: `operators.execution_timeout` (the alarm
+of the task SDK raises in the main thread) and `operators.task_stop` (the task SDK calls `on_kill`
+in the main thread at a SIGTERM, and does not end the task by itself).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
-# Task SDK 1.3: no public name of Airflow's sends metrics, and this one re-exports a `_shared` one.
-from airflow.sdk.observability import stats
+try:
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+    )
+except ImportError:  # Airflow 3.1 has them elsewhere
+    from airflow.exceptions import (  # type: ignore[attr-defined,no-redef]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+    )
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from airflow.providers.http.hooks.http import HttpAsyncHook
-    from airflow.sdk import Param
+    from airflow.sdk import Connection, Param
+    from airflow.sdk.configuration import AirflowSDKConfigParser
     from airflow.sdk.definitions.param import ParamsDict
-    from airflow.timetables.trigger import CronPartitionTimetable
+    from airflow.sdk.types import OutletEventAccessorProtocol
+    from airflow.timetables.trigger import CronTriggerTimetable
     from pendulum.tz.timezone import FixedTimezone, Timezone
 
 __all__ = [
-    "DagPlan",
-    "PlannedRun",
+    "XCOM_RETURN_KEY",
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
     "add_param",
+    "add_partition",
     "adds_to_resumption",
+    "can_park_questions",
+    "configuration",
+    "count_metric",
     "encoded_timezone_of",
-    "has_config",
-    "plan_of_dag",
+    "has_partitions",
+    "keep_config",
+    "kept_config",
+    "older_http_config",
+    "partition_of",
     "plugins_permission",
-    "starts_of_dag_runs",
-    "stats",
+    "time_metric",
     "timezone_of",
 ]
 
+log = logging.getLogger(__name__)
 
-_PLANNED_RUNS: Final = 8
-"""Most runs of a dag that a plan looks ahead."""
+_lost_metrics: Final = set[str]()
 
-
-class PlannedRun(NamedTuple):
-    """Future run of a dag.
-
-    :param starts_at: The earliest time of its start.
-    """
-
-    starts_at: datetime
-    partition_key: str | None
-    logical_date: datetime | None
-
-
-@dataclass(frozen=True)
-class DagPlan:
-    """Plan of a dag in Airflow's database.
-
-    :param is_running: Whether a run is queued or running.
-    :param waits_for_assets: Whether other dags start its runs.
-    :param runs: The next runs, in their order.
-    :param params: Defaults of the dag's params.
-    :param tasks: The attributes of each task, by its id.
-    """
-
-    is_paused: bool
-    is_running: bool
-    waits_for_assets: bool
-    timezone: tzinfo
-    runs: list[PlannedRun]
-    params: dict[str, Any]
-    tasks: dict[str, dict[str, Any]]
-
-
-def plan_of_dag(dag_id: str) -> DagPlan | None:
-    """Read the plan of a dag from Airflow's database; return None for an unknown dag.
-
-    Airflow 3.3: only the API server may read the database; the models are not public, and no
-    public interface has the next runs of a dag together with its tasks' attributes.
-
-    :raises SQLAlchemyError: if the database cannot be read.
-    :raises DeserializationError: if the dag cannot be read, as for want of its timetable.
-    """
-    from airflow.exceptions import DeserializationError  # noqa: PLC0415 - only the page reads plans
-    from airflow.models.dag import DagModel  # noqa: PLC0415
-    from airflow.models.dagrun import DagRun  # noqa: PLC0415
-    from airflow.models.serialized_dag import SerializedDagModel  # noqa: PLC0415
-    from airflow.serialization.helpers import TimetableNotRegistered  # noqa: PLC0415
-    from airflow.utils.session import create_session  # noqa: PLC0415
-    from airflow.utils.state import State  # noqa: PLC0415
-    from sqlalchemy import select  # noqa: PLC0415
-
-    with create_session() as session:
-        model = session.get(DagModel, dag_id)
-        try:
-            dag = SerializedDagModel.get_dag(dag_id, session=session)
-        except TimetableNotRegistered as error:
-            raise DeserializationError(str(error)) from error
-        if model is None or model.is_stale or dag is None:
-            return None
-        unfinished = select(DagRun.id).where(
-            DagRun.dag_id == dag_id, DagRun.state.in_(State.unfinished_dr_states)
-        )
-        return DagPlan(
-            is_paused=model.is_paused,
-            is_running=session.scalar(unfinished.limit(1)) is not None,
-            waits_for_assets=model.asset_expression is not None,
-            timezone=dag.timezone,
-            runs=_planned_runs(model, dag),
-            params=dict(dag.params.dump()),
-            tasks={task.task_id: _attributes(task) for task in dag.tasks},
-        )
-
-
-def starts_of_dag_runs(
-    keys: Collection[tuple[str, str]],
-) -> dict[tuple[str, str], tuple[str, str | None]]:
-    """Return kind and user of dag runs, by the ids of dag and dag run.
-
-    Airflow 3.3: as for `plan_of_dag`.
-
-    :raises SQLAlchemyError: if the database cannot be read.
-    """
-    from airflow.models.dagrun import DagRun  # noqa: PLC0415
-    from airflow.utils.session import create_session  # noqa: PLC0415
-    from sqlalchemy import select  # noqa: PLC0415
-
-    query = select(DagRun.dag_id, DagRun.run_id, DagRun.run_type, DagRun.triggering_user_name)
-    query = query.where(
-        DagRun.dag_id.in_({dag_id for dag_id, _ in keys}),
-        DagRun.run_id.in_({run_id for _, run_id in keys}),
-    )
-    with create_session() as session:
-        return {(one.dag_id, one.run_id): (one[2], one[3]) for one in session.execute(query)}
-
-
-def _planned_runs(model: Any, dag: Any) -> list[PlannedRun]:
-    """Return the scheduler's next run, and the following runs by the timetable."""
-    from airflow.timetables.base import DagRunInfo, TimeRestriction  # noqa: PLC0415
-
-    if model.next_dagrun_create_after is None:
-        return []
-    info = DagRunInfo(
-        run_after=model.next_dagrun_create_after,
-        data_interval=model.next_dagrun_data_interval,
-        partition_date=model.next_dagrun_partition_date,
-        partition_key=model.next_dagrun_partition_key,
-    )
-    planned = [PlannedRun(info.run_after, info.partition_key, model.next_dagrun)]
-    within = TimeRestriction(earliest=None, latest=dag.end_date, catchup=dag.catchup)
-    while len(planned) < _PLANNED_RUNS:
-        following = dag.timetable.next_dagrun_info_v2(last_dagrun_info=info, restriction=within)
-        if following is None or following.run_after <= info.run_after:
-            break
-        info = following
-        planned.append(PlannedRun(info.run_after, info.partition_key, info.logical_date))
-    return planned
-
-
-def _attributes(task: Any) -> dict[str, Any]:
-    """Return a task's attributes, with the unmapped arguments of a mapped task."""
-    return {**vars(task), **getattr(task, "partial_kwargs", {})}
+XCOM_RETURN_KEY: Final = "return_value"
+"""The key of a task's own XCom. Airflow 3.1 has `BaseXCom` outside `airflow.sdk`."""
 
 
 def add_param(params: object, name: str, param: Param) -> ParamsDict:
@@ -194,12 +100,128 @@ def adds_to_resumption(**kwargs: Any) -> Iterator[None]:
         raise
 
 
-def has_config(hook: HttpAsyncHook) -> bool:
-    """Return True if a hook has resolved its connection.
+def can_park_questions() -> bool:
+    """Return whether a task can wait for a person's answer without a worker and a triggerer.
 
-    Provider http 6.3: `HttpAsyncHook.config` keeps its result in this private attribute.
+    Airflow 3.3 parks the task (`TaskAwaitingInput`). Before 3.3 a triggerer would have to wait.
     """
-    return hook._config is not None  # noqa: SLF001
+    try:
+        from airflow.sdk.exceptions import TaskAwaitingInput  # noqa: F401, PLC0415 - as above
+    except ImportError:
+        return False
+    return True
+
+
+def has_partitions() -> bool:
+    """Return whether runs of a timetable can have a day as their partition.
+
+    Airflow 3.3. In 3.2 the scheduler knows partitions, but a backfill cannot name them, and a task
+    cannot add one to an asset's event. In 3.1 there are none.
+    """
+    from airflow.timetables.base import Timetable  # noqa: PLC0415 - not every task needs it
+
+    return hasattr(Timetable, "localize_partition_datetime")
+
+
+def partition_of(dag_run: object) -> str | None:
+    """Return the partition key of a dag run; Airflow 3.1 has none."""
+    key: str | None = getattr(dag_run, "partition_key", None)
+    return key
+
+
+def add_partition(event: OutletEventAccessorProtocol, day: date) -> None:
+    """Add a day as the partition to an asset's event.
+
+    Airflow 3.3. In an older one the event has no partition.
+    """
+    if hasattr(event, "add_partitions"):
+        event.add_partitions(day.isoformat())
+
+
+def configuration() -> AirflowSDKConfigParser:
+    """Return the settings of Airflow, for a worker.
+
+    Task SDK 1.2: `airflow.sdk` has them. In Airflow 3.1 only `airflow.configuration` does.
+    """
+    try:
+        from airflow.sdk import conf  # noqa: PLC0415 - heavy, and only a worker needs it
+    except ImportError:
+        from airflow.configuration import conf as older  # noqa: PLC0415 - the same
+
+        return older  # type: ignore[return-value]
+    return conf
+
+
+def count_metric(name: str, more: int, tags: Mapping[str, str]) -> None:
+    """Add to a counter in Airflow's backend of metrics."""
+    _send_metric("incr", name, more, tags)
+
+
+def time_metric(name: str, milliseconds: float, tags: Mapping[str, str]) -> None:
+    """Send a duration to Airflow's backend of metrics."""
+    _send_metric("timing", name, milliseconds, tags)
+
+
+def _send_metric(how: str, name: str, value: float, tags: Mapping[str, str]) -> None:
+    """Send a metric; a failure is a warning in the log, once a metric, and fails no run.
+
+    The backend is the deployment's, with errors of its own. The rows are delivered.
+    """
+    try:
+        getattr(_stats(), how)(name, value, tags=dict(tags))
+    except Exception as error:  # noqa: BLE001 - see above: no metric changes a row or a run
+        if name not in _lost_metrics:
+            _lost_metrics.add(name)
+            log.warning("The metric %s could not be sent: %s", name, type(error).__name__)
+
+
+def _stats() -> Any:
+    """Return the sender of metrics.
+
+    No public name of Airflow's sends metrics. Task SDK 1.3 has functions in a module; 1.2 has a
+    class in this module; Airflow 3.1 has the class elsewhere.
+    """
+    if find_spec("airflow.sdk.observability") is None:
+        from airflow.stats import Stats  # noqa: PLC0415 - Airflow 3.1
+
+        return Stats
+    from airflow.sdk.observability import stats  # noqa: PLC0415 - the bench has no Airflow
+
+    return stats if hasattr(stats, "incr") else stats.Stats
+
+
+def kept_config(hook: HttpAsyncHook) -> Any:
+    """Return the configuration that a hook has resolved, or None.
+
+    Provider http 6: `HttpAsyncHook.config` keeps its result in this private attribute.
+    """
+    return getattr(hook, "_config", None)
+
+
+def keep_config(hook: HttpAsyncHook, config: Any) -> None:
+    """Keep the configuration of a hook, where the provider's own methods read it."""
+    hook._config = config  # noqa: SLF001
+
+
+def older_http_config(connection: Connection) -> Any:
+    """Return the configuration of a connection, or None where the hook itself reads it.
+
+    Provider http 5, of the time of Airflow 3.1.7: `HttpAsyncHook` has no `config`. The function for
+    the extras is private, and the same in 5 and 6.
+    """
+    from airflow.providers.http.hooks import http  # noqa: PLC0415 - as `hooks.kombo` does
+
+    if hasattr(http.HttpAsyncHook, "config"):
+        return None
+    headers, options = http._process_extra_options_from_connection(  # noqa: SLF001
+        conn=connection, extra_options={}
+    )
+    address = connection.host or ""
+    if "://" not in address:
+        address = f"{connection.schema or 'http'}://{address}"
+    if connection.port:
+        address += f":{connection.port}"
+    return SimpleNamespace(base_url=address, headers=headers, extra_options=options, auth=None)
 
 
 def plugins_permission() -> Callable[..., Any]:
@@ -217,19 +239,24 @@ def plugins_permission() -> Callable[..., Any]:
     return requires_access_view(AccessView.PLUGINS)
 
 
-def timezone_of(timetable: CronPartitionTimetable) -> Timezone | FixedTimezone:
+def timezone_of(timetable: CronTriggerTimetable) -> Timezone | FixedTimezone:
     """Return the time zone of a timetable.
 
-    Airflow 3.3: timetables by cron keep it in this private attribute alone.
+    Airflow 3.1 to 3.3: timetables by cron keep it in this private attribute alone.
     """
     return timetable._timezone  # noqa: SLF001
 
 
-def encoded_timezone_of(timetable: CronPartitionTimetable) -> str | int:
+def encoded_timezone_of(timetable: CronTriggerTimetable) -> str | int:
     """Return the time zone of a timetable, as Airflow serializes it.
 
-    Airflow 3.3: `airflow.serialization` is not public, and Airflow's timetables use it alike.
+    `airflow.serialization` is not public, and Airflow's timetables use it alike. Airflow 3.1 has
+    the function in another module.
     """
-    from airflow.serialization.encoders import encode_timezone  # noqa: PLC0415 - as in Airflow's
+    try:
+        from airflow.serialization.encoders import encode_timezone  # noqa: PLC0415 - as Airflow does
+    except ImportError:
+        from airflow.serialization import serialized_objects  # noqa: PLC0415 - the same
 
+        return serialized_objects.encode_timezone(timezone_of(timetable))  # type: ignore[attr-defined]
     return encode_timezone(timezone_of(timetable))

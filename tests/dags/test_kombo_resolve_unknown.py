@@ -16,12 +16,12 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, text
 from support.airflow_commands import airflow
 from support.harness import ROOT, all_of, by_result, delivery, statuses
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome

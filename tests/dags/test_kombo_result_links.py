@@ -47,14 +47,14 @@ def test_the_dag_is_as_the_contract_has_it(home):
         "lookback_days",
         "integration_ids",
         "result_ids",
+        "not_before",
         "dry_run",
-        "redeliver",
-        "seen",
         "limit",
         "max_rows",
         "approve_rows",
         "shards",
-        "not_before",
+        "redeliver",
+        "seen",
     ]
     assert all(params.values())
     assert {*again} == {*map(str, Status), "changed"} - {"sending"}

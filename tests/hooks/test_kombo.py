@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import logging
 import socket
 import ssl
@@ -246,6 +247,52 @@ def test_an_integration_with_a_line_break_is_refused(standin):
 def test_a_connection_that_lacks_something(monkeypatch, connection, why):
     """A connection without a scheme or without a key is refused."""
     connect(monkeypatch, **connection)
+    with pytest.raises(ConfigurationError, match=why):
+        post(delivery())
+
+
+def kombo_connection(monkeypatch, url="", **extra):
+    """Define a connection of the type that the wheel registers."""
+    connection = {"conn_type": "kombo", "host": url, "password": KEY, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_KOMBO_DEFAULT", json.dumps(connection))
+
+
+def test_no_extra_of_a_kombo_connection_is_a_header(standin, monkeypatch, caplog):
+    """A stray extra of the type kombo is named in the log, and no request carries it."""
+    extra = {"integration_id": "lever:default", "timeout": "5", "region": "us", "X-Team": "canary"}
+    kombo_connection(monkeypatch, standin.url, **extra)
+    post(delivery(body=BODY))
+    headers = {name.lower() for name, _ in standin.requests(last=1)[0]["headers"]}
+    assert not {"x-team", "region", "timeout", "integration_id"} & headers
+    assert "authorization" in headers
+    assert "not sent: X-Team" in caplog.text
+    assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("extra", "url"),
+    [
+        ({}, "https://api.kombo.dev/v1"),
+        ({"region": None, "timeout": None, "integration_id": ""}, "https://api.kombo.dev/v1"),
+        ({"region": "us"}, "https://api.us.kombo.dev/v1"),
+        ({"region": " CA"}, "https://api.ca.kombo.dev/v1"),
+    ],
+)
+def test_a_kombo_connection_needs_the_region_only(monkeypatch, extra, url):
+    """The region names the address; empty fields of the form are as missing ones."""
+    kombo_connection(monkeypatch, **extra)
+    hook = KomboHook()
+    assert asyncio.run(hook.config()).base_url == url
+    assert hook.default_integration is None
+
+
+@pytest.mark.parametrize(
+    ("url", "region", "why"),
+    [("", "apac", "one of eu, us, ca"), ("api.kombo.dev/v1", "eu", "host with its scheme")],
+)
+def test_a_kombo_connection_to_nowhere_is_refused(monkeypatch, url, region, why):
+    """An unknown region, or a host without its scheme, is refused before a call."""
+    kombo_connection(monkeypatch, url, region=region)
     with pytest.raises(ConfigurationError, match=why):
         post(delivery())
 

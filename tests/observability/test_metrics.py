@@ -13,6 +13,7 @@ from airflow.sdk.observability import stats
 from statsd import StatsClient
 from support.harness import DAY, ROOT, delivery, fill, make_run, row
 
+from airflow_kombo import airflow_compat
 from airflow_kombo.exceptions import ResponseLostError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.kombo_api.writes import Request, Write
@@ -203,3 +204,34 @@ def test_only_an_integrations_id_is_a_tag(server, hostile):
     """Texts that are no integration's id, such as personal data, have the tag `other`."""
     Metrics([SenderMetrics(hostile, {"invalid": 1})], {}, RESULT_LINKS).send()
     assert server.read()[0] == {"rows.invalid,integration=other": 1}
+
+
+class Broken:
+    """Backend with errors of its own, as a full disk or a name that nobody resolves."""
+
+    def incr(self, *_, **__):
+        raise OSError("canary")
+
+    timing = incr
+
+
+def test_a_backend_that_fails_fails_no_run(
+    warehouse, tables, source_table, standin, caplog, monkeypatch
+):
+    """The rows are delivered, and the log names the metrics that were lost, once each."""
+    fill(warehouse, source_table, [row(f"r{n}") for n in range(5)])
+    run = make_run(warehouse, tables, run=Run("one"))
+    monkeypatch.setattr(airflow_compat, "_lost_metrics", set())
+    stats.initialize(factory=Broken, export_legacy_names=False)
+
+    async def deliver():
+        return await (await run()).deliver()
+
+    try:
+        report = asyncio.run(deliver())
+    finally:
+        stats.initialize(factory=NoStatsLogger, export_legacy_names=False)
+    assert report.numbers["success"] == 5
+    lost = [one for one in caplog.messages if "could not be sent" in one]
+    assert len(lost) == len(set(lost)) >= 2
+    assert "canary" not in caplog.text

@@ -11,7 +11,6 @@ from functools import partial
 import pytest
 from airflow.sdk import DAG, TaskGroup
 from airflow.sdk.definitions.mappedoperator import MappedOperator
-from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import update
 from support.group_tasks import OUT, GroupTasks
 from support.harness import (
@@ -26,6 +25,7 @@ from support.harness import (
     statuses,
 )
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import TooFewDeliveredError

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import (
     ConfigurationError,
     LedgerError,

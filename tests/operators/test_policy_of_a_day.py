@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import pytest
 from airflow.sdk import DAG, Asset
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy import delete
 from support.harness import (
@@ -20,6 +19,7 @@ from support.harness import (
     silence,
 )
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.delivery.run_context import Settings
 from airflow_kombo.exceptions import ConfigurationError, TooFewDeliveredError
 from airflow_kombo.ledger.claims import Ledger

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, text
 from support.doubt import leave_in_doubt, let_pass
 from support.harness import ROOT, by_result, make_source_table
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.reconcile import KomboReconcileOperator

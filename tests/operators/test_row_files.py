@@ -6,9 +6,9 @@ import csv
 import logging
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
-from support.harness import all_of, delivery, statuses
+from support.harness import ROOT, all_of, delivery, statuses
 
+from airflow_kombo.airflow_compat import AirflowFailException, can_park_questions
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
@@ -121,7 +121,7 @@ def test_a_dry_run_of_a_file_decides_nothing(context, ledger, caplog):
         ({"decisions_from": "/no/such/secret.csv"}, "file of decisions_from .* FileNotFoundError"),
         ({"decisions_from": "nosuch://secret/x"}, "file of decisions_from .* ValueError"),
         ({"export_to": "/no/such/secret.csv"}, "file of export_to .* FileNotFoundError"),
-        ({"decisions_from": "README.md"}, "more than 0 MiB"),
+        ({"decisions_from": str(ROOT / "README.md")}, "more than 0 MiB"),
     ],
 )
 def test_a_wrong_file_decides_nothing(context, ledger, given, why, monkeypatch):
@@ -131,3 +131,17 @@ def test_a_wrong_file_decides_nothing(context, ledger, given, why, monkeypatch):
         resolve(context, **given)
     assert "secret" not in str(error.value)
     assert statuses(ledger.engine, ledger.tables) == {"unknown": 3}
+
+
+@pytest.mark.skipif(can_park_questions(), reason="Airflow 3.3 asks: tests/dags has that")
+def test_where_a_task_cannot_wait_a_decision_is_required(context, ledger, caplog):
+    """Before Airflow 3.3, rows without a decision are in the log, and the task is not retried."""
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(AirflowFailException, match="again with a decision and a reason"),
+    ):
+        resolve(context, result_ids=["r1", "r2"])
+    assert "**2 rows** are `unknown`" in caplog.text
+    assert statuses(ledger.engine, ledger.tables) == {"unknown": 3}
+    given = {"decision": "created", "reason": "looked up"}
+    assert resolve(context, result_ids=["r1"], **given)["decided"] == 1

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
-from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, delete
 from support.harness import MAPPING, all_of, fill, make_source_table, row, statuses
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.result_link import KomboResultLinkOperator

@@ -8,10 +8,10 @@ import os
 import duckdb
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine, delete, make_url
 from support.harness import by_result, make_source_table, statuses
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import WarehouseError
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator

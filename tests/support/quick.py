@@ -31,7 +31,8 @@ SERVERS = {"postgresql", "mariadb"}
 _FOUND = {}
 _EXAMPLES = settings.default.max_examples
 
-settings.register_profile("check", max_examples=_EXAMPLES // 10)
+# Without a deadline: a busy machine is slow, and fails no test by that.
+settings.register_profile("check", max_examples=_EXAMPLES // 10, deadline=None)
 
 
 def examples(number):

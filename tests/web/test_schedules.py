@@ -7,7 +7,7 @@ from datetime import date, datetime, timezone
 
 import pytest
 
-from airflow_kombo.airflow_compat import DagPlan, PlannedRun
+from airflow_kombo.airflow_plans import DagPlan, PlannedRun
 from airflow_kombo.operators.write import KomboWriteOperator
 from airflow_kombo.web.next_try import Schedule, ScheduledRun, UnknownSchedule
 from airflow_kombo.web.schedules import (

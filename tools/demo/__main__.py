@@ -27,6 +27,7 @@ KOMBO: Final = "AIRFLOW_CONN_KOMBO_DEFAULT"
 """Environment variable that replaces the stand-in, as `WAREHOUSE` replaces the demo's file."""
 
 UP: Final = "up"
+_EXPORTS: Final = "airflow.env"
 _INTERRUPTED: Final = 130  # a shell's exit status of a program that Ctrl-C ended
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
@@ -85,9 +86,9 @@ def deliver(day: date, warehouse: str) -> None:
             airflow.run("dags", "test", DAG, str(day), say=_say_indented)
         say()
         _report(airflow, day)
-        if standin:
-            _say_what_was_counted_by(standin)
-    _say_where_to_look(warehouse, is_stand_in=standin is not None)
+        posted = _say_what_was_counted_by(standin) if standin else 0
+    _say_where_to_look(warehouse, is_stand_in=standin is not None, is_first=posted > 0)
+    _say_how_to_run_airflow()
 
 
 def up(port: int, warehouse: str) -> None:
@@ -107,6 +108,7 @@ def up(port: int, warehouse: str) -> None:
             say(f"Trigger it with assessment_date {DAYS[-1]}; its schedule is switched off here.")
             if standin:
                 say(f"The stand-in for Kombo: {standin.url}")
+            _say_how_to_run_airflow()
             say(f"Airflow's log: {airflow.log}. Ctrl-C ends all of it.\n")
             say(f"{airflow.url}   user: admin   password: {airflow.password()}")
             process.wait()
@@ -118,7 +120,14 @@ def _stage(log: str, warehouse: str, port: int = 8080) -> Iterator[tuple[Airflow
     """Prepare the warehouse, Kombo and an Airflow with connections to both."""
     home, connections = Path.cwd(), dict[str, str]()
     folder = home / ".demo"
-    folder.mkdir(exist_ok=True)
+    try:
+        folder.mkdir(exist_ok=True)
+        (home / ".airflow").mkdir(exist_ok=True)
+    except OSError as error:
+        sys.exit(
+            f"The folder {home} cannot be written ({error.strerror}): copy the project to a folder"
+            " of your own."
+        )
     with ExitStack() as stack:
         standin = None
         if os.environ.get(WAREHOUSE):
@@ -134,7 +143,10 @@ def _stage(log: str, warehouse: str, port: int = 8080) -> Iterator[tuple[Airflow
             )
             connections[KOMBO] = _connection_to(standin)
             say(f"Kombo: a stand-in at {standin.url}")
-        yield Airflow(home / ".airflow", _new(folder / log), connections, port), standin
+        airflow = Airflow(home / ".airflow", _new(folder / log), connections, port)
+        airflow.write_exports(folder / _EXPORTS)
+        stack.callback(airflow.end_left_runs)
+        yield airflow, standin
 
 
 def _connection_to(standin: StandIn) -> str:
@@ -166,17 +178,24 @@ def _report(airflow: Airflow, day: date) -> None:
     )
 
 
-def _say_what_was_counted_by(standin: StandIn) -> None:
+def _say_what_was_counted_by(standin: StandIn) -> int:
+    """Print the stand-in's counts, and return the number of POSTs."""
     received, made = (standin.stats()[name] for name in ("received", "created"))
-    say(f"By its own count, the stand-in received {received} POSTs and made {made} links.")
+    say(f"In this run, the stand-in received {received} POSTs and made {made} links, by its count.")
     if made:
         say("A link more than there are successes was made before its answer was lost: unknown.")
+    return int(received)
 
 
-def _say_where_to_look(warehouse: str, *, is_stand_in: bool) -> None:
+def _say_where_to_look(warehouse: str, *, is_stand_in: bool, is_first: bool) -> None:
+    """Print what a user can do next.
+
+    :param is_first: True if this run has posted, so that the next one posts nothing.
+    """
     again = "" if warehouse == "sqlite" else f" WAREHOUSE={warehouse}"
     say("\nWhere to look next")
-    say(f"  make demo{again:18}  once more: it posts nothing")
+    if is_first:
+        say(f"  make demo{again:18}  once more: it posts nothing")
     if is_stand_in:
         say(
             f"  make demo DAY={DAYS[-1]}   one integration lacks a permission: its rows are blocked"
@@ -190,6 +209,11 @@ def _say_where_to_look(warehouse: str, *, is_stand_in: bool) -> None:
     say("    SELECT * FROM kombo_result_link_runs ORDER BY started_at;     -- every run, its sum")
 
 
+def _say_how_to_run_airflow() -> None:
+    say("  airflow from a shell, on the demo's home and connections:")
+    say(f"    . .demo/{_EXPORTS}; airflow dags list")
+
+
 def _say_indented(line: str) -> None:
     say(f"  {line}")
 
@@ -200,10 +224,16 @@ def _is_taken(port: int) -> bool:
 
 
 def _day_or_up(text: str) -> date | str:
+    if text == UP:
+        return text
+    known = f"the demo has the days {', '.join(map(str, DAYS))}"
     try:
-        return text if text == UP else date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"give a day such as {DAYS[1]}, or '{UP}'") from None
+        raise argparse.ArgumentTypeError(f"{text} is no day: {known}") from None
+    if day not in DAYS and not os.environ.get(WAREHOUSE):
+        raise argparse.ArgumentTypeError(f"{day} has no rows: {known}")
+    return day
 
 
 if __name__ == "__main__":

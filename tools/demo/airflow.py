@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -118,6 +120,36 @@ class Airflow:
                     say(found["line"] or found["error"])
             if process.wait():
                 raise AirflowError(f"airflow {' '.join(command)} failed: {self.log} says why.")
+
+    def write_exports(self, file: Path) -> None:
+        """Write a file for a shell, after which `airflow` works on the demo.
+
+        Connections of the user's own stay in the shell: the file has those of the demo alone.
+        """
+        settings = ("AIRFLOW_HOME", "AIRFLOW__")
+        lines = [f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"']
+        lines += [
+            f"export {name}={shlex.quote(value)}"
+            for name, value in sorted(self.environment.items())
+            if name in self.connections or name.startswith(settings)
+        ]
+        file.touch(mode=0o600)
+        file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+    def end_left_runs(self) -> None:
+        """Mark dag runs and tasks as failed that no process is running any more.
+
+        After Ctrl-C, `airflow dags test` leaves them as `running` in the demo's own database.
+        """
+        database = self.home / "airflow.db"
+        if not database.exists() or not self.is_migrated:
+            return
+        with closing(sqlite3.connect(database)) as connection, connection:
+            for table in ("dag_run", "task_instance"):
+                connection.execute(
+                    f"UPDATE {table} SET state = 'failed', end_date = CURRENT_TIMESTAMP"  # noqa: S608 - two names of Airflow's
+                    " WHERE state IN ('running', 'queued')"
+                )
 
     def standalone(self) -> AbstractContextManager[subprocess.Popen[str]]:
         """Run the UI with all of Airflow's components."""

@@ -127,8 +127,9 @@ def _posted(connection: Connection, tables: Tables, day: date) -> str:
     if posts := connection.scalars(query).one():
         return f"By the ledger, this run posted {posts} requests."
     return (
-        f"This run posted nothing: no row of {day} was left to deliver. What was refused or invalid"
-        " is sent once its row or the mapping has changed; what is unknown, never on its own."
+        f"This run posted nothing: the rows of {day} that it looked at again were refused or"
+        " invalid, and have not changed. They are sent once their row or the mapping has changed;"
+        " what is unknown, never on its own."
     )
 
 

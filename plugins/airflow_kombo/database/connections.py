@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from airflow_kombo.airflow_compat import AirflowException, AirflowNotFoundException
 from airflow_kombo.database.dialects import dialect_named, is_known
 from airflow_kombo.database.hook_database import HookDatabase
 from airflow_kombo.database.transactions import prepare

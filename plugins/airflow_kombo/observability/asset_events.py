@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from airflow.sdk import Asset
 
+from airflow_kombo.airflow_compat import add_partition
+
 if TYPE_CHECKING:
     from airflow.sdk.types import OutletEventAccessorsProtocol
 
@@ -33,5 +35,5 @@ def add_to_asset_events(
     """
     for outlet in outlets:
         if isinstance(outlet, Asset):
-            events[outlet].add_partitions(day.isoformat())
+            add_partition(events[outlet], day)
             events[outlet].extra.update({**counts, UNKNOWN_OF_DAY: in_doubt})

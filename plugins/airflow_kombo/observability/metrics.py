@@ -6,11 +6,12 @@ No metric is sent per row: a sender collects its measures, and all are sent ever
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from airflow_kombo.airflow_compat import stats
+from airflow_kombo.airflow_compat import count_metric, time_metric
 from airflow_kombo.delivery_key import is_integration_id
 from airflow_kombo.exceptions import TransportError
 from airflow_kombo.kombo_api.response import KomboResponse
@@ -66,7 +67,7 @@ class Metrics:
     ) -> None:
         self._senders = [(sender, Counter[str]()) for sender in senders]
         self._tags = tags
-        self._name = stats.normalize_name_for_stats(f"kombo.{write.name}s", log_warning=False)
+        self._name = _accepted(f"kombo.{write.name}s")
 
     async def send_in_turns(self) -> None:
         """Send the new measures, and let the run's calls go on between two senders."""
@@ -87,10 +88,10 @@ class Metrics:
         if sender.ended_by:
             now[f"integrations.{sender.ended_by}"] = 1
         for name, more in (now - sent).items():
-            stats.incr(f"{self._name}.{name}", more, tags=tags)
+            count_metric(f"{self._name}.{name}", more, tags)
         sent.update(now - sent)
         for milliseconds in _sample(sender.milliseconds):
-            stats.timing(f"{self._name}.post", milliseconds, tags=tags)
+            time_metric(f"{self._name}.post", milliseconds, tags)
         sender.milliseconds.clear()
 
 
@@ -104,4 +105,9 @@ def _tag(integration_id: str) -> str:
     """Return an integration's id as all backends accept it: `workday:one` as `workday_one`."""
     if not is_integration_id(integration_id):
         return _OTHER
-    return stats.normalize_name_for_stats(integration_id, log_warning=False)
+    return _accepted(integration_id)
+
+
+def _accepted(name: str) -> str:
+    """Return a name with the characters that Airflow's own metrics have, and no others."""
+    return re.sub(r"[^a-zA-Z0-9_.-]", "_", name)

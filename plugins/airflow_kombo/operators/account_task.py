@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from airflow.sdk import BaseXCom
-
+from airflow_kombo.airflow_compat import XCOM_RETURN_KEY
 from airflow_kombo.delivery.day_account import DayAccount
 from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.exceptions import ShardsFailedError
@@ -68,7 +67,7 @@ def account_task(
         log_table(report.integrations)
         log_causes(report.causes)
         if task.do_xcom_push:  # a task that fails has no return value to be its XCom
-            context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
+            context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
         with policy_of(job, f"dag_run_id {context['ti'].run_id}").after(report):
             job.databases.write_back()
             _refuse_failed(states)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import timezone
 
+from airflow_kombo.airflow_compat import partition_of
 from airflow_kombo.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ def day_of(context: Context, assessment_date: date | None = None) -> date:
     dag_run = context["dag_run"]
     if assessment_date:
         return assessment_date
-    if dag_run.partition_key:
-        return _day_in(dag_run.partition_key)
+    if partition_key := partition_of(dag_run):
+        return _day_in(partition_key)
     if dag_run.logical_date is None:
         raise ConfigurationError(
             "This run has neither a partition key nor a logical date: set the parameter"

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Final
+from typing import Final, NoReturn
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.decisions import DecisionBy
@@ -154,6 +154,18 @@ def decide(
         log.info("%d rows are decided: %s", decided, decision.decision)
     log.info("In all %d rows are decided: %s", decided, decision.decision)
     return {"decided": decided}
+
+
+def require_decision(question: str) -> NoReturn:
+    """Write a question to the log, where Airflow cannot wait for the answer.
+
+    :raises ConfigurationError: always.
+    """
+    log.info(question)
+    raise ConfigurationError(
+        "A task can wait for an answer only in Airflow 3.3 and later. The rows are in the log:"
+        " trigger the dag again with a decision and a reason."
+    )
 
 
 def question_about(unknown: UnknownRows, rows_filter: UnknownRowsFilter) -> str | None:

@@ -11,8 +11,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import TaskGroup, TriggerRule
-from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import PolicyError, ShardsFailedError
 from airflow_kombo.operators.failure_policy import not_tried_again
 from airflow_kombo.operators.result_link import RESULT_LINKS, KomboResultLinkOperator

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from airflow.sdk.exceptions import AirflowFailException
-
+from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import ConfigurationError, PolicyError
 from airflow_kombo.statuses import NOT_DELIVERED, Status
 

@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_kombo.airflow_compat import configuration
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -19,12 +21,10 @@ class RowsLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the page's address for a task, below the worker's setting `api.base_url`."""
-        from airflow.sdk import conf  # noqa: PLC0415 - heavy, and only a worker needs it
-
         task: dict[str, object] = {"dag_id": ti_key.dag_id, "dag_run_id": ti_key.run_id}
         if shard_task_id := getattr(operator, "shard_task_id", None):
             task |= {"task_id": shard_task_id}  # the rows of all shards
         else:
             task |= {"task_id": operator.task_id, "map_index": ti_key.map_index}
-        base = conf.get("api", "base_url", fallback="/").rstrip("/")
+        base = configuration().get("api", "base_url", fallback="/").rstrip("/")
         return f"{base}/kombo/rows?{urlencode(task)}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 
-from airflow_kombo.airflow_compat import add_param, adds_to_resumption
+from airflow_kombo.airflow_compat import add_param, adds_to_resumption, can_park_questions
 from airflow_kombo.operators.failure_policy import not_tried_again
 from airflow_kombo.statuses import Decision
 
@@ -36,7 +36,8 @@ class KomboResolveUnknownOperator(HITLOperator):
 
     Without a `decision` the task describes the rows in Airflow's UI and waits for a person's
     answer. It needs no worker and no triggerer while it waits. The answer decides only rows that
-    were `unknown` when the question was asked.
+    were `unknown` when the question was asked. Before Airflow 3.3 a task cannot wait like that: the
+    decision is required.
 
     A row has to meet all conditions that are set. At least one condition is needed, except for an
     export and for a file of decisions.
@@ -162,6 +163,8 @@ class KomboResolveUnknownOperator(HITLOperator):
         if question is None:
             self.log.info("None of the rows is unknown: there is nothing to decide.")
             return {"decided": 0} | left
+        if not can_park_questions():
+            decide_rows.require_decision(question)
         self.body = question
         return self._ask(context, asked_at)
 

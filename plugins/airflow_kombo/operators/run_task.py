@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow.sdk import BaseXCom
-
+from airflow_kombo.airflow_compat import XCOM_RETURN_KEY
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery.run_report import RunReport
@@ -118,7 +117,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         log_table(report.integrations)
         log_causes(report.causes)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
-            job.context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, report.numbers)
+            job.context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
     policy = policy_of(job, f"run_id {run.run_id}")
     if job.parameters.shard is None:
         with policy.after(report):

@@ -5,30 +5,28 @@ The scheduler, the dag processor and the API server load this module too, as a p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowTimetableInvalid
-from airflow.timetables.base import DagRunInfo
-from airflow.timetables.trigger import CronPartitionTimetable
 
-from airflow_kombo.airflow_compat import encoded_timezone_of, timezone_of
+from airflow_kombo.airflow_compat import encoded_timezone_of, has_partitions
+
+if TYPE_CHECKING or has_partitions():
+    from airflow_kombo.timetables.by_partition import Nights
+else:
+    from airflow_kombo.timetables.by_logical_date import Nights
 
 if TYPE_CHECKING:
-    from airflow.timetables.base import TimeRestriction
-    from pendulum import DateTime
     from pendulum.tz.timezone import FixedTimezone, Timezone
 
-_DAY: Final = timedelta(days=1)
 
-
-class NightlyTimetable(CronPartitionTimetable):
+class NightlyTimetable(Nights):
     """A timetable of one run a night for the day before, also when the clocks change.
 
     A run's partition is its day. The partition key is written `2026-11-03`. A backfill makes a run
     for each of its days, including the last day. A run for a day that is not over waits for the
-    night after it.
+    night after it. In Airflow 3.1 and 3.2 a run has a logical date instead, the beginning of its
+    day, and a backfill leaves out a day that is not over.
 
     :param hour: The hour of the run, 0 to 23. If the clocks skip the hour, the run starts at the
         next existing hour. If they repeat the hour, it starts at the second one.
@@ -36,8 +34,7 @@ class NightlyTimetable(CronPartitionTimetable):
     """
 
     def __init__(self, hour: int, timezone: str | Timezone | FixedTimezone) -> None:
-        super().__init__(f"0 {hour} * * *", timezone=timezone, key_format="%Y-%m-%d")
-        self.hour = hour
+        super().__init__(hour, timezone)
         self.description = f"Nightly at {self.summary}, for the day before"
 
     @property
@@ -61,50 +58,3 @@ class NightlyTimetable(CronPartitionTimetable):
     def deserialize(cls, data: dict[str, Any]) -> NightlyTimetable:
         """Build the timetable from the result of `serialize`."""
         return cls(**data)
-
-    def next_dagrun_info_v2(
-        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
-    ) -> DagRunInfo | None:
-        """Return the next night's run, for the day before that night."""
-        info = super().next_dagrun_info_v2(
-            last_dagrun_info=last_dagrun_info, restriction=restriction
-        )
-        return info and self._run_for(info.run_after.in_timezone(timezone_of(self)).date() - _DAY)
-
-    def iter_partition_dagrun_infos(
-        self, *, earliest: datetime, latest: datetime
-    ) -> Iterable[DagRunInfo]:
-        """Yield a run for each day with its beginning between two bounds, both included.
-
-        A day begins at midnight, or at 01:00 where the clocks skip midnight.
-        """
-        first, last = self._wall_clock(earliest), self._wall_clock(latest)
-        begins = self._local(self._at(first.date(), 0))
-        day = first.date() if first <= begins else first.date() + _DAY
-        while day <= last.date():
-            yield self._run_for(day)
-            day += _DAY
-
-    def _wall_clock(self, bound: datetime) -> datetime:
-        """Return a backfill's bound as a local time of the timetable's zone.
-
-        The command line turns a date into midnight in a zone that may differ from ours. Such a
-        bound is a date. Airflow's UI sends midnight in its user's zone. Such a bound is a moment.
-        """
-        if bound.time() == time.min:
-            return bound.replace(tzinfo=None)
-        return self._local(bound)
-
-    def _local(self, moment: datetime) -> datetime:
-        return moment.astimezone(timezone_of(self)).replace(tzinfo=None)
-
-    def _run_for(self, day: date) -> DagRunInfo:
-        return DagRunInfo(
-            run_after=self._at(day + _DAY, self.hour),
-            data_interval=None,
-            partition_date=self._at(day, 0),
-            partition_key=day.isoformat(),
-        )
-
-    def _at(self, day: date, hour: int) -> DateTime:
-        return self.localize_partition_datetime(datetime.combine(day, time(hour)))

@@ -107,8 +107,8 @@ class EngineOfConnection:
         :raises ConfigurationError: if the connection does not exist, or is no SQL database.
         """
         from airflow.sdk import BaseHook  # noqa: PLC0415 - the bench has no Airflow
-        from airflow.sdk.exceptions import AirflowNotFoundException  # noqa: PLC0415
 
+        from airflow_kombo.airflow_compat import AirflowNotFoundException  # noqa: PLC0415
         from airflow_kombo.database.connections import engine_of  # noqa: PLC0415
 
         try:

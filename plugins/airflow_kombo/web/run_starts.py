@@ -33,7 +33,7 @@ def no_starters(_: Collection[DagRunKey]) -> dict[DagRunKey, str]:
 
 def starters_in_airflow(keys: Collection[DagRunKey]) -> dict[DagRunKey, str]:
     """Return the starters of dag runs, with the user where Airflow knows one."""
-    from airflow_kombo.airflow_compat import starts_of_dag_runs  # noqa: PLC0415 - the bench has none
+    from airflow_kombo.airflow_plans import starts_of_dag_runs  # noqa: PLC0415 - the bench has none
 
     try:
         found = starts_of_dag_runs(keys)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from airflow_kombo.web.next_try import Schedule, ScheduledRun, UnknownSchedule
 
 if TYPE_CHECKING:
-    from airflow_kombo.airflow_compat import DagPlan, PlannedRun
+    from airflow_kombo.airflow_plans import DagPlan, PlannedRun
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,13 @@ def schedule_in_airflow(task: DeliveringTask) -> Schedule | UnknownSchedule:
     """Return the schedule of a task's dag, or the reason without one."""
     from airflow.exceptions import DeserializationError  # noqa: PLC0415 - the bench has no Airflow
 
-    from airflow_kombo.airflow_compat import plan_of_dag  # noqa: PLC0415 - the bench has no Airflow
+    from airflow_kombo.airflow_compat import has_partitions  # noqa: PLC0415
+    from airflow_kombo.airflow_plans import plan_of_dag  # noqa: PLC0415
 
     if task.dag_id is None:
         return UnknownSchedule("no run of a dag is recorded for the row")
+    if not has_partitions():
+        return UnknownSchedule("the page reads the plans of dags from Airflow 3.3 on")
     try:
         plan = plan_of_dag(task.dag_id)
     except SQLAlchemyError as error:

@@ -8,11 +8,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import psutil
 import pytest
 
-from tools.demo.airflow import ROOT
+from tools.demo.airflow import DAG, ROOT
 from tools.demo.rows import fill
 from tools.kombo_standin.client import DEFAULT_KEY, running
 
@@ -107,6 +108,45 @@ def test_the_second_run_posts_nothing_and_says_so(second):
     assert second.returncode == 0, second.stdout + second.stderr
     assert stand_in_s_count(second.stdout) == [0, 0]
     assert "This run posted nothing" in second.stdout
+    assert "left to deliver" not in second.stdout  # the rows that are looked at again are listed
+    assert "once more" not in second.stdout
+
+
+def test_a_shell_reaches_the_demo_s_airflow(second, place, environment):
+    """The named file lets `airflow` list the demo's runs, and none is running."""
+    assert ". .demo/airflow.env; airflow dags list" in second.stdout
+    command = f". .demo/airflow.env; airflow dags list-runs {DAG} --output json"
+    told = subprocess.run(  # noqa: S602 - as a user types it
+        command, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=True
+    )
+    runs = json.loads(told.stdout[told.stdout.index("[{") :])
+    assert {run["state"] for run in runs} == {"success"}
+
+
+def test_a_day_without_rows_says_which_days_there_are(demo):
+    """A day without rows, or a word, is refused with the demo's days."""
+    for text in ("2026-12-24", "yesterday"):
+        refused = demo(text)
+        assert refused.returncode == 2
+        assert "the demo has the days 2026-11-02, 2026-11-03, 2026-11-04" in refused.stderr
+
+
+def test_a_run_that_was_interrupted_is_not_left_running(second, place, environment):
+    """After Ctrl-C in the middle of a delivery, Airflow has no run that is running."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tools.demo", "2026-11-02"],
+        cwd=place,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as running_demo:
+        next(line for line in running_demo.stdout if "rows to deliver" in line)
+        os.killpg(running_demo.pid, signal.SIGINT)
+        assert "nothing is left running" in running_demo.stdout.read()
+    with closing(sqlite3.connect(place / ".airflow" / "airflow.db")) as airflow:
+        states = airflow.execute("SELECT state FROM dag_run UNION SELECT state FROM task_instance")
+        assert not {state for (state,) in states} & {"running", "queued"}
 
 
 def test_connections_of_one_s_own_take_the_place_of_the_demo_s(second, demo, tmp_path):

@@ -1,0 +1,1 @@
+"""Entry points of the wheel `airflow-provider-kombo`: its plugin and its description."""
