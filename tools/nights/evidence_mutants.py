@@ -6,6 +6,21 @@ from typing import Final
 
 from tools.nights.planting import Mutant
 
+_READ_OF_CONTROL: Final = (
+    "            places = await self._places([control.key.target_id])\n"
+    "            seen = await self._look(places[control.key.target_id], control.url)\n"
+)
+_READ_ELSEWHERE: Final = """\
+            key, recipe = control.key, self._recipe
+            group = RowGroup(key.integration_id, key.target_type)
+            places = (await places_of(self._reader, group, recipe, [key.target_id]))[key.target_id]
+            if "attachments" in recipe.name:
+                path = f"/ats/{key.target_type}s/{{target_id}}/attachments"
+                recipe = recipe.model_copy(update={"get": path})
+            seen = await look(self._reader, key.integration_id, recipe, places, control.url)
+"""
+"""The read of a later link where the link is, instead of where the rows in doubt are."""
+
 OF_EVIDENCE: Final = (
     Mutant(
         "an older link serves as a later one",
@@ -30,6 +45,20 @@ OF_EVIDENCE: Final = (
         "KOMBO_SECONDS: Final = 300.0",
         "KOMBO_SECONDS: Final = -120.0",
         seed=26,
+    ),
+    Mutant(
+        "an answer without its list counts as empty",
+        "reconciliation.look",
+        '    if missing:\n        raise UnreadableError(f"the answer has no list',
+        '    if False:\n        raise UnreadableError(f"the answer has no list',
+        seed=52,
+    ),
+    Mutant(
+        "an error of the ATS counts as an empty answer",
+        "reconciliation.look",
+        "    if not isinstance(status, int) or not 200 <= status < 300:",
+        "    if not isinstance(status, int):",
+        seed=31,
     ),
     Mutant(
         "a failed read counts as an absent link",
@@ -64,6 +93,48 @@ OF_EVIDENCE: Final = (
         "reconciliation.url_search",
         "re.compile(re.escape(url) + _ENDS),",
         "re.compile(re.escape(url)),",
+        seed=51,
+    ),
+    Mutant(
+        "a link of another kind of target serves as a later one",
+        "ledger.doubtful_rows",
+        "            .where(\n                self._is_of(group),\n",
+        "            .where(\n                links.integration_id == group.integration_id,\n",
+        also=(
+            (
+                "reconciliation.reconciliation",
+                _READ_OF_CONTROL,
+                _READ_ELSEWHERE,
+            ),
+        ),
+        seed=9,
+    ),
+    Mutant(
+        "a link of another integration serves as a later one",
+        "ledger.doubtful_rows",
+        "            .where(\n                self._is_of(group),\n",
+        "            .where(\n                links.target_type == group.target_type,\n",
+        also=(
+            (
+                "reconciliation.reconciliation",
+                _READ_OF_CONTROL,
+                _READ_ELSEWHERE,
+            ),
+        ),
+        seed=43,
+    ),
+    Mutant(
+        "a look settles nothing that is there",
+        "reconciliation.url_search",
+        "            return Seen.FOUND\n",
+        "            return Seen.SIMILAR\n",
+        seed=9,
+    ),
+    Mutant(
+        "a look denies nothing",
+        "reconciliation.reconciliation",
+        "        control = await self._control(rows) if self._recipe.may_deny else None\n",
+        "        control = None\n",
         seed=51,
     ),
 )
