@@ -1,4 +1,4 @@
-"""The trigger forms of the dags: sections, titles, and fields that may stay empty."""
+"""The trigger forms of the dags: sections, titles, and fields allowed to stay empty."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def form(dag_id):
 
 @pytest.mark.parametrize("dag_id", SECTIONS)
 def test_a_form_has_sections_and_words(dag_id):
-    """Each field is in a section, its title is in words, and the sections are in order."""
+    """Each field is in a section, the title is in words, and the sections are in order."""
     schemas = [param.schema for param in form(dag_id).values()]
     assert list(dict.fromkeys(schema["section"] for schema in schemas)) == SECTIONS[dag_id]
     titles = [schema["title"] for schema in schemas]
@@ -35,14 +35,14 @@ def test_a_form_has_sections_and_words(dag_id):
 
 @pytest.mark.parametrize("dag_id", SECTIONS)
 def test_no_field_is_marked_as_required(dag_id):
-    """Airflow's form marks a field as required unless its type includes null."""
+    """Airflow's form marks a field as required unless the type includes null."""
     for param in form(dag_id).values():
         assert "null" in param.schema["type"]
         param.resolve(None)  # Airflow's check of an empty field
 
 
 def test_empty_fields_are_the_operator_s_defaults():
-    """A run whose fields were all emptied has the operator's own defaults."""
+    """A run with all fields emptied has the operator's own defaults."""
 
     class Emptied:
         task_id = "plan"

@@ -28,7 +28,7 @@ STRICT = Policy(dict.fromkeys(NOT_DELIVERED, 0))
 
 @pytest.fixture
 def refused(warehouse, tables, source_table, standin):
-    """Deliver a day of which three rows were refused and one was invalid."""
+    """Deliver a day with three refused rows and an invalid one."""
     rows = [row(f"r{number}", integration_id="ats:one") for number in range(3)]
     rows += [row("r3", result_url="ftp://results.example", integration_id="ats:one")]
     fill(warehouse, source_table, rows)

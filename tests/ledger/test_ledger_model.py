@@ -50,6 +50,7 @@ class World(RuleBasedStateMachine):
         self.attempts = dict.fromkeys(NAMES, 0)
         self.recorded = {}  # by row and attempt: the expected status
         self.decided = {}  # by row and attempt: the decision
+        self.left_out = set()
         self.before = {}  # by row and attempt: the status after a release
         self.senders = {}  # by row and attempt: the run
         self.started = 0
@@ -77,6 +78,8 @@ class World(RuleBasedStateMachine):
 
     def may_be_sent(self, name, run_id, again):
         """Return True if a run may claim a row: without a link, or redelivered once by each run."""
+        if name in self.left_out:
+            return False
         if self.status[name] in {None, "retryable", "blocked"}:
             return True
         sent = any(
@@ -139,13 +142,32 @@ class World(RuleBasedStateMachine):
             alone = not {self.recorded[one] for one in others} & {"success", "unknown"}
             self.status[name] = response if alone else self.status[name]
 
-    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), decision=st.sampled_from(Decision))
-    def decide(self, names, decision):
-        doubtful = {name for name in names if self.status[name] == "unknown"}
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1))
+    def leave_out(self, names):
+        """Leave rows out for good: each that has a status and is not being sent."""
+        open_to = {
+            name for name in names - self.left_out if self.status[name] not in {None, "sending"}
+        }
+        assert self.decided_rows(names, Decision.LEAVE_OUT) == len(open_to)
+        self.left_out |= open_to
+
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1))
+    def take_back(self, names):
+        assert self.decided_rows(names, Decision.TAKE_BACK) == len(names & self.left_out)
+        self.left_out -= names
+
+    def decided_rows(self, names, decision):
         by_somebody = DecisionBy(decision, "looked it up", "somebody")
         rows = UnknownRows(self.engine, self.tables)
-        decided = rows.decide(UnknownRowsFilter(result_ids=tuple(names)), by_somebody)
-        assert sum(decided) == len(doubtful)
+        return sum(rows.decide(UnknownRowsFilter(result_ids=tuple(names)), by_somebody))
+
+    @rule(
+        names=st.sets(st.sampled_from(NAMES), min_size=1),
+        decision=st.sampled_from([Decision.CREATED, Decision.NOT_CREATED]),
+    )
+    def decide(self, names, decision):
+        doubtful = {name for name in names if self.status[name] == "unknown"}
+        assert self.decided_rows(names, decision) == len(doubtful)
         for name in doubtful:
             attempts = self.attempts_of(name)
             in_doubt = {one for one in attempts if self.in_doubt(one)}
@@ -202,7 +224,7 @@ class World(RuleBasedStateMachine):
     def record_unsent(self, name):
         blocked = RowOutcome(Status.BLOCKED)
         self.ledger.record_unsent(self.living[0], [UnsentRow(self.row(name).key, None, blocked)])
-        if self.status[name] in {None, "retryable", "blocked"}:
+        if self.status[name] in {None, "retryable", "blocked"} and name not in self.left_out:
             self.status[name] = "blocked"
 
     @invariant()

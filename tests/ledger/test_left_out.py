@@ -73,7 +73,7 @@ def test_a_row_that_is_left_out_keeps_its_status_and_is_not_sent(ledger, unknown
 
 @pytest.mark.parametrize("status", SENT)
 def test_the_decision_is_taken_back(ledger, unknown, status):
-    """Afterwards a run treats the row by its status, as before."""
+    """Afterwards a run treats the row by the status, as before."""
     send(ledger, "r1", outcome=RowOutcome(status, "code"))
     sent_before = len(ledger.look_up_claims([delivery("r1")])[0].won)
     decide(unknown, LEAVE_OUT, "r1")

@@ -1,4 +1,4 @@
-"""Layouts that platforms make, each read by real Airflow, and what the pages say of them."""
+"""Layouts made by platforms, each read by real Airflow, and the pages' words about them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mwaa(place):
 
 
 def git_sync(place):
-    """Make the layout of Helm with git-sync: a link to a checkout named after its commit."""
+    """Make the layout of Helm with git-sync: a link to a checkout named after the commit."""
     checkout = place / ".worktrees" / "0a1b2c"
     for name in ("dags", "plugins", "include"):
         shutil.copytree(ROOT / name, checkout / name)
@@ -79,7 +79,7 @@ def test_the_dags_are_read_in_the_platform_s_layout(tmp_path, layout):
 
 
 def test_the_archive_keeps_the_ignore_files(tmp_path):
-    """plugins.zip has what plugins/ has, with the dotfiles and without bytecode."""
+    """plugins.zip has the files of plugins/, with the dotfiles and without bytecode."""
     write(tmp_path / "plugins.zip")
     names = set(ZipFile(tmp_path / "plugins.zip").namelist())
     assert {".airflowignore", "airflow_kombo/.airflowignore", "airflow_kombo_plugin.py"} <= names

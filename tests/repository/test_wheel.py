@@ -125,7 +125,7 @@ def test_the_connection_can_be_tested(wheel, standin):
 
 
 def test_the_settings_are_in_airflow_s_list(wheel):
-    """`airflow config list` has the section [kombo] with its descriptions."""
+    """`airflow config list` has the section [kombo] with the descriptions."""
     command = ["-m", "airflow", "config", "list", "--section", "kombo", "--include-descriptions"]
     listed = wheel.python(*command)
     assert "[kombo]" in listed

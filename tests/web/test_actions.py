@@ -30,7 +30,7 @@ def key_of(result_id, integration_id="workday:one"):
 
 
 def plan(site, action, **conditions):
-    """Return a plan's text, and its runs with id, dag and configuration."""
+    """Return a plan's text, and the plan's runs with id, dag and configuration."""
     response = site.get(f"/plan?{urlencode({'action': action, **conditions})}")
     assert response.status_code == 200, response.text
     page = Document(response.text)
@@ -101,7 +101,7 @@ def test_rows_that_the_next_run_sends_anyway_need_no_word(site):
 
 
 def test_a_dry_run_is_for_all_rows(site):
-    """A dry run shows what a run would do by itself, also with delivered rows."""
+    """A dry run shows the effect of a run by itself, also with delivered rows."""
     shown, ((_, _, conf),) = plan(site, "dry-run")
     assert conf["dry_run"] is True
     assert len(conf["result_ids"]) == 6
@@ -124,7 +124,7 @@ def test_rows_in_doubt_are_decided_by_a_file(site, action, decision):
 
 
 def test_rows_are_left_out_and_taken_back(site, warehouse, tables):
-    """A plan has only the rows that are not left out yet, and those that are."""
+    """A plan has only the rows not left out yet, or only those left out already."""
     leave_out(warehouse, tables, "failed", "done")
     shown, runs = plan(site, "leave-out", status="failed")
     assert runs == []
@@ -207,7 +207,7 @@ def test_a_plan_changes_nothing(site, warehouse, tables, action):
 
 
 def test_a_wrong_plan_is_refused(site):
-    """An unknown action is an error of the address, and a row that is gone is nothing to do."""
+    """An unknown action is an error of the address, and for a missing row, nothing is to do."""
     assert site.get("/plan?action=delete").status_code == 422
     assert site.get("/plan").status_code == 422
     shown, runs = plan(site, "send-again", **key_of("gone"))
@@ -230,7 +230,7 @@ def test_the_outcome_is_what_the_tables_have(site, warehouse, tables):
 
 
 def test_a_dry_run_without_rows_says_so(site, warehouse, tables):
-    """A preview that a later dry run has replaced is not shown as an empty one."""
+    """A preview replaced by a later dry run is not shown as an empty one."""
     tables.create_preview(warehouse)
     body = {"action": "dry-run", "dag_run_ids": ["gone"], "result_ids": []}
     assert "a later dry run" in site.post("/outcome", json=body).json()[0]

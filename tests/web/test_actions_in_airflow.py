@@ -23,7 +23,7 @@ RUNS = "api/v2/dags/kombo_result_links/dagRuns"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """Serve a real Airflow with a day of which rows were refused, lost and delivered."""
+    """Serve a real Airflow with a day of refused, lost and delivered rows."""
     with acting(tmp_path_factory.mktemp("acting")) as site:
         deliver(site)
         yield site
@@ -123,7 +123,7 @@ def test_a_refused_row_is_sent_again_with_two_clicks(site, opened):
 
 
 def test_airflow_has_the_person_and_the_reason(site, opened):
-    """The dag run has the triggering user, and the reason as its note."""
+    """The dag run has the triggering user, and the reason as the note."""
     page = opened("rows")
     runs = page.request.get(f"{site.url}/{RUNS}").json()["dag_runs"]
     (run,) = [one for one in runs if one["dag_run_id"].startswith("page__send-again")]
@@ -208,7 +208,7 @@ def test_a_login_that_has_ended_is_named(site, opened):
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
 def test_airflow_takes_no_run_from_another_sites_form(site, logins, kind):
-    """A body that a foreign page can send without a question of the browser starts no run."""
+    """No run starts by a body a foreign page can send without a question of the browser."""
     (cookie,) = (one for one in logins["admin"]["cookies"] if one["name"] == "_token")
     response = httpx.post(
         f"{site.url}/{RUNS}",

@@ -125,7 +125,7 @@ def test_admins_and_operators_start_runs(site, opened, user, result_id):
 
 
 def test_a_viewer_of_fab_may_not_see_plugins(opened):
-    """FAB's own role `Viewer` has no permission for plugins: the page says whom to ask."""
+    """FAB's own role `Viewer` has no permission for plugins: the page names a person to ask."""
     page = opened("rows", "viewer")
     assert "Your Airflow user may not see plugins." in page.inner_text("body")
 

@@ -1,4 +1,4 @@
-"""The next try of a row: a time, or `never` with its condition."""
+"""The next try of a row: a time, or `never` with the condition."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def ask(day=DAY, status=Status.RETRYABLE, schedule=NIGHTLY, now=NOW):
 
 
 def test_a_row_within_the_lookback_has_a_time():
-    """A row is tried by the next run that looks back to its day."""
+    """A row is tried by the next run to look back to the row's day."""
     for days in (0, 1, 7):
         found = ask(DAY - timedelta(days=days))
         assert found.at == NIGHTLY.runs[0].starts_at
@@ -48,7 +48,7 @@ def test_a_row_within_the_lookback_has_a_time():
 
 
 def test_a_row_of_last_month_is_promised_nothing():
-    """A row before the lookback is never tried unless a person starts a run for its day."""
+    """A row before the lookback is never tried unless a person starts a run for the day."""
     found = ask(DAY - timedelta(days=8))
     assert (found.at, found.short) == (None, "never, unless started")
     assert found.text == (
@@ -58,7 +58,7 @@ def test_a_row_of_last_month_is_promised_nothing():
 
 
 def test_a_row_of_a_later_day_waits_for_the_run_of_its_day():
-    """A row of a day to come is tried by the run of that day, or after the last known run."""
+    """A row of a day to come is tried by the day's run, or after the last known run."""
     assert ask(DAY + timedelta(days=2)).at == night(DAY + timedelta(days=2)).starts_at
     found = ask(DAY + timedelta(days=30))
     assert (found.at, found.short) == (None, "after 2026-11-11")
@@ -87,7 +87,7 @@ def test_a_corrected_row_has_a_time():
     ],
 )
 def test_an_obstacle_is_named(schedule, expected):
-    """A paused dag, a dag without a schedule, and parameters that leave the row out are named."""
+    """A paused dag, a dag without a schedule, and parameters leaving the row out are named."""
     found = ask(schedule=schedule)
     assert found.at is None
     assert found.text.startswith("Never, unless a person starts a run")
@@ -103,7 +103,7 @@ def test_a_schedule_that_nobody_knows_is_not_invented():
 
 
 def test_a_run_that_is_late_or_under_way():
-    """A time that is over is shown as such, and a run under way may be sooner."""
+    """A time already over is shown as such, and a run under way may be sooner."""
     late = ask(now=NOW + timedelta(days=1))
     assert late.text.startswith("As soon as Airflow starts it: 2026-11-05 02:00 UTC is over")
     running = ask(schedule=replace(NIGHTLY, is_running=True))

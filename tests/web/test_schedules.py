@@ -1,4 +1,4 @@
-"""The schedule of a delivering dag, from the plan that Airflow has of it."""
+"""The schedule of a delivering dag, from Airflow's plan of the dag."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_schedule_has_the_arguments_of_an_operator():
 
 
 def test_a_statement_without_the_first_day_looks_back_at_nothing():
-    """A query that reads the run's own day only is not promised the days before."""
+    """A query of the run's own day only is not promised the days before."""
     own_day = "SELECT * FROM results WHERE assessment_date = :assessment_date"
     assert schedule_of(SHARD, with_arguments(sql=own_day)).lookback_days == 0
     days = own_day.replace("=", ">= :first_assessment_date AND assessment_date <=")
@@ -100,7 +100,7 @@ def test_a_statement_without_the_first_day_looks_back_at_nothing():
     ],
 )
 def test_what_the_page_cannot_know_is_named(plan, reason):
-    """A schedule whose days or rows differ by run is not known, with the reason."""
+    """A schedule with days or rows differing by run is not known, with the reason."""
     found = schedule_of(SHARD, plan)
     assert isinstance(found, UnknownSchedule)
     assert reason in found.reason
@@ -114,7 +114,7 @@ def test_what_the_page_cannot_know_is_named(plan, reason):
     ],
 )
 def test_a_run_without_a_partition_is_of_its_logical_date(logical_date, day):
-    """The day is the logical date's, as the operator reads it."""
+    """The day is the logical date's, as read by the operator."""
     plan = replace(PLAN, runs=[PlannedRun(AT, None, logical_date)])
     assert [run.day for run in schedule_of(SHARD, plan).runs] == [day]
 

@@ -188,7 +188,7 @@ def _say_what_was_counted_by(standin: StandIn) -> int:
 
 
 def _say_where_to_look(warehouse: str, *, is_stand_in: bool, is_first: bool) -> None:
-    """Print what a user can do next.
+    """Print the possible next steps of a user.
 
     :param is_first: True if this run has posted, so that the next one posts nothing.
     """

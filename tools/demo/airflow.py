@@ -90,7 +90,7 @@ class Airflow:
 
     @property
     def is_migrated(self) -> bool:
-        """Return whether the database exists, in this version."""
+        """Return True if the database exists, in this version."""
         return self._migrated.exists()
 
     @property

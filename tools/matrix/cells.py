@@ -28,7 +28,7 @@ MISSING: Final = {("3.1", "3.14")}
 
 
 class CellError(Exception):
-    """A step of a cell failed; the message has the end of its output."""
+    """A step of a cell failed; the message has the end of the output."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Cell:
 
     @property
     def exact(self) -> str:
-        """Return the exact version of Airflow, which the lock has."""
+        """Return the exact version of Airflow, from the lock."""
         pin = re.search(r"^apache-airflow==(\S+)", self.lock.read_text(), re.MULTILINE)
         if pin is None:
             raise CellError(f"{self.lock} does not pin apache-airflow.")
@@ -95,7 +95,7 @@ class Cell:
 
 
 def all_cells() -> Iterator[Cell]:
-    """Yield the cells that exist, newest Airflow first."""
+    """Yield the existing cells, newest Airflow first."""
     for airflow in LOCKS:
         yield from (Cell(airflow, one) for one in PYTHONS if (airflow, one) not in MISSING)
 
@@ -114,7 +114,7 @@ def _of_pyenv(python: str) -> str | None:
 
 
 def _is(executable: str, python: str) -> bool:
-    """Return whether an executable runs; pyenv's stand-in for another version does not."""
+    """Return True if an executable runs; pyenv's stand-in for another version does not."""
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     done = subprocess.run(  # noqa: S603 - an interpreter of this machine
         [executable, "-c", code], capture_output=True, text=True, check=False

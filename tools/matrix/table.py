@@ -36,7 +36,7 @@ def _text(cell: str, tried: Collection[str]) -> str:
 
 
 def saved_results() -> dict[str, dict[str, int]]:
-    """Return the cells that earlier commands tried, with their rows by status."""
+    """Return the cells tried by earlier commands, with their rows by status."""
     if not _SAVED.exists():
         return {}
     saved: dict[str, dict[str, int]] = json.loads(_SAVED.read_text())

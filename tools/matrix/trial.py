@@ -55,7 +55,7 @@ class Trial:
 
 
 def try_cell(cell: Cell, say: Callable[[str], None]) -> Trial:
-    """Try a cell whose venv exists.
+    """Try a cell with an existing venv.
 
     :param say: Called with a line for each step.
     :raises CellError: if a step fails.

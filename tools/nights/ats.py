@@ -1,4 +1,4 @@
-"""The ATSs of a night behind Kombo: they keep the links that were really made."""
+"""The ATSs of a night behind Kombo: they keep the links really made."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Ats:
         self._kept: dict[str, list[Kept]] = {}
 
     def keep(self, sent: Sent) -> None:
-        """Keep a link that was made now."""
+        """Keep a link made now."""
         plan, made_at = self.plans.get(sent.target[0]), sent.made_at
         if plan is None or made_at is None:
             return
@@ -106,7 +106,7 @@ class Ats:
                 yield Entry(place * 2 + 1, f"Copied {one.url}{place % 7}")
 
     def _shown(self, plan: PlannedAts, moment: float) -> float:
-        """Return the time from which reads show a change of the ATS."""
+        """Return the first time of a read with a change of the ATS."""
         if plan.kept_as is not KeptAs.NOTES or moment == math.inf:
             return moment
         return EVENING + plan.synced_since(moment - EVENING)
@@ -119,7 +119,7 @@ def _is_on(plan: PlannedAts, sent: Sent, target_type: str, target_id: str) -> bo
 
 
 def _text(plan: PlannedAts, url: str) -> str:
-    """Return the text that an ATS shows for an address."""
+    """Return the text shown by an ATS for an address."""
     if plan.written_as == "percent":
         return f"Coding: https://ats.example/redirect?to={quote(url, safe='')}"
     if plan.written_as == "plain":

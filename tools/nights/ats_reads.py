@@ -54,7 +54,7 @@ class AtsReads:
         return self._whole(plan, request, now)
 
     def _whole(self, plan: PlannedAts, request: Request, now: float) -> Answer:
-        """Return the answer of a Kombo that works."""
+        """Return the answer of a working Kombo."""
         _, *parts = request.path.removeprefix("/v1").split("/")
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         if parts in (["ats", "applications"], ["ats", "candidates"]):

@@ -1,4 +1,4 @@
-"""Checks of evidence: each decision by a look, beside the links that were really made."""
+"""Checks of evidence: each decision by a look, beside the links really made."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ _NOT_IN_DOUBT: Final = frozenset({"success", "retryable", "blocked", "invalid", 
 
 
 def _of_counts(story: Story, look: Look) -> Iterator[Finding]:
-    """Check the counts of a look without an error against the decisions that it wrote."""
+    """Check the counts of a look without an error against the decisions of the look."""
     if look.error or not look.has_ended:
         return
     own = {

@@ -1,8 +1,9 @@
-"""Checks after the last look: rows whose links can be seen, or surely cannot, are settled."""
+"""Checks after the last look: rows with links to be seen, or surely not, are settled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from tools.nights.answers import Proof
@@ -23,11 +24,11 @@ _PAGES: Final = 20
 
 
 def check_settled(story: Story, rows: Sequence[Any]) -> Iterator[Finding]:
-    """Yield the rows that stay in doubt, and that the last look could settle."""
+    """Yield the rows left in doubt, though the last look could settle them."""
     (last,) = [one for one in story.looks if one.planned is LAST_LOOK]
     for row in rows:
         sent = _only(story, row) if row["status"] == "unknown" else None
-        if sent is None or last.error:
+        if sent is None or last.error or _was_left_for_the_next(story, last, row):
             continue
         kept = story.ats.kept(sent)
         if kept and kept.seen_from < last.started_at < kept.seen_until:
@@ -37,8 +38,16 @@ def check_settled(story: Story, rows: Sequence[Any]) -> Iterator[Finding]:
             yield Finding(LOST, sent.result_id, "it is unknown, and its link is surely absent")
 
 
+def _was_left_for_the_next(story: Story, last: Look, row: Any) -> bool:
+    """Return True if the last look did not read a row, as when the time was over."""
+    began = datetime.fromtimestamp(last.started_at, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    looks = [one["evidence_at"] for one in story.attempts if one["result_id"] == row["result_id"]]
+    was_read = any(at is not None and at >= began for at in looks)
+    return bool(last.counts["unreadable"]) and not was_read
+
+
 def _only(story: Story, row: Any) -> Sent | None:
-    """Return the request of a row if no other one may have made a link with its address."""
+    """Return the request of a row if no other one may have made a link with the address."""
     own = [one for one in story.sent if one.result_id == row["result_id"]]
     in_doubt = [one for one in own if not _was_refused(one)]
     attempts = [one for one in story.attempts if one["result_id"] == row["result_id"]]
@@ -75,7 +84,7 @@ def _entries(story: Story, ats: PlannedAts) -> list[Sent]:
 
 
 def _can_be_denied(story: Story, rows: Sequence[Any], last: Look, sent: Sent) -> bool:
-    """Return True if a row's absence is proved by each link that was sent later."""
+    """Return True if a row's absence is proved by each link sent later."""
     recipe = recipe_of(story, sent.target[:2])
     if recipe is None or not recipe.may_deny or story.plan.has("clock"):
         return False

@@ -104,7 +104,7 @@ def _with_shared_links(chance: Random, rows: tuple[SourceRow, ...]) -> Iterator[
 
 
 def _again(chance: Random, looks: tuple[PlannedLook, ...]) -> Iterator[PlannedRun]:
-    """Yield a run that sends rows in doubt again beside a look, on some nights."""
+    """Yield a run to send rows in doubt again beside a look, on some nights."""
     if chance.random() < 0.35:  # noqa: PLR2004 - some
         still = [look for look in looks if look.end == "stand still"]
         at = chance.choice(still or looks).at + chance.uniform(0, 20)
@@ -181,7 +181,7 @@ def _looks(
 
 
 def _beside_sync(chance: Random, name: str, run: PlannedRun, ats: PlannedAts) -> PlannedLook:
-    """Return a look that stands still over the first sync after a run."""
+    """Return a look standing still over the first sync after a run."""
     sync = ats.synced_since(run.at + chance.uniform(0, _LIMIT_SECONDS))
     return PlannedLook(
         name,
@@ -194,7 +194,7 @@ def _beside_sync(chance: Random, name: str, run: PlannedRun, ats: PlannedAts) ->
 
 
 def _when(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> float:
-    """Return a time at which a look may meet something."""
+    """Return a time with a chance for a look to meet something."""
     end = plan.nights * NIGHT_SECONDS
     run = chance.choice(runs).at
     times = (
@@ -208,7 +208,7 @@ def _when(chance: Random, plan: Plan, runs: tuple[PlannedRun, ...]) -> float:
 
 
 def _doubt(chance: Random, plan: Plan, again: tuple[PlannedRun, ...]) -> Iterator[Accident]:
-    """Yield times in which Kombo leaves many requests in doubt."""
+    """Yield times with many requests left in doubt by Kombo."""
     for run in again:
         yield Accident("doubt", run.at, chance.choice([1.0, 30.0]))
     if chance.random() < 0.9:  # noqa: PLR2004 - most nights

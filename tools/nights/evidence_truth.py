@@ -1,4 +1,4 @@
-"""The truth about decisions by evidence: which request made which link, and when."""
+"""The truth about decisions by evidence: the request behind each link, and the time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sent_of(story: Story, result_id: str, attempt: int) -> Sent | None:
 
 
 def is_clock_trusted(story: Story, begin: float, end: float) -> bool:
-    """Return True if the ledger's clock kept to what the rule of evidence trusts."""
+    """Return True if the ledger's clock kept to the bounds trusted by the rule of evidence."""
     earlier = [seconds for at, seconds in story.jumps if at <= begin - _BEFORE_SECONDS]
     within = [seconds for at, seconds in story.jumps if begin - _BEFORE_SECONDS < at <= end]
     ahead = [*earlier[-1:], *within]
@@ -37,7 +37,7 @@ def is_clock_trusted(story: Story, begin: float, end: float) -> bool:
 
 
 def is_denied(story: Story, sent: Sent, by: float) -> bool:
-    """Return True if evidence has denied a request as it may, up to a time."""
+    """Return True if evidence has denied a request as allowed, up to a time."""
     return any(
         (one["result_id"], one["attempt"]) == (sent.result_id, sent.attempt)
         and sent.at <= one["at"] <= by
@@ -47,7 +47,7 @@ def is_denied(story: Story, sent: Sent, by: float) -> bool:
 
 
 def is_excused(story: Story, sent: Sent, at: float) -> bool:
-    """Return True if evidence may deny a link that was made.
+    """Return True if evidence may deny a link really made.
 
     The link was deleted before, or the ledger's clock was not to be trusted.
     """
@@ -56,7 +56,7 @@ def is_excused(story: Story, sent: Sent, at: float) -> bool:
 
 
 def excused_results(story: Story) -> set[str]:
-    """Return the results whose links evidence has denied, as it may."""
+    """Return the results with links denied by evidence, as allowed."""
     return {
         one.result_id
         for one in story.sent

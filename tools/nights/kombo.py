@@ -107,7 +107,7 @@ class Kombo:
         return self._plan.mood_at(self._world.now - EVENING)
 
     def _read_ats(self, request: Request, respond: Callable[[Reply | Exception], None]) -> None:
-        """Answer a read at the end of the time that a response takes."""
+        """Answer a read at the end of the time a response takes."""
         self._reads_taken += 1
         seconds = self._seconds(self._chance("read", self._reads_taken))
 

@@ -16,7 +16,7 @@ else:
 
 
 class KeptAs(StrEnum):
-    """The form in which an ATS keeps links."""
+    """The form of the links kept in an ATS."""
 
     DOCUMENTS = "documents"
     """Files of a record, which Kombo reads live."""

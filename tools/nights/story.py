@@ -1,4 +1,4 @@
-"""The story of a night: what was planned, and what happened."""
+"""The story of a night: the plan and the events."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Try:
 
     @property
     def stoppable(self) -> DeliveryRun | DayAccount | None:
-        """Return the part that a SIGTERM stops."""
+        """Return the part stopped by a SIGTERM."""
         return self.run or self.account
 
     @property

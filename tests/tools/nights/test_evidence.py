@@ -52,7 +52,7 @@ def one():
 
 @pytest.fixture
 def story(one):
-    """Return the story of a night whose looks have found a link, and denied another one."""
+    """Return the story of a night with a link found by looks, and another one denied."""
     checked = check_night(DOUBTFUL, one)
     assert checked.findings == []
     words = Counter(row["resolution"] for row in checked.story.resolutions)
@@ -81,20 +81,20 @@ def row_of(sent, status):
 
 
 def test_a_found_link_was_made_by_its_attempt(story):
-    """A link that the ATS never had is not found."""
+    """A link the ATS never had is not found."""
     story.ats.kept = lambda _sent: None
     assert kinds(story) == {LIE}
 
 
 def test_a_denied_link_was_not_made(story):
-    """A link that was made is not denied."""
+    """A link really made is not denied."""
     sent = sent_by(story, "not created")
     sent.made_at = sent.at
     assert kinds(story) == {LIE}
 
 
 def test_a_deleted_link_may_be_denied(story):
-    """A link that a recruiter has deleted before the look may be denied."""
+    """A link deleted by a recruiter before the look may be denied."""
     sent = sent_by(story, "not created")
     sent.made_at = sent.at
     story.ats.plans = {NAME: replace(ATS, deleted=1.0)}
@@ -105,13 +105,13 @@ def test_a_deleted_link_may_be_denied(story):
 
 
 def test_a_request_on_its_way_is_not_denied(story):
-    """A request that Kombo may still carry out is not denied."""
+    """A request Kombo may still carry out is not denied."""
     sent_by(story, "not created").at += 1500
     assert kinds(story) == {LIE}
 
 
 def test_a_denial_names_a_later_link(story):
-    """A denial whose later link was sent earlier is a lie."""
+    """A denial is a lie if the later link was sent earlier."""
     sent = sent_by(story, "not created")
     for later in story.sent:
         if later.result_id != sent.result_id:
@@ -136,7 +136,7 @@ def test_a_decision_is_not_written_over(story):
 
 
 def test_the_counts_of_a_look_are_its_decisions(story):
-    """A look that counts a decision too many lies."""
+    """A look lies by counting a decision too many."""
     story.looks[-1].counts["created"] += 1
     assert kinds(story) == {LIE}
 
@@ -152,19 +152,19 @@ def test_the_columns_of_evidence_belong_together(story, name):
 
 @pytest.mark.parametrize("word", ["created", "not created"])
 def test_the_row_has_the_status_of_the_decision(story, word):
-    """A row whose attempt was decided is in doubt no longer."""
+    """A row with a decided attempt is in doubt no longer."""
     assert LIE in kinds(story, [row_of(sent_by(story, word), "unknown")])
 
 
 def test_a_row_without_evidence_is_not_denied(story):
-    """A row with the error code of evidence has an attempt with it."""
+    """A row with the error code of evidence has an attempt with the same code."""
     sent = sent_by(story, "created")
     row = row_of(sent, "retryable") | {"error_code": "proved_not_created"}
     assert kinds(story, [row]) == {LIE}
 
 
 def test_a_link_that_is_to_be_seen_is_settled(story):
-    """A row in doubt after the last look, whose link is there, is a finding."""
+    """A row in doubt after the last look, with the link there, is a finding."""
     found = row_of(sent_by(story, "created"), "unknown")
     assert LOST in kinds(story, [found], "after look-last")
 
