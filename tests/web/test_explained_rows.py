@@ -102,6 +102,19 @@ def test_the_list_has_turn_and_next_try(site):
     assert "nobody never" in text
 
 
+def test_a_row_that_is_left_out_is_never_tried(site, warehouse, tables):
+    """A blocked row left out waits for nobody, and is no row of the overview."""
+    blocked = tables.links.c.status == "blocked"
+    left_out = {"left_out_at": func.current_timestamp(), "left_out_by": "ada"}
+    with warehouse.begin() as connection:
+        connection.execute(update(tables.links).where(blocked).values(**left_out))
+        undelivered = overview(connection, tables, nightly(DeliveringTask(None))).undelivered
+    text = text_of(site, "blocked")
+    assert "Whose turn Nobody What to do Nothing." in text
+    assert "Tried next Never, unless somebody takes back that the row is left out." in text
+    assert "personio:two" not in {one.integration_id for one in undelivered}
+
+
 def test_the_overview_counts_the_rows_that_are_due(warehouse, tables):
     """Only rows within the lookback wait for the next run, and the overview names the run."""
     fill_ledger(warehouse, tables)
