@@ -107,7 +107,8 @@ def test_a_statement_stays_below_the_limits(kind, monkeypatch):
     for _, values in recorder.statements:
         assert len(values) <= min(most, 1_000 * len(LINKS.columns))
         assert sum(len(one.encode()) for one in values if isinstance(one, str)) <= 40_000
-    assert [one for _, values in recorder.statements for one in values[3::18]] == [
+    columns = len(LINKS.columns)
+    assert [one for _, values in recorder.statements for one in values[3::columns]] == [
         row[3] for row in rows
     ]
 
