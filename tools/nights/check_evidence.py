@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from tools.nights.evidence_truth import (
     decided_by_evidence,
-    is_clock_trusted,
     is_excused,
+    may_compare_times,
     sent_of,
 )
 from tools.nights.findings import LIE, Finding
@@ -72,7 +72,7 @@ def _of_denied(story: Story, one: Any, group: tuple[str, str], text: str) -> Ite
         return
     if sent.made_at is not None and not is_excused(story, sent, one["at"]):
         yield f"denies {name}, which made a link"
-    if not is_clock_trusted(story, sent.at, one["at"]):
+    if not may_compare_times(story, sent, one["at"]):
         return
     executed_by = sent.at + LONGEST_SECONDS
     if one["at"] < executed_by:
