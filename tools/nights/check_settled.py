@@ -52,7 +52,9 @@ def _only(story: Story, row: Any) -> Sent | None:
     in_doubt = [one for one in own if not _was_refused(one)]
     attempts = [one for one in story.attempts if one["result_id"] == row["result_id"]]
     doubtful = [one for one in attempts if one["status"] in {None, "unknown"}]
-    if len(in_doubt) != 1 or len(doubtful) != 1:
+    if [one.attempt for one in in_doubt] != [one["attempt"] for one in doubtful]:
+        return None  # such as a claim that died before the request, beside a delivery
+    if len(in_doubt) != 1:
         return None
     (sent,) = in_doubt
     others = {one.result_id for one in story.plan.rows if one.url == sent.url}
