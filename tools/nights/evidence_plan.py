@@ -46,7 +46,7 @@ def _with_looks(plan: Plan, chance: Random) -> Plan:
         plan,
         rows=rows,
         runs=(*runs, *again),
-        accidents=(*plan.accidents, *_doubt(chance, plan, again), *_troubles(chance, looks)),
+        accidents=(*plan.accidents, *_doubt(chance, plan, again), *_troubles(chance, plan, looks)),
         looks=looks,
         atss=atss,
         recipes=tuple(one for ats in atss for one in _recipes(chance, ats)),
@@ -216,11 +216,16 @@ def _doubt(chance: Random, plan: Plan, again: tuple[PlannedRun, ...]) -> Iterato
         yield Accident("doubt", at, chance.choice([10.0, 60.0, 400.0]))
 
 
-def _troubles(chance: Random, looks: tuple[PlannedLook, ...]) -> Iterator[Accident]:
-    """Yield failures of the ledger and jumps of the clock beside looks, on some nights."""
+def _troubles(chance: Random, plan: Plan, looks: tuple[PlannedLook, ...]) -> Iterator[Accident]:
+    """Yield failures of the ledger and jumps of the clock beside looks, on some nights.
+
+    They end before the mornings, on which nothing is wrong.
+    """
     if not looks or chance.random() < 0.75:  # noqa: PLR2004 - most nights have none
         return
     at = chance.choice(looks).at + chance.uniform(-2, 10)
     kind = chance.choice(["fail", "fail", "slow", "clock"])
     jump = chance.choice([-60.0, 30.0, 61.0, 100.0])
-    yield Accident(kind, max(0.0, at), jump if kind == "clock" else chance.choice([2.0, 20.0]))
+    lasting = jump if kind == "clock" else chance.choice([2.0, 20.0])
+    latest = plan.nights * NIGHT_SECONDS - abs(lasting)
+    yield Accident(kind, min(max(0.0, at), latest), lasting)
