@@ -110,20 +110,6 @@ OF_EVIDENCE: Final = (
         seed=9,
     ),
     Mutant(
-        "a link of another integration serves as a later one",
-        "ledger.doubtful_rows",
-        "            .where(\n                self._is_of(group),\n",
-        "            .where(\n                links.target_type == group.target_type,\n",
-        also=(
-            (
-                "reconciliation.reconciliation",
-                _READ_OF_CONTROL,
-                _READ_ELSEWHERE,
-            ),
-        ),
-        seed=43,
-    ),
-    Mutant(
         "a look settles nothing that is there",
         "reconciliation.url_search",
         "            return Seen.FOUND\n",
