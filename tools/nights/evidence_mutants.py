@@ -44,7 +44,7 @@ OF_EVIDENCE: Final = (
         "reconciliation.rules",
         "KOMBO_SECONDS: Final = 300.0",
         "KOMBO_SECONDS: Final = -120.0",
-        seed=26,
+        seed=44,
     ),
     Mutant(
         "an answer without its list counts as empty",

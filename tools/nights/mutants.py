@@ -56,7 +56,7 @@ _OF_DELIVERY: Final = (
         "kombo_api.response",
         "and not body and any(map(headers.get, _LIMIT_HEADERS))",
         "and not body",
-        seed=52,
+        seed=7,
     ),
     Mutant(
         "a request that left counts as not sent",
@@ -84,14 +84,14 @@ _OF_DELIVERY: Final = (
         "ledger.history",
         "    if made := [one for one in earlier if _was_created(one)]:",
         "    if made := []:",
-        seed=15,
+        seed=13,
     ),
     Mutant(
         "what may exist is forgotten after a refusal",
         "ledger.history",
         "    if in_doubt := [one for one in earlier if may_have_been_created(one)]:",
         "    if in_doubt := []:",
-        seed=89,
+        seed=22,
     ),
     Mutant(
         "a late response is ignored",
@@ -133,7 +133,7 @@ _OF_DELIVERY: Final = (
         "ledger.claim_rules",
         "    if bound.status == Status.SUCCESS.value:\n        words.add",
         "    if bound.status != Status.SENDING.value:\n        words.add",
-        seed=144,
+        seed=44,
     ),
     Mutant(
         "a dead run sends",
@@ -182,14 +182,14 @@ _OF_DELIVERY: Final = (
         "delivery.claimer",
         "            failed, unconfirmed = LedgerError(str(error)), error.claims\n",
         "            return Claims(error.claims)\n",
-        seed=6,
+        seed=20,
     ),
     Mutant(
         "waiting claims stay when a run stops",
         "delivery.integration_sender",
         "await self._unsent.release(claims, self._end.reason)",
         "self.counts.add(Status.RETRYABLE, len(claims))",
-        seed=9,
+        seed=18,
     ),
     Mutant(
         "an outcome is written once",
