@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.configuration import conf
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 from pendulum import datetime
 
 from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.reconcile import KomboReconcileOperator
+from airflow_kombo.operators.trigger_form import flag, ids, text
 
 SCHEDULE = "*/5 * * * *"  # without a row to look for, a run reads one index and ends
 
@@ -35,29 +34,6 @@ Without a condition below, all rows are looked for that are due.
 """
 
 
-def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
-    """Declare an optional field of the trigger form."""
-    return Param(
-        schema.pop("default", None),
-        type=["null", kind],
-        section=section,
-        title=title,
-        description=description,
-        **schema,
-    )
-
-
-def ids(title: str, description: str) -> Param:
-    """Declare a list of ids in the trigger form; empty is no condition."""
-    items = {"type": "string"}
-    return field("array", ROWS, title, description, default=[], items=items)
-
-
-def flag(title: str, description: str) -> Param:
-    """Declare a check box in the trigger form."""
-    return field("boolean", CARE, title, description, default=False)
-
-
 with DAG(
     dag_id="kombo_reconcile",
     description="Look for the links of unknown rows in the customers' ATS, and settle the rows",
@@ -70,15 +46,17 @@ with DAG(
     default_args={"owner": "data-engineering"},
     tags=["kombo", "assessments"],
     params={
-        "result_ids": ids("Results", "Only these."),
-        "integration_ids": ids("Integrations", "Only these."),
-        "assessment_date": field(
-            "string", ROWS, "Day", "Only results of this day (YYYY-MM-DD).", format="date"
+        "result_ids": ids(ROWS, "Results", "Only these."),
+        "integration_ids": ids(ROWS, "Integrations", "Only these."),
+        "assessment_date": text(
+            ROWS, "Day", "Only results of this day (YYYY-MM-DD).", format="date"
         ),
         "look_again": flag(
-            "Look again", "Look also for rows that were looked for a short time ago."
+            CARE, "Look again", "Look also for rows that were looked for a short time ago."
         ),
-        "dry_run": flag("Dry run", "Look, write the findings to the log, and change nothing."),
+        "dry_run": flag(
+            CARE, "Dry run", "Look, write the findings to the log, and change nothing."
+        ),
     },
 ) as dag:
     KomboReconcileOperator(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from airflow.configuration import conf
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
+from airflow_kombo.operators.trigger_form import flag, ids, text
 from airflow_kombo.statuses import Decision
 
 ROWS, DECISION, FILES = "Which rows", "The decision", "Many rows"  # sections of the form
@@ -40,29 +40,6 @@ Only rows that are `unknown` now are decided as created or not; the log names ot
 """
 
 
-def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
-    """Declare an optional field of the trigger form."""
-    return Param(
-        schema.pop("default", None),
-        type=["null", kind],
-        section=section,
-        title=title,
-        description=description,
-        **schema,
-    )
-
-
-def ids(title: str, description: str) -> Param:
-    """Declare a list of ids in the trigger form; empty is no condition."""
-    items = {"type": "string"}
-    return field("array", ROWS, title, description, default=[], items=items)
-
-
-def text(section: str, title: str, description: str, **schema: Any) -> Param:
-    """Declare an optional text in the trigger form."""
-    return field("string", section, title, description, **schema)
-
-
 with DAG(
     dag_id="kombo_resolve_unknown",
     description="Decide about unknown rows: their links were created, or they were not",
@@ -73,8 +50,8 @@ with DAG(
     default_args={"owner": "data-engineering"},
     tags=["kombo", "assessments"],
     params={
-        "result_ids": ids("Results", "Only these."),
-        "integration_ids": ids("Integrations", "Only these."),
+        "result_ids": ids(ROWS, "Results", "Only these."),
+        "integration_ids": ids(ROWS, "Integrations", "Only these."),
         "assessment_date": text(
             ROWS, "Day", "Only results of this day (YYYY-MM-DD).", format="date"
         ),
@@ -103,13 +80,7 @@ with DAG(
             "The evidence for the decision, such as an entry in Kombo's logs. A decision needs one;"
             " the history keeps it, with your name.",
         ),
-        "dry_run": field(
-            "boolean",
-            DECISION,
-            "Dry run",
-            "List the rows in the log, and decide nothing.",
-            default=False,
-        ),
+        "dry_run": flag(DECISION, "Dry run", "List the rows in the log, and decide nothing."),
         "export_to": text(
             FILES,
             "Export to",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from airflow.configuration import conf
-from airflow.sdk import DAG, Asset, Param
+from airflow.sdk import DAG, Asset
 from pendulum import datetime
 
 from airflow_kombo.include_folder import include_folder
 from airflow_kombo.operators.delivery_group import KomboResultLinkGroup
+from airflow_kombo.operators.trigger_form import field, flag, ids, text
 from airflow_kombo.statuses import REDELIVERABLE
 from airflow_kombo.timetables.nightly import NightlyTimetable
 
@@ -45,29 +45,6 @@ application through Kombo, and writes every row's outcome to the table `kombo_re
 """
 
 
-def field(kind: str, section: str, title: str, description: str, **schema: Any) -> Param:
-    """Declare an optional field of the trigger form."""
-    return Param(
-        schema.pop("default", None),
-        type=["null", kind],
-        section=section,
-        title=title,
-        description=description,
-        **schema,
-    )
-
-
-def ids(title: str, description: str) -> Param:
-    """Declare a list of ids in the trigger form; empty means all."""
-    items = {"type": "string"}
-    return field("array", ROWS, title, description, default=[], items=items)
-
-
-def flag(title: str, description: str) -> Param:
-    """Declare a check box in the trigger form."""
-    return field("boolean", CARE, title, description, default=False)
-
-
 with DAG(
     dag_id="kombo_result_links",
     description="Assessment results become result links in the customers' ATS, through Kombo",
@@ -84,8 +61,7 @@ with DAG(
     },
     tags=["kombo", "assessments"],
     params={
-        "assessment_date": field(
-            "string",
+        "assessment_date": text(
             ROWS,
             "Day",
             "Deliver the results of this day (YYYY-MM-DD). Empty: the run's own day.",
@@ -103,11 +79,12 @@ with DAG(
             maximum=366,
         ),
         "integration_ids": ids(
-            "Integrations", "Only these, such as workday:HWUTwvyx2wLoSUHphiWVrp28. Empty: all."
+            ROWS,
+            "Integrations",
+            "Only these, such as workday:HWUTwvyx2wLoSUHphiWVrp28. Empty: all.",
         ),
-        "result_ids": ids("Results", "Only these. Empty: all."),
-        "not_before": field(
-            "string",
+        "result_ids": ids(ROWS, "Results", "Only these. Empty: all."),
+        "not_before": text(
             ROWS,
             "Not before",
             "Deliver no result of a day before this one (YYYY-MM-DD), such as the day on which a"
@@ -115,6 +92,7 @@ with DAG(
             format="date",
         ),
         "dry_run": flag(
+            CARE,
             "Dry run",
             "Send nothing: write every row's request and what a run would do with it to"
             " kombo_result_link_preview; counts and an estimate of the time are in the log.",
@@ -129,6 +107,7 @@ with DAG(
             minimum=1,
         ),
         "approve_rows": flag(
+            CARE,
             "Approve the number of rows",
             "Send them however many they are: for a run that stopped because of their number,"
             " after a person has looked.",

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from support.acting_site import acting, add_rows
-from support.browser import CHROMIUM, follow, logged_in
+from support.browser import follow, logged_in
 from support.harness import DAY, by_result
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -40,18 +40,6 @@ def deliver(site):
     site.standin.clear_rules()
     rows = by_result(site.engine, TABLES)
     assert [rows[name].status for name in ("f1", "u1", "s1")] == ["failed", "unknown", "success"]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start a browser: Debian's chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("there is no browser: `apt-get install chromium`")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

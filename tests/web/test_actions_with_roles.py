@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from airflow import __version__
 from support.acting_site import acting, add_rows
-from support.browser import CHROMIUM
 from support.harness import DAY, by_result
 
 from airflow_kombo.ledger.tables import Tables
@@ -70,18 +69,6 @@ def site(tmp_path_factory, python):
         site.run("dags", "test", "kombo_result_links", str(DAY), check=False)
         site.standin.clear_rules()
         yield site
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start a browser: Debian's chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("there is no browser: `apt-get install chromium`")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import jwt
 import pytest
 from sqlalchemy import create_engine, delete, select, text, update
 from support.airflow_site import DAG, DAY, EVIL, PATIENCE, SCRIPT, SECRET, serving
-from support.browser import CHROMIUM, follow, logged_in
+from support.browser import follow, logged_in
 from support.page_client import Document
 
 from airflow_kombo.database.transactions import prepare
@@ -179,18 +179,6 @@ VIEWS = [
     *("", "runs", "rows", "rows?status=failed", "rows?q=nobody"),
     "plan?action=send-again&status=failed",
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    """Start a browser: Debian's chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM:
-        pytest.skip("there is no browser: `apt-get install chromium`")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, cast
 
 _SOCKET: Final = ".s.PGSQL.5432"
 """PostgreSQL's name of the socket in a folder."""
@@ -69,8 +69,7 @@ class _Late(asyncio.Protocol):
         self.other: _Late | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # a stream has no other
 
     def data_received(self, data: bytes) -> None:
         self._loop.call_later(self._delay, self._pass_on, data)
@@ -93,9 +92,9 @@ class _Near(_Late):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream has no other
-        transport.pause_reading()
-        self._connecting = self._loop.create_task(self._connect(transport))
+        near = cast("asyncio.Transport", transport)
+        near.pause_reading()
+        self._connecting = self._loop.create_task(self._connect(near))
 
     async def _connect(self, transport: asyncio.Transport) -> None:
         far = _Late(self._delay)

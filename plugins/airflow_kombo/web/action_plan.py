@@ -24,7 +24,7 @@ from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, Link, Status
 from airflow_kombo.web.actions import ACTIONS, PageAction, why_left
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.duration import seconds_to_send
-from airflow_kombo.web.rows import OptionalText, RowFilter, Rows
+from airflow_kombo.web.rows import OptionalText, RowFilter, Rows, batches
 from airflow_kombo.web.shown_write import ShownWrite
 
 MOST_DAYS: Final = 31
@@ -184,15 +184,8 @@ def _batches(chosen: PlanFilter, warehouse: Warehouse) -> Iterator[Sequence[Any]
         with warehouse.reading() as connection:
             row = Rows(connection, warehouse.tables).one(chosen.key)
         yield [row] if row else []
-        return
-    after: str | None = None
-    while True:
-        with warehouse.reading() as connection:
-            batch = Rows(connection, warehouse.tables).batch(chosen, after)
-        yield batch.rows
-        if batch.after is None:
-            return
-        after = batch.after
+    else:
+        yield from batches(chosen, warehouse)
 
 
 _Group = tuple[str | None, date | None]

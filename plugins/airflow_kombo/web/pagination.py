@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from sqlalchemy import Column, ColumnElement, Row, Table, and_, literal, tuple_
@@ -37,6 +37,27 @@ class InvalidPositionError(KomboError):
     """Error for an address with an invalid position."""
 
 
+_Position = TypeVar("_Position")
+
+
+def token_of(*values: str | None) -> str:
+    """Return the values of a position as text for an address."""
+    return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def read_token(token: str, build: Callable[..., _Position]) -> _Position:
+    """Build a position from the values in a text.
+
+    :raises InvalidPositionError: if the text is not one that `token_of` made.
+    """
+    try:
+        return build(*json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4))))
+    except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
+        raise InvalidPositionError(
+            "The position in this address is not valid. Begin at the start of the list."
+        ) from None
+
+
 class PagePosition(BaseModel):
     """Position of a row in an order, as part of an address."""
 
@@ -48,8 +69,7 @@ class PagePosition(BaseModel):
     @property
     def token(self) -> str:
         """Position as text for an address."""
-        packed = json.dumps([self.day and self.day.isoformat(), *self.key])
-        return urlsafe_b64encode(packed.encode()).decode().rstrip("=")
+        return token_of(self.day.isoformat() if self.day else None, *self.key)
 
     @classmethod
     def of(cls, row: Row[Any]) -> PagePosition:
@@ -62,13 +82,7 @@ class PagePosition(BaseModel):
 
         :raises InvalidPositionError: if the text is not one that `token` made.
         """
-        try:
-            day, *key = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-            return cls(day=day, key=LinkKey(*map(_storable, key)))
-        except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
-            raise InvalidPositionError(
-                "The position in this address is not valid. Begin at the start of the list."
-            ) from None
+        return read_token(token, lambda day, *key: cls(day=day, key=LinkKey(*map(_storable, key))))
 
 
 @dataclass(frozen=True)

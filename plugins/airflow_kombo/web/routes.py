@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Final, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
@@ -27,7 +27,7 @@ from airflow_kombo.web.explained_rows import RowExplainer, delivery_of
 from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.rows import RowFilter, Rows
+from airflow_kombo.web.rows import RowFilter, Rows, batches
 from airflow_kombo.web.status_styles import status_styles
 from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
 
@@ -93,7 +93,7 @@ def show_rows(
 @router.get("/rows.csv")
 def export_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) -> StreamingResponse:
     """Export all matching rows, each batch read in one transaction."""
-    lines = as_csv(_batches(row_filter, warehouse))
+    lines = as_csv(batches(row_filter, warehouse))
     # The first batch is read before the response begins, so that an error still gets its page.
     first = [next(lines), next(lines)]
     return _csv_file(chain(first, lines), pages.write.file_name)
@@ -144,17 +144,6 @@ def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> H
     return pages.render(
         "decisions.html", here="decisions", status=status, most_bytes=MOST_BYTES, **given
     )
-
-
-def _batches(row_filter: RowFilter, warehouse: Warehouse) -> Iterator[Sequence[Any]]:
-    after: str | None = None
-    while True:
-        with warehouse.reading() as connection:
-            batch = Rows(connection, warehouse.tables).batch(row_filter, after)
-        yield batch.rows
-        if batch.after is None:
-            return
-        after = batch.after
 
 
 @router.get("/row")

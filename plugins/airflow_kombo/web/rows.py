@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -24,6 +24,7 @@ from sqlalchemy import (
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import UNDELIVERED, Status
+from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.lookups import columns_of, distinct_of, left_out_at, target_types_of
 from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
 from airflow_kombo.web.schedules import DeliveringTask
@@ -266,3 +267,18 @@ class Rows:
             .order_by(attempts.c.attempt.desc())
         )
         return self._connection.execute(query).all()
+
+
+def batches(row_filter: RowFilter, warehouse: Warehouse) -> Iterator[Sequence[Row[Any]]]:
+    """Yield all matching rows, each batch read in one transaction.
+
+    :raises LedgerError: if the warehouse cannot be read.
+    """
+    after: str | None = None
+    while True:
+        with warehouse.reading() as connection:
+            batch = Rows(connection, warehouse.tables).batch(row_filter, after)
+        yield batch.rows
+        if batch.after is None:
+            return
+        after = batch.after

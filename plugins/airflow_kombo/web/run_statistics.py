@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from http import HTTPStatus
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, select
 
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
-
-_TOO_MANY_REQUESTS: Final = 429
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> lis
         ranked.c.integration_id,
         func.count(),
         _number(ranked.c.status == Status.SUCCESS.value),
-        _number(ranked.c.http_status == _TOO_MANY_REQUESTS),
+        _number(ranked.c.http_status == HTTPStatus.TOO_MANY_REQUESTS.value),
         _percentile(ranked, 50),
         _percentile(ranked, 95),
     ).group_by(ranked.c.integration_id)

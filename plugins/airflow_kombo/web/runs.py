@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
+from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -15,13 +14,12 @@ from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, literal,
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web.lookups import columns_of
-from airflow_kombo.web.pagination import Id, InvalidPositionError
+from airflow_kombo.web.pagination import Id, read_token, token_of
 from airflow_kombo.web.rows import OptionalDay, OptionalText
 from airflow_kombo.web.run_progress import Progress
 
 PAGE_RUNS: Final = 25
 """Number of runs on one page of the list."""
-_TOO_MANY_REQUESTS: Final = 429
 
 
 class RunKey(BaseModel):
@@ -51,8 +49,7 @@ class RunPosition(BaseModel):
     @property
     def token(self) -> str:
         """Position as text for an address."""
-        packed = json.dumps([self.began.isoformat(), self.dag_id, self.name])
-        return urlsafe_b64encode(packed.encode()).decode().rstrip("=")
+        return token_of(self.began.isoformat(), self.dag_id, self.name)
 
     @classmethod
     def read(cls, token: str) -> RunPosition:
@@ -60,13 +57,9 @@ class RunPosition(BaseModel):
 
         :raises InvalidPositionError: if the text is not one that `token` made.
         """
-        try:
-            began, dag_id, name = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-            return cls(began=began, dag_id=dag_id, name=name)
-        except (ValueError, TypeError, RecursionError):  # pydantic's error is a ValueError
-            raise InvalidPositionError(
-                "The position in this address is not valid. Begin at the start of the list."
-            ) from None
+        return read_token(
+            token, lambda began, dag_id, name: cls(began=began, dag_id=dag_id, name=name)
+        )
 
 
 class RunFilter(BaseModel):
@@ -248,7 +241,10 @@ class RunList:
         attempts = self._tables.attempts.c
         query = (
             select(attempts.run_id, func.count())
-            .where(attempts.http_status == _TOO_MANY_REQUESTS, attempts.run_id.in_(run_ids))
+            .where(
+                attempts.http_status == HTTPStatus.TOO_MANY_REQUESTS.value,
+                attempts.run_id.in_(run_ids),
+            )
             .group_by(attempts.run_id)
         )
         found = self._connection.execute(query)

@@ -31,9 +31,7 @@ class Script:
         self._is_of_psycopg = engine.dialect.driver == _PSYCOPG
         begin = "BEGIN; " if self._is_of_psycopg else ""
         self._text = f"{begin}{settings}; {compiled}"
-        self._constants = {
-            name: value for name, value in compiled.params.items() if value is not None
-        }
+        self._constants = compiled.params
 
     @contextmanager
     def begin(self, engine: Engine, parameters: Mapping[str, Any]) -> Iterator[Sequence[Any]]:

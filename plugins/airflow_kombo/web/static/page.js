@@ -1,6 +1,5 @@
 // The pages work without this script. The script takes over Airflow's theme, opens links that lead
-// out of the frame in which Airflow's UI shows a plugin, copies text, and refreshes a page while a
-// run is alive.
+// out of the frame in which Airflow's UI shows a plugin, and refreshes a page while a run is alive.
 "use strict";
 
 try {
@@ -11,7 +10,6 @@ try {
 }
 
 document.addEventListener("DOMContentLoaded", () => {
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
   if (document.querySelector("main[data-live]")) setTimeout(refresh, LIVE_MILLISECONDS);
 });
 
@@ -45,7 +43,7 @@ function replaceSections(fresh) {
   }
 }
 
-document.addEventListener("click", async (event) => {
+document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-out]");
   if (link && window.parent !== window) {
     // The frame is not allowed to open a window or to leave. Airflow's own document is, and it has
@@ -56,18 +54,5 @@ document.addEventListener("click", async (event) => {
     outside.target = link.origin === location.origin ? "_self" : "_blank";
     outside.rel = "noreferrer";
     outside.click();
-  }
-  const button = event.target.closest("[data-copy]");
-  if (button) {
-    const form = button.closest(".form");
-    const text = form.querySelector("[data-copied]");
-    const message = form.querySelector("[role=status]");
-    try {
-      await navigator.clipboard.writeText(text.value);
-      message.textContent = "Copied.";
-    } catch {
-      text.select();
-      message.textContent = "The text is selected: copy it with the keyboard.";
-    }
   }
 });
