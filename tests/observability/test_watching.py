@@ -94,10 +94,16 @@ def write_dags(place):
     alerts, waiter, schedule, upstream = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
     shipped = (ROOT / "dags" / f"{DAG}.py").read_text()
     by_asset = re.search(r"schedule=(.+)\)\n", schedule).group(1)
-    triggered = shipped.replace("NightlyTimetable(HOUR, TIMEZONE)", by_asset)
-    triggered = triggered.replace("Asset, Param", "Asset, Param, PartitionedAssetTimetable")
-    triggered = triggered.replace(f'dag_id="{DAG}"', f'dag_id="{TRIGGERED}"')
-    triggered = triggered.replace('Asset("kombo_result_links")', 'Asset("from_triggered")')
+    changes = {
+        "NightlyTimetable(HOUR, TIMEZONE)": by_asset,
+        "import DAG, Asset\n": "import DAG, Asset, PartitionedAssetTimetable\n",
+        f'dag_id="{DAG}"': f'dag_id="{TRIGGERED}"',
+        'Asset("kombo_result_links")': 'Asset("from_triggered")',
+    }
+    assert all(code in shipped for code in changes)
+    triggered = shipped
+    for code, changed in changes.items():
+        triggered = triggered.replace(code, changed)
     for folder in ("dags", "messages"):
         (place / folder).mkdir()
     (place / "include").symlink_to(ROOT / "include")
