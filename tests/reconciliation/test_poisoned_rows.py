@@ -16,7 +16,7 @@ from support.doubt import (
     recipes_of,
     reconcile,
 )
-from support.harness import by_result, run_day
+from support.harness import by_result
 
 from airflow_kombo.database.transactions import waiting_briefly
 from airflow_kombo.kombo_api.reads import Read, ReadResult
@@ -229,36 +229,6 @@ def test_limits_end_with_the_time_of_the_integration():
     reader = IntegrationReader(Limited(), 1, seconds=0.3)
     with pytest.raises(IntegrationUnreadableError):
         asyncio.run(reader.data_of(Read("workday:one", "/ats/notes")))
-
-
-def test_the_former_link_of_another_result_proves_nothing(
-    warehouse, tables, doubt, source_table, standin, status, tmp_path
-):
-    """A corrected result leaves a link behind, and another result may take over the address."""
-    standin.set_ats(default={"kept_as": "documents"})
-    former = {"candidate_id": "c1", "result_url": "https://results.example/taken"}
-    deliver(warehouse, tables, source_table, "before", **former)
-    with warehouse.begin() as connection:
-        connection.execute(source_table.update().values(result_url="https://results.example/new"))
-    run_day(warehouse, tables, redeliver=frozenset({"changed"}))
-    doubt(not_made=["r1"], **former)
-    assert reconcile(warehouse, tables, recipes_of(tmp_path, DOCUMENTS)) == {"undecided": 1}
-    assert status("r1") == "unknown"
-
-
-def test_a_later_link_over_a_former_one_denies_nothing(
-    warehouse, tables, doubt, source_table, standin, tmp_path
-):
-    """A former link with the address of a later one may be older than the copy."""
-    standin.set_ats(default={"kept_as": "documents"})
-    former = {"candidate_id": "c1", "result_url": "https://results.example/taken"}
-    deliver(warehouse, tables, source_table, "before", **former)
-    with warehouse.begin() as connection:
-        connection.execute(source_table.update().values(result_url="https://results.example/new"))
-    run_day(warehouse, tables, redeliver=frozenset({"changed"}))
-    doubt(not_made=["r1"])
-    deliver(warehouse, tables, source_table, "later", **former)
-    assert reconcile(warehouse, tables, recipes_of(tmp_path, DOCUMENTS)) == {"undecided": 1}
 
 
 def test_rows_without_a_history_are_counted(warehouse, tables, doubt, standin, tmp_path):
