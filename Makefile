@@ -39,7 +39,7 @@ DAG_TESTS := tests/dags/test_kombo_result_links.py tests/dags/test_look_first.py
 SCHEDULER_TESTS := tests/dags/test_days.py tests/dags/test_kombo_resolve_unknown.py \
 	tests/observability/test_watching.py
 AIRFLOW_TESTS := tests/operators/test_result_link.py tests/repository/test_extending.py \
-	tests/tools/demo tests/web/test_page_in_airflow.py
+	tests/tools/demo tests/web/test_page_in_airflow.py tests/web/test_page_in_a_browser.py
 ACTION_TESTS := tests/web/test_actions_in_airflow.py tests/web/test_actions_with_roles.py
 BENCH_TESTS := tests/tools/bench/test_bench_compare.py
 DIALECT_TESTS := tests/database/test_dialect_types.py

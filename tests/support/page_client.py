@@ -24,13 +24,21 @@ class Document(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        self._space(tag)
+
+    def handle_endtag(self, tag):
+        self._space(tag)
 
     def handle_data(self, data):
         self.words.append(data)
 
+    def _space(self, tag):
+        if tag != "time":  # which stands in the midst of a sentence
+            self.words.append(" ")
+
     @property
     def text(self):
-        return " ".join(" ".join(self.words).split())
+        return " ".join("".join(self.words).split())
 
     def all(self, name):
         return [attributes[name] for _, attributes in self.elements if name in attributes]

@@ -14,6 +14,7 @@ from tools.demo.rows import DAYS
 
 PICTURES = ROOT / "docs" / "img"
 SIZE = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
 
 
 def main() -> None:
@@ -29,6 +30,11 @@ def main() -> None:
             context = browser.new_context(storage_state=login, viewport=SIZE, color_scheme=theme)
             take(context.new_page(), url, theme)
             context.close()
+        context = browser.new_context(storage_state=login, viewport=PHONE)
+        page = context.new_page()
+        page.goto(f"{url}/kombo/rows?status=failed")
+        page.screenshot(path=PICTURES / "rows-phone.png")
+        context.close()
         browser.close()
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from support.acting_site import acting, add_rows
-from support.browser import follow, logged_in
+from support.browser import clicks, count_clicks, follow, logged_in
 from support.harness import DAY, by_result
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -242,3 +242,45 @@ def test_a_row_in_doubt_is_decided(site, opened):
     assert "1 row now: 1 success." in confirm(page, "seen in Kombo's logs")
     page = opened(address(site, "u5"))
     assert re.search(r"admin decided on .+: created", page.inner_text("main"))
+
+
+@pytest.fixture(scope="module")
+def second_day(site):
+    """Deliver more: `ats:full` refuses its rows, and the responses of 52 rows are lost."""
+    full = {"kind": "answer", "status": 400, "code": "ATS.UPLOAD_FAILED"}
+    add_rows(site, "g1", "g2", integration_id="ats:full")
+    site.standin.add_rule(full, integration_id="ats:full")
+    for integration in (f"ats:lost-{number}" for number in range(13)):
+        names = [f"{integration}-{number}" for number in range(4)]
+        add_rows(site, *names, integration_id=integration)
+        site.standin.add_rule(LOST, integration_id=integration)
+    site.run("dags", "test", "kombo_result_links", str(DAY), check=False)
+    site.standin.clear_rules()
+
+
+def test_support_has_rows_sent_again_in_three_clicks(site, opened, second_day):
+    """From the overview to new links: the rows with the reason, *Send again*, the confirmation."""
+    page = opened("")
+    count_clicks(page)
+    full = page.get_by_role("row").filter(has_text="ats:full")
+    follow(full.get_by_role("link", name="2", exact=True))
+    follow(page.get_by_role("link", name="Send again"))
+    confirm(page)
+    assert {row_of(site, name).status for name in ("g1", "g2")} == {"success"}
+    assert clicks(page) == 3
+
+
+def test_fifty_rows_in_doubt_are_decided_in_three_clicks(site, opened, second_day):
+    """From the overview: the unknown rows, *It was created*, the confirmation with its reason."""
+    page = opened("")
+    count_clicks(page)
+    undecided = page.get_by_role("region", name="Rows that wait for a decision").first
+    link = undecided.get_by_role("link", name=re.compile(r"^\d+ unknown$"))
+    assert int(link.inner_text().split()[0]) >= 50
+    follow(link)
+    follow(page.get_by_role("link", name="It was created"))
+    confirm(page, "all of them are in Kombo's logs")
+    assert clicks(page) == 3
+    rows = by_result(site.engine, TABLES)
+    lost = [rows[name].status for name in rows if name.startswith("ats:lost-")]
+    assert lost == ["success"] * 52

@@ -203,7 +203,8 @@ def test_no_script_or_style_is_in_a_page(client):
         assert not {"style", "base", "iframe"} & {tag for tag, _ in page.elements}
         assert not [name for _, found in page.elements for name in found if name.startswith("on")]
         assert page.all("style") == []
-        assert page.all("src") in (["static/page.js"], ["static/page.js", "static/act.js"])
+        scripts = ["static/times.js", "static/page.js"]
+        assert page.all("src") in (scripts, [*scripts, "static/act.js"])
         for name in ("x-content-type-options", "x-frame-options", "referrer-policy"):
             assert response.headers[name]
 
@@ -387,12 +388,16 @@ def test_the_settings_of_the_page(monkeypatch):
 
 
 def test_every_request_is_denied_without_airflows_permissions(monkeypatch):
-    """Without Airflow's permission check, every address is denied."""
+    """Without Airflow's permission check, every address is denied, but for styles and scripts."""
     monkeypatch.setitem(sys.modules, "airflow.api_fastapi.core_api.security", None)
     warehouse = Warehouse(lambda: pytest.fail("it was read"), Tables.named())
     browser = Browser(app_module.make_app(warehouse))
-    for path in ("/", "/rows", "/rows.csv", address("r1"), "/static/page.css"):
-        assert browser.get(path).status_code == 403
+    for route in browser.app.routes:
+        path = route.path.replace("{name}", "page.css")
+        expected = 200 if path.startswith("/static/") else 403
+        assert all(
+            browser.request(method, path).status_code == expected for method in route.methods
+        ), path
 
 
 def test_a_run_under_way(warehouse, tables):

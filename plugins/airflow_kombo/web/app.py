@@ -28,6 +28,7 @@ from airflow_kombo.web.run_routes import router as run_router
 from airflow_kombo.web.run_starts import Starters, no_starters, starters_in_airflow
 from airflow_kombo.web.schedules import Schedules, no_schedule, schedule_in_airflow
 from airflow_kombo.web.shown_write import ShownWrite
+from airflow_kombo.web.static_files import router as static_router
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
@@ -38,6 +39,11 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
+}
+_TITLES: Final = {
+    HTTPStatus.UNAUTHORIZED: "You are not logged in",
+    HTTPStatus.FORBIDDEN: "You may not see this page",
+    HTTPStatus.NOT_FOUND: "It is not here",
 }
 _MESSAGES: Final = {
     HTTPStatus.UNAUTHORIZED: "Log in to Airflow, then open this page again.",
@@ -68,14 +74,15 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(permission())],
     )
     app.state.warehouse = warehouse
     app.state.pages = Pages(write)
     app.state.schedules = schedules
     app.state.starters = starters
-    app.include_router(router)
-    app.include_router(run_router)
+    allowed = [Depends(permission())]
+    for own in (router, run_router):
+        app.include_router(own, dependencies=allowed)
+    app.include_router(static_router)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_parameters)
@@ -98,9 +105,9 @@ def _http_error(request: Request, error: Any) -> Response:
     return _error_page(
         request,
         status,
-        status.phrase,
+        _TITLES.get(status, status.phrase),
         _MESSAGES.get(status, str(error.detail)),
-        needs_login=status == HTTPStatus.UNAUTHORIZED,
+        is_closed=status in _MESSAGES,
     )
 
 
@@ -125,12 +132,12 @@ def _no_tables(request: Request, error: Any) -> Response:
 
 
 def _unavailable(request: Request, error: Any) -> Response:
+    status = HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, ConfigurationError):
-        title, advice = "The page is not set up", ""
-    else:
-        title = "The warehouse did not answer"
-        advice = "Narrow the search, or try again in a moment."
-    return _error_page(request, HTTPStatus.SERVICE_UNAVAILABLE, title, str(error), advice)
+        return _error_page(request, status, "The page is not set up", str(error))
+    title = "The warehouse did not answer"
+    advice = "Narrow the search, or try again in a moment. Runs and rows are not affected."
+    return _error_page(request, status, title, str(error), advice, may_pass=True)
 
 
 def _error_page(
@@ -140,7 +147,8 @@ def _error_page(
     message: str,
     advice: str = "",
     *,
-    needs_login: bool = False,
+    is_closed: bool = False,
+    may_pass: bool = False,
 ) -> Response:
     return pages_of(request).render(
         "error.html",
@@ -148,5 +156,6 @@ def _error_page(
         title=title,
         message=message,
         advice=advice,
-        needs_login=needs_login,
+        is_closed=is_closed,
+        may_pass=may_pass,
     )

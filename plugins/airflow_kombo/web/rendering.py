@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from math import floor
 from pathlib import Path
@@ -10,12 +11,15 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import KEY
 from airflow_kombo.statuses import Status
 from airflow_kombo.web.chart import BAR, HEIGHT
 from airflow_kombo.web.shown_write import ShownWrite
+
+_TIME: Final = re.compile(r"\b(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC\b")
 
 
 class Pages:
@@ -40,8 +44,21 @@ class Pages:
         return HTMLResponse(html, status_code=status)
 
 
-def _moment(moment: datetime | None) -> str:
+def _utc(moment: datetime | None) -> str:
     return f"{in_utc(moment):%Y-%m-%d %H:%M:%S} UTC" if moment else "-"
+
+
+def _times(text: str) -> Markup:
+    """Return a text with its times as elements, which the page shows in the reader's zone."""
+    return Markup(_TIME.sub(_as_element, str(escape(text))))  # noqa: S704 - escaped here
+
+
+def _as_element(time: re.Match[str]) -> str:
+    return f'<time datetime="{time[1]}T{time[2]}Z">{time[0]}</time>'
+
+
+def _moment(moment: datetime | None) -> Markup:
+    return _times(_utc(moment))
 
 
 def _number(number: int) -> str:
@@ -116,7 +133,13 @@ _ENVIRONMENT: Final = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(
-    duration=_duration, moment=_moment, number=_number, percent=_percent, web=_web
+    duration=_duration,
+    moment=_moment,
+    number=_number,
+    percent=_percent,
+    times=_times,
+    utc=_utc,
+    web=_web,
 )
 _ENVIRONMENT.tests.update(a_status=_is_status)
 _ENVIRONMENT.globals.update(

@@ -1,15 +1,14 @@
-"""Addresses of the page: overview, rows, exports, one row, decisions, and static files."""
+"""Addresses of the page: overview, rows, exports, one row, and decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import chain, islice
-from pathlib import Path
-from typing import Annotated, Final, get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import BaseModel
 
 from airflow_kombo.delivery_key import LinkKey
@@ -28,10 +27,7 @@ from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import Id, Sort
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.rows import RowFilter, Rows, batches
-from airflow_kombo.web.status_styles import status_styles
 from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
-
-_STATIC: Final = Path(__file__).parent / "static"
 
 router = APIRouter()
 router.include_router(action_router)
@@ -171,18 +167,3 @@ def show_row(
         delivery=delivery_of(row, attempts),
         actions=actions_on_row(row),
     )
-
-
-@router.get("/static/statuses.css")
-def status_style_sheet() -> Response:
-    """Send the style sheet of statuses."""
-    return Response(status_styles(), media_type="text/css")
-
-
-@router.get("/static/{name}")
-def static(name: str) -> FileResponse:
-    """Send a style sheet or a script."""
-    file = {path.name: path for path in _STATIC.iterdir()}.get(name)
-    if file is None:
-        raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such file.")
-    return FileResponse(file)
