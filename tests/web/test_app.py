@@ -31,7 +31,7 @@ from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
 from airflow_kombo.web.next_try import UnknownSchedule
 from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import PagePosition
-from airflow_kombo.web.rows import RowFilter
+from airflow_kombo.web.row_filter import RowFilter
 from airflow_kombo.web.runs import RunFilter, RunKey
 
 UNKNOWN = UnknownSchedule("there is no Airflow")

@@ -15,7 +15,8 @@ from airflow_kombo.statuses import Status
 from airflow_kombo.web.explained_rows import RowExplainer, delivery_of
 from airflow_kombo.web.next_try import Schedule, ScheduledRun, UnknownSchedule
 from airflow_kombo.web.overview import overview
-from airflow_kombo.web.rows import RowFilter, Rows
+from airflow_kombo.web.row_filter import RowFilter
+from airflow_kombo.web.rows import Rows
 from airflow_kombo.web.schedules import DeliveringTask
 
 AT = datetime(2100, 1, 2, 2, tzinfo=timezone.utc)

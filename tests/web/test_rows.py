@@ -22,7 +22,8 @@ from airflow_kombo.web.database import NoTablesError, Warehouse, read_only
 from airflow_kombo.web.next_try import UnknownSchedule
 from airflow_kombo.web.overview import overview
 from airflow_kombo.web.pagination import InvalidPositionError
-from airflow_kombo.web.rows import RowFilter, Rows
+from airflow_kombo.web.row_filter import RowFilter
+from airflow_kombo.web.rows import Rows
 
 UNKNOWN = UnknownSchedule("there is no Airflow")
 STATUSES = ["success", "failed", "success", "retryable", "unknown", "success", "success"]

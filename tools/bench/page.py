@@ -30,7 +30,8 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.web import app as report
 from airflow_kombo.web.database import Warehouse as Ledger
 from airflow_kombo.web.pagination import PagePosition
-from airflow_kombo.web.rows import RowFilter, Rows
+from airflow_kombo.web.row_filter import RowFilter
+from airflow_kombo.web.rows import Rows
 from tools.bench.warehouse import DAY, Warehouse, name_of
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, Link, Status
 from airflow_kombo.web.actions import ACTIONS, PageAction, why_left
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.duration import seconds_to_send
-from airflow_kombo.web.rows import OptionalText, RowFilter, Rows, batches
+from airflow_kombo.web.row_filter import OptionalText, RowFilter
+from airflow_kombo.web.rows import Rows, batches
 from airflow_kombo.web.shown_write import ShownWrite
 
 MOST_DAYS: Final = 31

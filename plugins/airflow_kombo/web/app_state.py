@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation
 
+from airflow_kombo.web.explained_rows import RowExplainer
+
 if TYPE_CHECKING:
     from airflow_kombo.web.database import Warehouse
     from airflow_kombo.web.rendering import Pages
+    from airflow_kombo.web.run_starts import Starters
 
 
 def pages_of(request: Request) -> Pages:
@@ -21,3 +24,14 @@ def warehouse_of(request: Request) -> Warehouse:
     """Return the tables of the app."""
     warehouse: Warehouse = request.app.state.warehouse
     return warehouse
+
+
+def explainer_of(request: Request) -> RowExplainer:
+    """Return an explainer of rows for one request."""
+    return RowExplainer(request.app.state.schedules, pages_of(request).write.delivery_dag_id)
+
+
+def starters_of(request: Request) -> Starters:
+    """Return the function that finds the starters of dag runs."""
+    starters: Starters = request.app.state.starters
+    return starters

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sqlalchemy import Connection, Row, Select, Text, and_, cast, func, null, select
 
 from airflow_kombo.database.sql import in_utc, utc_now
@@ -19,7 +19,7 @@ from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import AWAITING_DECISION
 from airflow_kombo.web.lookups import distinct_of, left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
-from airflow_kombo.web.rows import OptionalDay
+from airflow_kombo.web.row_filter import OptionalDay
 from airflow_kombo.web.run_progress import Progress, progress_of
 from airflow_kombo.web.undelivered import UndeliveredRows, undelivered_rows
 
@@ -33,16 +33,14 @@ _SHOWN: Final = 20
 
 
 class Period(BaseModel):
-    """Days of the chart and of the lists.
-
-    :param days: Number of days.
-    :param until: The last day; the newest day of any row, if empty.
-    """
+    """Days of the chart and of the lists."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    days: Literal[7, 14, 30] = 30
-    until: OptionalDay = None
+    days: Literal[7, 14, 30] = Field(30, description="The number of days.")
+    until: OptionalDay = Field(
+        None, description="The last day. Without it, the newest day of any row."
+    )
 
     @field_validator("days", mode="before")
     @classmethod
@@ -89,10 +87,13 @@ class UndecidedRows:
         """Number of days until Kombo deletes a log."""
         return KOMBO_KEEPS.days
 
+    def sent_at(self, row: Row[Any]) -> datetime:
+        """Return the time of a row's last request, as far as the tables have it."""
+        return in_utc(row.claimed_at or row.first_sent_at or row.updated_at)
+
     def days_left(self, row: Row[Any]) -> int:
         """Return the whole days until Kombo deletes a row's logs; 0 if they are deleted."""
-        sent = row.claimed_at or row.first_sent_at or row.updated_at
-        return max(0, (in_utc(sent) + KOMBO_KEEPS - self.now).days)
+        return max(0, (self.sent_at(row) + KOMBO_KEEPS - self.now).days)
 
 
 @dataclass(frozen=True)

@@ -7,44 +7,33 @@ from http import HTTPStatus
 from itertools import chain, islice
 from typing import Annotated, get_args
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
-from pydantic import BaseModel
 
-from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import DecisionFileError
 from airflow_kombo.statuses import Status
 from airflow_kombo.web.action_plan import plan_of_file
 from airflow_kombo.web.action_routes import router as action_router
 from airflow_kombo.web.actions import actions_on_list, actions_on_row
-from airflow_kombo.web.app_state import pages_of, warehouse_of
+from airflow_kombo.web.app_state import explainer_of, pages_of, warehouse_of
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.decisions import MOST_BYTES, DecisionForm, check_file, decision_form
-from airflow_kombo.web.explained_rows import RowExplainer, delivery_of
-from airflow_kombo.web.overview import Period, overview
-from airflow_kombo.web.pagination import Id, Sort
+from airflow_kombo.web.explained_rows import RowExplainer
+from airflow_kombo.web.overview import Period
+from airflow_kombo.web.pagination import Sort
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.rows import RowFilter, Rows, batches
+from airflow_kombo.web.row_filter import RowFilter, RowKey
+from airflow_kombo.web.rows import batches
 from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
+from airflow_kombo.web.views import read_overview, read_row, read_rows
 
 router = APIRouter()
 router.include_router(action_router)
 
 
-class _RowKey(BaseModel):
-    integration_id: Id
-    target_type: Id
-    target_id: Id
-    result_id: Id
-
-
-def _explainer_of(request: Request) -> RowExplainer:
-    return RowExplainer(request.app.state.schedules, pages_of(request).write.delivery_dag_id)
-
-
-_Explainer = Annotated[RowExplainer, Depends(_explainer_of)]
+_Explainer = Annotated[RowExplainer, Depends(explainer_of)]
 _Pages = Annotated[Pages, Depends(pages_of)]
 _Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 _RowFilter = Annotated[RowFilter, Query()]
@@ -58,9 +47,7 @@ def show_overview(
     explainer: _Explainer,
 ) -> HTMLResponse:
     """Show the latest run, the days by status, and the rows for a person."""
-    schedule = explainer.schedule_of()
-    with warehouse.reading() as connection:
-        found = overview(connection, warehouse.tables, schedule, period)
+    found = read_overview(period, warehouse, explainer)
     return pages.render("overview.html", here="overview", found=found, chart=chart(found.days))
 
 
@@ -69,17 +56,14 @@ def show_rows(
     row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages, explainer: _Explainer
 ) -> HTMLResponse:
     """Show a page of rows."""
-    with warehouse.reading() as connection:
-        rows = Rows(connection, warehouse.tables)
-        found, integrations = rows.page(row_filter), rows.integrations()
-        tasks = rows.tasks_of(found.rows)
+    view = read_rows(row_filter, warehouse, explainer, with_integrations=True)
     return pages.render(
         "rows.html",
         here="rows",
         row_filter=row_filter,
-        found=found,
-        explained=explainer.explain(found.rows, tasks),
-        integrations=integrations,
+        found=view.page,
+        explained=view.explained,
+        integrations=view.integrations,
         statuses=list(Status),
         orders=get_args(Sort),
         actions=actions_on_list(row_filter.status, row_filter.left_out),
@@ -144,26 +128,19 @@ def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> H
 
 @router.get("/row")
 def show_row(
-    wanted: Annotated[_RowKey, Query()],
+    wanted: Annotated[RowKey, Query()],
     warehouse: _Warehouse,
     pages: _Pages,
     explainer: _Explainer,
 ) -> HTMLResponse:
     """Show one row with every attempt."""
-    key = LinkKey(**wanted.model_dump())
-    with warehouse.reading() as connection:
-        rows = Rows(connection, warehouse.tables)
-        row = rows.one(key)
-        if row is None:
-            raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such row.")
-        attempts, tasks = rows.history(key), rows.tasks_of([row])
-    (explained,) = explainer.explain([row], tasks)
+    view = read_row(wanted.link_key, warehouse, explainer)
     return pages.render(
         "row.html",
         here="rows",
-        row=row,
-        attempts=attempts,
-        explained=explained,
-        delivery=delivery_of(row, attempts),
-        actions=actions_on_row(row),
+        row=view.explained.row,
+        attempts=view.attempts,
+        explained=view.explained,
+        delivery=view.delivery,
+        actions=actions_on_row(view.explained.row),
     )

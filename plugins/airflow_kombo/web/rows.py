@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -26,7 +24,8 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import UNDELIVERED, Status
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.lookups import columns_of, distinct_of, left_out_at, target_types_of
-from airflow_kombo.web.pagination import Id, PagePosition, Sort, parts_of
+from airflow_kombo.web.pagination import PagePosition, Sort, parts_of
+from airflow_kombo.web.row_filter import RowFilter
 from airflow_kombo.web.schedules import DeliveringTask
 
 PAGE_ROWS: Final = 50
@@ -52,51 +51,6 @@ COLUMNS: Final = (
     "left_out_reason",
 )
 """Columns of a row on the page and in an export."""
-
-
-def none_if_empty(value: object) -> object:
-    """Return None for an empty field of a form."""
-    return value.strip() or None if isinstance(value, str) else value
-
-
-OptionalText = Annotated[Id | None, BeforeValidator(none_if_empty)]
-"""Text of a field that may be empty."""
-OptionalDay = Annotated[date | None, BeforeValidator(none_if_empty)]
-"""Day of a field that may be empty."""
-_MapIndex = Annotated[int, Field(ge=-1, lt=2**31)]
-"""Number in the range of the column `map_index`."""
-
-
-class RowFilter(BaseModel):
-    """Conditions for the rows to show; a row has to meet all of them.
-
-    :param q: The id of a result, of a target or of an integration.
-    :param dag_id: With `dag_run_id`, `task_id` and `map_index`: the task that wrote the row last.
-    :param after: The position of the last row of the page before.
-    :param before: The position of the first row of the page after.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    q: OptionalText = None
-    status: Annotated[Status | None, BeforeValidator(none_if_empty)] = None
-    day: OptionalDay = None
-    error_code: OptionalText = None
-    integration: OptionalText = None
-    left_out: Annotated[Literal["yes", "no"] | None, BeforeValidator(none_if_empty)] = None
-    dag_id: OptionalText = None
-    dag_run_id: OptionalText = None
-    task_id: OptionalText = None
-    map_index: Annotated[_MapIndex | None, BeforeValidator(none_if_empty)] = None
-    sort: Sort = "newest"
-    after: OptionalText = None
-    before: OptionalText = None
-
-    @property
-    def conditions(self) -> dict[str, str]:
-        """All conditions as parameters of an address, without the position in the list."""
-        given = self.model_dump(mode="json", exclude={"after", "before"}, exclude_defaults=True)
-        return {name: str(value) for name, value in given.items()}
 
 
 @dataclass(frozen=True)

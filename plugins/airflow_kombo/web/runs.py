@@ -8,14 +8,14 @@ from datetime import date, datetime, time, timedelta, timezone
 from http import HTTPStatus
 from typing import Any, Final
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, literal, or_, select
 
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web.lookups import columns_of
 from airflow_kombo.web.pagination import Id, read_token, token_of
-from airflow_kombo.web.rows import OptionalDay, OptionalText
+from airflow_kombo.web.row_filter import OptionalDay, OptionalText
 from airflow_kombo.web.run_progress import Progress
 
 PAGE_RUNS: Final = 25
@@ -27,9 +27,9 @@ class RunKey(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    dag_id: Id | None = None
-    dag_run_id: Id | None = None
-    run_id: Id | None = None
+    dag_id: Id | None = Field(None, description="The dag, with `dag_run_id`.")
+    dag_run_id: Id | None = Field(None, description="The dag run in Airflow, with `dag_id`.")
+    run_id: Id | None = Field(None, description="Our own id of a run without a dag run.")
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -63,18 +63,15 @@ class RunPosition(BaseModel):
 
 
 class RunFilter(BaseModel):
-    """Conditions for the runs to show.
-
-    :param since: The first day on which the runs started, in UTC.
-    :param until: The last day on which the runs started, in UTC.
-    :param after: The position of the last run of the page before.
-    """
+    """Conditions for the runs to show."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    since: OptionalDay = None
-    until: OptionalDay = None
-    after: OptionalText = None
+    since: OptionalDay = Field(None, description="The first day on which the runs started, in UTC.")
+    until: OptionalDay = Field(None, description="The last day on which the runs started, in UTC.")
+    after: OptionalText = Field(
+        None, description="The position of the last run of the page before."
+    )
 
     @property
     def conditions(self) -> dict[str, str]:

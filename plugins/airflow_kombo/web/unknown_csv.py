@@ -12,7 +12,7 @@ from sqlalchemy import and_, true
 from airflow_kombo.ledger.decision_file import lines_of_unknown
 from airflow_kombo.ledger.unknown_export import UnknownExport
 from airflow_kombo.web.database import Warehouse
-from airflow_kombo.web.rows import OptionalText, none_if_empty
+from airflow_kombo.web.row_filter import OptionalText, none_if_empty
 
 
 class UnknownFilter(BaseModel):
