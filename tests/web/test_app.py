@@ -253,7 +253,6 @@ def test_the_export_is_a_file(client):
         ("/static/../app.py", 404, "Not Found"),
         ("/static/nothing", 404, "no such file"),
         ("/docs", 404, "Not Found"),
-        ("/openapi.json", 404, "Not Found"),
     ],
 )
 def test_a_mistake_in_an_address_gets_an_error_page(client, path, status, message):
@@ -289,7 +288,10 @@ PARAMETERS = [
 ]  # fmt: skip
 ADDRESSES = st.tuples(
     st.sampled_from(
-        ["/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions", "/runs", "/run"]
+        [
+            *("/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions", "/runs", "/run"),
+            *("/overview.json", "/rows.json", "/row.json", "/runs.json", "/run.json"),
+        ]
     ),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
 ).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
@@ -306,10 +308,12 @@ EXPECTED = {200, 400, 404, 422}
 @example(path="/rows?before=W251bGwsIlx1MDAwMCIsImIiLCJjIiwiZCJd")  # [null, NUL, "b", "c", "d"]
 @example(path=f"/rows?dag_run_id=x&map_index={10**400}")
 def test_no_address_is_an_error_of_the_server(site, path):
-    """Any address gets a view, a not-found page, or a page with the name to correct."""
+    """Any address gets a view, or an error with the name to correct: a page, or JSON."""
     response = site.get(path)
     assert response.status_code in EXPECTED
-    if response.status_code != 200:
+    if ".json" in path.partition("?")[0]:
+        assert response.json().get("status", 200) == response.status_code
+    elif response.status_code != 200:
         assert Document(response.text).all("role").count("alert") == 1
 
 
