@@ -36,7 +36,7 @@ class Answer(BaseModel):
 class Explanation(Answer):
     """Explanation of a row's outcome, in the words of the page."""
 
-    turn: Turn = Field(description="The party with the next step.")
+    turn: Turn = Field(description="The party with the next step: a person of it, or nobody.")
     meaning: str = Field(description="The meaning of the outcome, in sentences.")
     to_do: str = Field(description="The next step, in sentences.")
 
