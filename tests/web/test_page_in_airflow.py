@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import httpx
 import jwt
 import pytest
 from sqlalchemy import create_engine, select, text, update
-from support.airflow_site import DAG, DAY, SECRET
+from support.airflow_site import DAG, DAY, PREFIX, SECRET
+from support.harness import ROOT
 from support.page_client import Document
 
 from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
     "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "plan",
+    "overview.json", "rows.json", "row.json", "runs.json", "run.json", "openapi.json",
 ]  # fmt: skip
 STATIC = ["page.css", "statuses.css", "page.js", "times.js", "act.js"]
+EXPECTED = {"row": 422, "row.json": 422, "plan": 422, "run": 404, "run.json": 404}
+COMMANDS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -65,9 +74,52 @@ def test_who_may_see_the_page(site, path):
         assert get(site, path, expired, in_cookie=in_cookie).status_code in {401, 403}
         assert get(site, path, forged, in_cookie=in_cookie).status_code in {401, 403}
     assert get(site, path, token_of(site, "nobody")).status_code == 403
-    expected = {"row": 422, "plan": 422, "run": 404}.get(path, 200)
-    assert get(site, path, viewer).status_code == expected
-    assert get(site, path, viewer, in_cookie=True).status_code == expected
+    assert get(site, path, viewer).status_code == EXPECTED.get(path, 200)
+    assert get(site, path, viewer, in_cookie=True).status_code == EXPECTED.get(path, 200)
+
+
+def test_a_program_without_permission_gets_json(site):
+    """A missing token and a missing permission are errors that a program can tell apart."""
+    nobody = token_of(site, "nobody")
+    for path in (one for one in PATHS if one.endswith(".json")):
+        for token, status, code in ((None, 401, "unauthorized"), (nobody, 403, "forbidden")):
+            found = get(site, path, token)
+            assert (found.status_code, found.json()["code"]) == (status, code)
+            assert found.json()["detail"]
+
+
+def test_the_commands_of_the_documentation(site):
+    """The commands of docs/json.md log in, read a list and read all its pages."""
+    blocks = dict(COMMANDS.findall((ROOT / "docs" / "json.md").read_text()))
+    shell = blocks["sh"].replace("http://localhost:8080", site)
+    environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
+
+    def output_of(script):
+        command = ["sh", "-euc", script]
+        done = subprocess.run(  # noqa: S603 - our own command
+            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    listed = json.loads(output_of(shell))["rows"]
+    assert {row["status"] for row in listed} == {"failed"}
+    python = shlex.join([sys.executable, "-c", blocks["python"]])
+    read = output_of(f"{shell.rpartition('curl')[0]}export AIRFLOW TOKEN\n{python}")
+    assert [line.split()[0] for line in read.splitlines()] == [one["result_id"] for one in listed]
+
+
+def test_a_client_finds_the_addresses_in_the_document(site):
+    """The OpenAPI document names the prefix of the proxy, and its addresses answer there."""
+    token = token_of(site, "viewer")
+    document = get(site, "openapi.json", token).json()
+    (server,) = document["servers"]
+    assert server["url"] == f"{PREFIX}/kombo"
+    for path in document["paths"]:
+        address = f"{site.removesuffix(PREFIX)}{server['url']}{path}"
+        headers = {"Authorization": f"Bearer {token}"}
+        found = httpx.get(address, headers=headers, trust_env=False, timeout=30)
+        assert found.status_code == EXPECTED.get(path.strip("/"), 200)
 
 
 @pytest.mark.parametrize("name", STATIC)
