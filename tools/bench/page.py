@@ -84,6 +84,8 @@ def _paths(ledger: Ledger) -> dict[str, str]:
         "runs": "/runs",
         "runs of a period": f"/runs?since={DAY - timedelta(days=60)}&until={DAY}",
         "a run": f"/run?{_RUN}",
+        "first page as JSON": "/rows.json",
+        "1,000 rows as JSON": "/rows.json?limit=1000",
         "a row": f"/row?{httpx.QueryParams(some.key.columns)}",
     }
 
