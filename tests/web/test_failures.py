@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
+from fastapi import HTTPException
 from sqlalchemy import create_engine
+from support.harness import ROOT
 from support.json_site import VIEWS, json_site
 from support.page_client import Browser
 
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.database import EngineOfConnection, Warehouse
+from airflow_kombo.web.json_problem import ProblemCode
 
 JSON = [*(path for _, path in VIEWS.values()), "/openapi.json"]
 
@@ -69,6 +73,26 @@ def test_an_address_that_leads_nowhere(site):
         kind, found = problem(site, path)
         assert kind == expected, path
         assert found["parameters"] == []
+
+
+def test_another_error_has_a_code_too(monkeypatch):
+    """An error that this version does not know has the same shape, and the code `other`."""
+
+    def denied():
+        raise HTTPException(418, "Not now.")
+
+    monkeypatch.setattr(app_module, "permission", lambda: denied)
+    warehouse = Warehouse(lambda: pytest.fail("it was read"), Tables.named())
+    kind, found = problem(Browser(app_module.make_app(warehouse)), "/rows.json")
+    assert kind == (418, "other")
+    assert found["detail"] == "Not now."
+
+
+def test_the_documentation_has_every_code():
+    """The table of errors in docs/json.md names each kind of error."""
+    page = (ROOT / "docs" / "json.md").read_text()
+    lines = re.findall(r"^\| (?:\d+|any other) \| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(lines) == sorted(ProblemCode)
 
 
 def test_an_answer_is_only_read(site):

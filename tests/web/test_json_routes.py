@@ -69,7 +69,7 @@ CONDITIONS = [
 
 
 def test_rows_are_those_of_the_page_and_of_the_csv(site):
-    """In each page size, the rows are those of the CSV, and the explanations those of the page."""
+    """In each page size, the rows are those of the CSV, with the explanations of the page."""
     for conditions, limit in product(CONDITIONS, [1, 3, 50]):
         answers = pages(site, "/rows.json", **conditions, limit=limit)
         rows = [row for answer in answers for row in answer["rows"]]

@@ -1,4 +1,4 @@
-"""Addresses for programs: the data of the page's views as JSON, and their OpenAPI document."""
+"""Addresses for programs: the data of the page as JSON, and an OpenAPI document."""
 
 from __future__ import annotations
 
