@@ -123,6 +123,17 @@ def test_rows_in_doubt_are_decided_by_a_file(site, action, decision):
     assert "3 rows of the list stay as they are: success." in shown
 
 
+def test_the_overview_names_the_rows_that_are_left_out(site, warehouse, tables):
+    """Undelivered rows that are left out are in no reason, and have a line and a link."""
+    leave_out(warehouse, tables, "failed", "done")
+    page = Document(site.get("/").text)
+    assert "1 undelivered row of these days is left out for good ." in page.text
+    assert not [one for one in page.all("href") if "status=failed&error_code" in one]
+    (link,) = (one for one in page.all("href") if "left_out=yes" in one)
+    rows = Document(site.get(f"/{link}").text).all("href")
+    assert len([one for one in rows if one.startswith("row?")]) == 2
+
+
 def test_rows_are_left_out_and_taken_back(site, warehouse, tables):
     """A plan has only the rows not left out yet, or only those left out already."""
     leave_out(warehouse, tables, "failed", "done")

@@ -101,7 +101,8 @@ def test_the_overview_shows_the_rows_that_need_a_person(client):
         assert expected in page.text
     assert LOG in page.all("href")
     troubled = [href for href in page.all("href") if href.startswith("rows?integration=")]
-    assert troubled[0] == "rows?integration=personio%3Atwo"  # waiting rows come first
+    period = f"since={DAY - timedelta(days=29)}&until={DAY}"
+    assert troubled[0] == f"rows?integration=personio%3Atwo&{period}"  # waiting rows come first
     assert f"rows?day={DAY}&status=blocked" in page.all("href")
 
 
@@ -125,14 +126,17 @@ def test_rows_and_their_history(client):
 
 
 def test_the_form_keeps_every_condition(client):
-    """The list's form has a field for each condition of the address."""
+    """The list's form has a field for each condition; those of a period have the one day."""
     conditions = set(RowFilter.model_fields) - {"after", "before"}
     given = dict.fromkeys(conditions, "1") | {
         "status": "failed", "day": DAY, "sort": "oldest", "left_out": "no",
+        "since": "", "until": "",
     }  # fmt: skip
     page = Document(client.get("/rows?" + urlencode(given)).text)
     fields = [one for tag, one in page.elements if tag in {"input", "select"}]
-    assert {one["name"] for one in fields} == conditions
+    values = {one["name"]: one.get("value") for one in fields}
+    assert set(values) == conditions - {"day"}
+    assert (values["since"], values["until"]) == (str(DAY), str(DAY))
 
 
 def test_a_decision_is_in_the_history(client):

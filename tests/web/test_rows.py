@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from datetime import timedelta
 from itertools import product
 
 import pytest
@@ -89,6 +90,11 @@ FOUND = [
     ({"status": "unknown"}, {"r4", "r11", "r18"}),
     ({"day": str(DAY)}, {"r1", "r6", "r11", "r16", "r21"}),
     ({"day": str(DAY), "status": "unknown"}, {"r11"}),
+    ({"since": str(DAY)}, {"r1", "r6", "r11", "r16", "r21"}),
+    (
+        {"since": str(DAY - timedelta(2)), "until": str(DAY - timedelta(1))},
+        {name for n, (name, _, _) in enumerate(ROWS) if n % 5 in {2, 3, 4}},
+    ),
     ({"integration": "workday:other"}, set()),
     ({"error_code": "no_such"}, set()),
     ({"q": "", "status": "", "day": "", "map_index": ""}, EVERY),

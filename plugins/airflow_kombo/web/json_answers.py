@@ -69,6 +69,7 @@ def overview_answer(found: Overview) -> json_overview.Counts:
         ],
         integrations=found.integrations,
         undelivered=[json_overview.Undelivered.model_validate(one) for one in found.undelivered],
+        left_out=found.left_out,
         waiting_until=found.waiting_until,
         warnings=[json_overview.Warned(text=text, rows=rows) for text, rows in found.warnings],
         warned=found.warned,

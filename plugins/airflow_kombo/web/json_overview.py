@@ -80,6 +80,9 @@ class Counts(Answer):
     undelivered: list[Undelivered] = Field(
         description="Undelivered rows of the period, the integrations with most waiting rows first."
     )
+    left_out: Number = Field(
+        description="The undelivered rows of the period that a person has left out."
+    )
     waiting_until: str = Field(description="The next try of the waiting rows, for a person.")
     warnings: list[Warned] = Field(description="The most frequent warnings, at most 20.")
     warned: Number = Field(description="The number of rows that were read for `warnings`.")

@@ -21,7 +21,7 @@ from airflow_kombo.web.lookups import distinct_of, left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
 from airflow_kombo.web.row_filter import OptionalDay
 from airflow_kombo.web.run_progress import Progress, progress_of
-from airflow_kombo.web.undelivered import UndeliveredRows, undelivered_rows
+from airflow_kombo.web.undelivered import UndeliveredRows, left_out_rows, undelivered_rows
 
 KOMBO_KEEPS: Final = timedelta(days=KOMBO_LOG_DAYS)
 """Time for which Kombo keeps the log of a call."""
@@ -101,8 +101,9 @@ class Overview:
     """All data of the overview.
 
     :param now: The database's time.
-    :param days: Rows by day and status, of the period that ends with `last_day`.
+    :param days: Rows by day and status, of the period from `first_day` to `last_day`.
     :param integrations: The number of all integrations.
+    :param left_out: The number of undelivered rows of the period that a person has left out.
     :param waiting_until: The time at which the waiting rows are sent again, as a sentence.
     :param warnings: Warnings with the number of their rows, the most frequent first.
     :param warned: The number of rows that were read for `warnings`.
@@ -111,10 +112,12 @@ class Overview:
     now: datetime
     progress: Progress | None
     period: Period
+    first_day: date | None
     last_day: date | None
     days: Mapping[date, Counter[str]]
     integrations: int
     undelivered: Sequence[UndeliveredRows]
+    left_out: int
     waiting_until: str
     warnings: Sequence[tuple[str, int]]
     warned: int
@@ -157,10 +160,12 @@ def overview(
         now=now,
         progress=progress_of(connection, tables, now),
         period=period,
+        first_day=days.first if days else None,
         last_day=days.last if days else None,
         days=_days(connection, tables, days) if days else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
         undelivered=undelivered_rows(connection, tables, days, schedule) if days else [],
+        left_out=left_out_rows(connection, tables, days) if days else 0,
         waiting_until=waiting_until(schedule),
         warnings=warnings,
         warned=warned,

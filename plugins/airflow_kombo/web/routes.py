@@ -24,9 +24,9 @@ from airflow_kombo.web.explained_rows import RowExplainer
 from airflow_kombo.web.overview import Period
 from airflow_kombo.web.pagination import Sort
 from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.row_filter import RowFilter, RowKey
+from airflow_kombo.web.row_filter import RowFilter, RowKey, UnknownFilter
 from airflow_kombo.web.rows import batches
-from airflow_kombo.web.unknown_csv import UnknownFilter, unknown_csv
+from airflow_kombo.web.unknown_csv import unknown_csv
 from airflow_kombo.web.views import read_overview, read_row, read_rows
 
 router = APIRouter()

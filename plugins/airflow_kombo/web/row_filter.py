@@ -37,6 +37,8 @@ class RowFilter(BaseModel):
         None, description="The status of the rows."
     )
     day: OptionalDay = Field(None, description="The rows' `assessment_date`.")
+    since: OptionalDay = Field(None, description="The first `assessment_date` of the rows.")
+    until: OptionalDay = Field(None, description="The last `assessment_date` of the rows.")
     error_code: OptionalText = Field(None, description="The error code of the rows.")
     integration: OptionalText = Field(None, description="The id of the rows' integration.")
     left_out: Annotated[Literal["yes", "no"] | None, BeforeValidator(none_if_empty)] = Field(
@@ -67,6 +69,18 @@ class RowFilter(BaseModel):
         """All conditions as parameters of an address, without the position in the list."""
         given = self.model_dump(mode="json", exclude={"after", "before"}, exclude_defaults=True)
         return {name: str(value) for name, value in given.items()}
+
+
+class UnknownFilter(BaseModel):
+    """Conditions for unknown rows, named as in the list of rows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    day: OptionalDay = None
+    since: OptionalDay = None
+    until: OptionalDay = None
+    error_code: OptionalText = None
+    integration: OptionalText = None
 
 
 class RowKey(BaseModel):

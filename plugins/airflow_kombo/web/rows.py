@@ -25,7 +25,7 @@ from airflow_kombo.statuses import UNDELIVERED, Status
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.lookups import columns_of, distinct_of, left_out_at, target_types_of
 from airflow_kombo.web.pagination import PagePosition, Sort, parts_of
-from airflow_kombo.web.row_filter import RowFilter
+from airflow_kombo.web.row_filter import RowFilter, UnknownFilter
 from airflow_kombo.web.schedules import DeliveringTask
 
 PAGE_ROWS: Final = 50
@@ -137,8 +137,7 @@ class Rows:
             conditions.append(links.status.in_([status.value for status in UNDELIVERED]))
         if row_filter.error_code:
             conditions.append(links.error_code == row_filter.error_code)
-        if row_filter.day:
-            conditions.append(links.assessment_date == row_filter.day)
+        conditions += days_of(links.assessment_date, row_filter)
         if row_filter.integration:
             conditions.append(links.integration_id == row_filter.integration)
         if row_filter.left_out:
@@ -221,6 +220,18 @@ class Rows:
             .order_by(attempts.c.attempt.desc())
         )
         return self._connection.execute(query).all()
+
+
+def days_of(column: ColumnElement[Any], chosen: RowFilter | UnknownFilter) -> list[Any]:
+    """Build the conditions for the days of a filter."""
+    conditions = []
+    if chosen.day:
+        conditions.append(column == chosen.day)
+    if chosen.since:
+        conditions.append(column >= chosen.since)
+    if chosen.until:
+        conditions.append(column <= chosen.until)
+    return conditions
 
 
 def batches(row_filter: RowFilter, warehouse: Warehouse) -> Iterator[Sequence[Row[Any]]]:

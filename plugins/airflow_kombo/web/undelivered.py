@@ -106,6 +106,17 @@ def undelivered_rows(
     return sorted(undelivered, key=lambda one: (-one.waiting, -one.rows, one.integration_id))
 
 
+def left_out_rows(connection: Connection, tables: Tables, days: Days) -> int:
+    """Return the number of undelivered rows of some days that a person has left out."""
+    links = tables.links.c
+    query = select(func.count()).where(
+        links.assessment_date.between(days.first, days.last),
+        links.status.in_([status.value for status in UNDELIVERED]),
+        left_out_at(connection, tables).is_not(None),
+    )
+    return int(connection.execute(query).scalar_one())
+
+
 def _is_due(day: ColumnElement[Any], schedule: Schedule | UnknownSchedule) -> ColumnElement[bool]:
     """Build the condition for the days of the next scheduled run; all days if none is known."""
     if isinstance(schedule, UnknownSchedule):

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
 from sqlalchemy import and_, true
 
 from airflow_kombo.ledger.decision_file import lines_of_unknown
 from airflow_kombo.ledger.unknown_export import UnknownExport
 from airflow_kombo.web.database import Warehouse
-from airflow_kombo.web.row_filter import OptionalText, none_if_empty
-
-
-class UnknownFilter(BaseModel):
-    """Conditions for unknown rows, named as in the list of rows."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    day: Annotated[date | None, BeforeValidator(none_if_empty)] = None
-    error_code: OptionalText = None
-    integration: OptionalText = None
+from airflow_kombo.web.row_filter import UnknownFilter
+from airflow_kombo.web.rows import days_of
 
 
 def unknown_csv(row_filter: UnknownFilter, warehouse: Warehouse) -> Iterator[str]:
     """Write the unknown rows as CSV, each batch read in one transaction."""
     links = warehouse.tables.links.c
     wanted = {
-        links.assessment_date: row_filter.day,
         links.error_code: row_filter.error_code,
         links.integration_id: row_filter.integration,
     }
-    conditions = (column == value for column, value in wanted.items() if value is not None)
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    conditions += days_of(links.assessment_date, row_filter)
     export = UnknownExport(warehouse.tables, and_(true(), *conditions))
     return lines_of_unknown(export.batches(warehouse.reading))
