@@ -264,7 +264,7 @@ def test_times_are_in_the_reader_s_zone_with_utc_beside(opened, chosen):
 
 
 def test_a_reader_in_utc_sees_one_time(opened):
-    """Where the reader's zone is UTC, nothing stands beside the time."""
+    """Nothing stands beside the time if the zone of the reader is UTC."""
     page = opened("kombo/runs", timezone_id="UTC")
     time = page.get_by_role("region", name="Runs").locator("time").first
     assert re.fullmatch(r"[\d-]+ [\d:]+ UTC", time.inner_text())
