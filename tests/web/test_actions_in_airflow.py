@@ -259,7 +259,7 @@ def second_day(site):
 
 
 def test_support_has_rows_sent_again_in_three_clicks(site, opened, second_day):
-    """From the overview to new links: the rows with the reason, *Send again*, the confirmation."""
+    """Three clicks lead from the overview to new links: rows, *Send again*, confirmation."""
     page = opened("")
     count_clicks(page)
     full = page.get_by_role("row").filter(has_text="ats:full")

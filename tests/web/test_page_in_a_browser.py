@@ -287,7 +287,7 @@ def test_a_page_on_its_way_is_announced(opened):
 
 
 def test_a_page_that_cannot_be_refreshed_says_so(opened, living_run):
-    """While the server does not answer, the overview says that it may be old, until it answers."""
+    """The overview says that it may be old while the server does not answer."""
     runs, run_id = living_run
     page = opened("kombo/")
     page.evaluate("""() => {
