@@ -251,7 +251,7 @@ def test_tables_of_a_newer_version_are_refused(warehouse, tables):
     assert "resolved_by" not in columns(warehouse)
 
 
-COLUMNS_OF_VERSION = {3: "151488b128cdba89"}
+COLUMNS_OF_VERSION = {4: "b3c875e8c047a5c3"}
 """The digest of the columns of the version."""
 
 

@@ -10,8 +10,11 @@ from sqlalchemy import create_engine, delete
 from support.harness import MAPPING, all_of, fill, make_source_table, row, statuses
 
 from airflow_kombo.airflow_compat import AirflowFailException
+from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.kombo_api.result_link import RESULT_LINKS
+from airflow_kombo.ledger.run_calls import kept_calls
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.operators import run_task
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
 from airflow_kombo.operators.write import KomboWriteOperator
 
@@ -93,6 +96,27 @@ def test_a_tool_without_a_cap_has_the_limit_of_kombo(engine, rows, standin, cont
     most = standin.stats()["max_in_flight"]
     assert most[WORKDAY] == 2
     assert min(most[LEVER], most[ASHBY]) > 4
+
+
+def test_a_run_keeps_its_calls(engine, rows, standin, context):
+    """The run's row has the calls of each integration, for the page."""
+    make(None).execute(context)
+    (run,) = all_of(engine, Tables.named().runs)
+    found = {one.integration_id: one.rows for one in kept_calls(run.calls)}
+    assert found == {WORKDAY: 40, LEVER: 40, ASHBY: 40}
+
+
+def test_a_run_whose_calls_cannot_be_kept_succeeds(
+    engine, rows, standin, context, monkeypatch, caplog
+):
+    """All rows are delivered, and a warning says what the page will lack."""
+
+    def refuse(*_):
+        raise LedgerError("the disk is full")
+
+    monkeypatch.setattr(run_task, "keep_calls", refuse)
+    assert make(None).execute(context)["success"] == 120
+    assert "The page will lack this run's calls by integration and day" in caplog.text
 
 
 def test_a_dry_run_estimates_with_the_caps(engine, rows, standin, context, caplog):

@@ -9,6 +9,7 @@ from support.harness import delivery
 from support.page_client import Browser
 from support.report_rows import FAILED, RUN, add_rows, fill_ledger, record
 
+from airflow_kombo.ledger.run_calls import keep_calls
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.web.next_try import Schedule
 
@@ -26,6 +27,7 @@ VIEWS = {
     "rows": ("/rows", "/rows.json"),
     "row": (f"/row?{key_of('failed')}", f"/row.json?{key_of('failed')}"),
     "runs": ("/runs", "/runs.json"),
+    "calls": ("/calls", "/calls.json"),
     "run": (f"/run?{urlencode(DAG_RUN)}", f"/run.json?{urlencode(DAG_RUN)}"),
 }
 """Addresses of each view: of the page, and of its JSON."""
@@ -35,6 +37,7 @@ def json_site(warehouse, tables):
     """Serve the views over rows with decisions, a row left out, two runs and a paused dag."""
     ledger = fill_ledger(warehouse, tables)
     Runs(warehouse, tables).start(Run("alone"))
+    keep_calls(warehouse, tables, RUN.run_id)
     failed = delivery("failed", integration_id="workday:one", target_id="c-failed", body=b"{}")
     record(ledger, failed, FAILED, "alone")
     add_rows(warehouse, tables, ("older", 3, "retryable"), ("no day", None, "success"))

@@ -210,7 +210,10 @@ def test_an_answer_needs_no_more_statements_than_the_page(site, warehouse):
 
 def test_times_are_in_utc(site):
     """Each time of an answer is in UTC, in the form of ISO 8601."""
+    without_times = {"calls"}
     for view, (_, path) in VIEWS.items():
+        if view in without_times:
+            continue
         times = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]*)"', json.dumps(read(site, path)))
         assert times, view
         for time in times:

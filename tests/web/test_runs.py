@@ -13,11 +13,11 @@ from support.report_rows import RUN, fill_ledger
 
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
+from airflow_kombo.ledger.run_calls import calls_of
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.statuses import Status
 from airflow_kombo.web.pagination import InvalidPositionError
 from airflow_kombo.web.run_starts import starter_by_name
-from airflow_kombo.web.run_statistics import calls_of
 from airflow_kombo.web.runs import RunFilter, RunKey, RunList, RunPosition
 
 BEGAN = datetime(2026, 11, 4, 2, tzinfo=timezone.utc)
@@ -167,7 +167,7 @@ def site(warehouse, tables):
 def test_the_list_links_to_the_run_and_to_airflow(site):
     """A run has counts, 429s, starter, a page of its own, and a link to Airflow."""
     page = Document(site.get("/runs").text)
-    assert "a person or a program: ada 6 success 3 blocked 1 unknown 1 failed 1 1" in page.text
+    assert "a person or a program: ada 6 - success 3 blocked 1 unknown 1 failed 1 1" in page.text
     task = "../dags/kombo_result_links/runs/manual__1/tasks/deliver?try_number=1"
     assert task in page.all("href")
     (run,) = (href for href in page.all("href") if href.startswith("run?"))

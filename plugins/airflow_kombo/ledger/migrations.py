@@ -31,7 +31,7 @@ from airflow_kombo.exceptions import ConfigurationError, LedgerError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Version of the tables of a run. Raise it with every change of their columns or their meaning."""
 
 _TRIES: Final = 8

@@ -225,6 +225,8 @@ def _runs() -> list[Column[Any]]:
         Column("planned", Integer),
         *(Column(name, Integer) for name in COUNTED),
         Column("error", LONG_TEXT),
+        # The calls by integration, as JSON, when the run has ended: `run_calls.py`.
+        Column("calls", LONG_TEXT),
         Column("schema_version", Integer),
     ]
 

@@ -16,7 +16,9 @@ from airflow_kombo.airflow_compat import XCOM_RETURN_KEY
 from airflow_kombo.delivery.run import DeliveryRun
 from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery.run_report import RunReport
+from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.kombo_api.explanations import Cause
+from airflow_kombo.ledger.run_calls import keep_calls
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.observability.asset_events import add_to_asset_events
 from airflow_kombo.observability.log_summary import explained, table
@@ -118,6 +120,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         log_causes(report.causes)
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
+        _keep_calls(job, run)
     policy = policy_of(job, f"run_id {run.run_id}")
     if job.parameters.shard is None:
         with policy.after(report):
@@ -126,6 +129,14 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
     elif _is_tried_again(job.context):
         policy.apply_to_shard(report)
     return report.numbers
+
+
+def _keep_calls(job: _Job, run: Run) -> None:
+    """Keep the run's calls for the page. Without them the run's rows are as complete as before."""
+    try:
+        keep_calls(job.ledger.engine, job.ledger.tables, run.run_id)
+    except LedgerError as error:
+        log.warning("The page will lack this run's calls by integration and day: %s", error)
 
 
 def _is_tried_again(context: Context) -> bool:

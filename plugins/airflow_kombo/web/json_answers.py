@@ -13,10 +13,11 @@ from airflow_kombo.web.rows import COLUMNS
 from airflow_kombo.web.runs import RunKey
 
 if TYPE_CHECKING:
+    from airflow_kombo.ledger.run_calls import IntegrationCalls
+    from airflow_kombo.web.call_days import CallsView
     from airflow_kombo.web.explained_rows import ExplainedRow
     from airflow_kombo.web.overview import Overview, UndecidedRows
     from airflow_kombo.web.run_progress import Progress
-    from airflow_kombo.web.run_statistics import IntegrationCalls
     from airflow_kombo.web.runs import ShownRun
     from airflow_kombo.web.views import RowsView, RowView, RunsView, RunView
 
@@ -95,6 +96,7 @@ def _run(run: ShownRun, started_by: str) -> models.Run:
             "started_at": run.started_at,
             "started_by": started_by,
             "seconds": run.seconds,
+            "sent": run.sent,
             "limited": run.limited,
         }
     )
@@ -127,9 +129,19 @@ def _task(task: Any) -> models.Task:
     )
 
 
+def calls_answer(view: CallsView) -> models.CallsOfDays:
+    """Return the answer with the calls by integration and day."""
+    days = [
+        models.CallsOfDay.model_validate({"day": one.day, **_calls(one.calls).model_dump()})
+        for one in view.days
+    ]
+    return models.CallsOfDays(calls=days, is_cut=view.is_cut)
+
+
 def _calls(calls: IntegrationCalls) -> models.Calls:
     return models.Calls(
         integration_id=calls.integration_id,
+        sent=calls.rows,
         calls=calls.calls,
         confirmed=calls.confirmed,
         limited=calls.limited,

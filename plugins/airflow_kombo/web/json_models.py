@@ -163,6 +163,9 @@ class Run(RunProgress):
     seconds: float | None = Field(
         description="Seconds from the first start to the last end; null while a task runs."
     )
+    sent: int | None = Field(
+        description="The number of results that were sent, of all tries; null until the run ends."
+    )
     limited: int = Field(description="The number of calls with a 429, of all tries.")
 
 
@@ -194,6 +197,7 @@ class Calls(Answer):
     """Calls of one integration in one run."""
 
     integration_id: str = Field(description="The id of the integration.")
+    sent: int = Field(description="The number of results that were sent.")
     calls: int = Field(description="The number of calls.")
     confirmed: int = Field(description="The number of calls that Kombo confirmed.")
     limited: int = Field(description="The number of calls with a 429.")
@@ -206,6 +210,24 @@ class Calls(Answer):
     milliseconds_p95: int | None = Field(
         description="The 95th percentile of the response times, in milliseconds."
     )
+
+
+class CallsOfDay(Calls):
+    """Calls of one integration in the runs that started on one day.
+
+    Of several runs, the response times are those of the run with the most calls.
+    """
+
+    day: date = Field(description="The day on which the runs started, in UTC.")
+
+
+class CallsOfDays(Answer):
+    """Calls by integration and day."""
+
+    calls: list[CallsOfDay] = Field(
+        description="The newest day first; within a day the lowest success rate first."
+    )
+    is_cut: bool = Field(description="True if only the newest runs of the period were counted.")
 
 
 class RunTasks(Answer):

@@ -9,9 +9,11 @@ from pydantic import Field
 
 from airflow_kombo.web import json_models as models
 from airflow_kombo.web.app_state import explainer_of, pages_of, starters_of, warehouse_of
+from airflow_kombo.web.call_days import CallFilter
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.explained_rows import RowExplainer
 from airflow_kombo.web.json_answers import (
+    calls_answer,
     overview_answer,
     row_answer,
     rows_answer,
@@ -26,7 +28,14 @@ from airflow_kombo.web.row_filter import RowFilter, RowKey
 from airflow_kombo.web.rows import BATCH_ROWS, PAGE_ROWS
 from airflow_kombo.web.run_starts import Starters
 from airflow_kombo.web.runs import PAGE_RUNS, RunFilter, RunKey
-from airflow_kombo.web.views import read_overview, read_row, read_rows, read_run, read_runs
+from airflow_kombo.web.views import (
+    read_calls,
+    read_overview,
+    read_row,
+    read_rows,
+    read_run,
+    read_runs,
+)
 
 if TYPE_CHECKING:
     from fastapi.routing import APIRoute
@@ -57,6 +66,10 @@ class RunQuery(RunFilter, extra="forbid"):
     """Conditions for the runs of an answer."""
 
     limit: int = Field(PAGE_RUNS, ge=1, le=_MOST_RUNS, description="The most runs of the answer.")
+
+
+class CallQuery(CallFilter, extra="forbid"):
+    """Conditions for the calls of an answer."""
 
 
 class PeriodQuery(Period, extra="forbid"):
@@ -109,6 +122,12 @@ def read_one_run(
 ) -> models.RunTasks:
     """Read one run with tasks, and with the calls of each integration."""
     return run_answer(read_run(RunKey(**key.parameters), warehouse, starters))
+
+
+@router.get("/calls.json")
+def list_calls(chosen: Annotated[CallQuery, Query()], warehouse: _Warehouse) -> models.CallsOfDays:
+    """Read the calls by integration and day."""
+    return calls_answer(read_calls(chosen, warehouse))
 
 
 @router.get("/openapi.json", include_in_schema=False)

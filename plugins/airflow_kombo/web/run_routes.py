@@ -1,4 +1,4 @@
-"""Addresses of the page about runs: the list, and one run."""
+"""Addresses of the page about runs: the list, one run, and the calls by day."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse  # noqa: TC002 - FastAPI reads the annotation
 
 from airflow_kombo.web.app_state import pages_of, starters_of, warehouse_of
+from airflow_kombo.web.call_days import CallFilter
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.run_starts import Starters
 from airflow_kombo.web.runs import RunFilter, RunKey
-from airflow_kombo.web.views import read_run, read_runs
+from airflow_kombo.web.views import read_calls, read_run, read_runs
 
 router = APIRouter()
 
@@ -48,3 +49,12 @@ def show_run(
     return pages.render(
         "run.html", here="runs", run=view.run, calls=view.calls, started_by=view.started_by
     )
+
+
+@router.get("/calls")
+def show_calls(
+    chosen: Annotated[CallFilter, Query()], warehouse: _Warehouse, pages: _Pages
+) -> HTMLResponse:
+    """Show the calls by integration and day."""
+    found = read_calls(chosen, warehouse)
+    return pages.render("calls.html", here="runs", chosen=chosen, found=found)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, func, literal, or_, select
+from sqlalchemy import Connection, Subquery, and_, func, literal, or_, select
 
 from airflow_kombo.database.sql import in_utc
+from airflow_kombo.ledger.run_calls import kept_calls
 from airflow_kombo.ledger.tables import Tables
+from airflow_kombo.web.call_days import days_within
 from airflow_kombo.web.lookups import columns_of
 from airflow_kombo.web.pagination import Id, read_token, token_of
 from airflow_kombo.web.row_filter import OptionalDay, OptionalText
@@ -96,6 +98,12 @@ class ShownRun:
     def started_at(self) -> datetime:
         """Start of the first try."""
         return min(in_utc(task.started_at) for task in self.tries)
+
+    @property
+    def sent(self) -> int | None:
+        """Results that were sent, by all tries; None if no try has kept its calls."""
+        kept = [calls for task in self.tries if (calls := kept_calls(task.calls)) is not None]
+        return sum(one.rows for calls in kept for one in calls) if kept else None
 
     @property
     def is_running(self) -> bool:
@@ -183,7 +191,7 @@ class RunList:
                 func.coalesce(runs.dag_run_id, runs.run_id).label("name"),
                 runs.dag_run_id,
             )
-            .where(*self._within(run_filter))
+            .where(*days_within(runs.started_at, run_filter.since, run_filter.until))
             .subquery()
         )
         return (
@@ -196,14 +204,6 @@ class RunList:
             .group_by(tasks.c.dag_id, tasks.c.name)
             .subquery()
         )
-
-    def _within(self, run_filter: RunFilter) -> list[ColumnElement[bool]]:
-        started, found = self._runs.started_at, []
-        if run_filter.since:
-            found.append(started >= _midnight(run_filter.since))
-        if run_filter.until and run_filter.until < date.max:
-            found.append(started < _midnight(run_filter.until + timedelta(days=1)))
-        return found
 
     def _shown(self, keys: Sequence[RunKey]) -> list[ShownRun]:
         """Return the runs of keys in the same order, without unknown ones."""
@@ -250,7 +250,3 @@ class RunList:
 
 def _last_tries(tasks: Sequence[Any]) -> list[Any]:
     return list({(task.task_id, task.map_index): task for task in tasks}.values())
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), timezone.utc)

@@ -13,13 +13,14 @@ from sqlalchemy import Connection, select
 
 from airflow_kombo.database.sql import in_utc, utc_now
 from airflow_kombo.delivery_key import LinkKey
+from airflow_kombo.ledger.run_calls import IntegrationCalls, calls_of
+from airflow_kombo.web.call_days import CallFilter, CallsView, calls_by_day
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.explained_rows import Delivery, ExplainedRow, RowExplainer, delivery_of
 from airflow_kombo.web.overview import Overview, Period, overview
 from airflow_kombo.web.row_filter import RowFilter
 from airflow_kombo.web.rows import PAGE_ROWS, Page, Rows
 from airflow_kombo.web.run_starts import Starters, starter_by_name
-from airflow_kombo.web.run_statistics import IntegrationCalls, calls_of
 from airflow_kombo.web.runs import PAGE_RUNS, RunFilter, RunKey, RunList, RunPage, ShownRun
 
 if TYPE_CHECKING:
@@ -141,6 +142,12 @@ def read_run(key: RunKey, warehouse: Warehouse, starters: Starters) -> RunView:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such run.")
         calls = calls_of(connection, warehouse.tables, run.tries)
     return RunView(run, calls, _started_by([run], starters)[run.key])
+
+
+def read_calls(chosen: CallFilter, warehouse: Warehouse) -> CallsView:
+    """Read the calls by integration and day."""
+    with warehouse.reading() as connection:
+        return calls_by_day(connection, warehouse.tables, chosen)
 
 
 def _now(connection: Connection) -> datetime:

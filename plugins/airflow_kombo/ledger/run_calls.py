@@ -1,14 +1,31 @@
-"""Calls of a run by integration: response times, success rate and 429s."""
+"""Calls of a run by integration: response times, success rate and 429s.
+
+A run keeps them in its own row when it ends. To count the calls of many runs from their attempts
+would need an index that every delivery pays for.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http import HTTPStatus
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Subquery, and_, case, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Subquery,
+    and_,
+    case,
+    distinct,
+    func,
+    select,
+    update,
+)
 
+from airflow_kombo.database.transactions import transaction
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import Status
 
@@ -17,6 +34,7 @@ from airflow_kombo.statuses import Status
 class IntegrationCalls:
     """Calls of one integration in one run.
 
+    :param rows: Number of the results that were sent.
     :param calls: Number of the calls.
     :param confirmed: Number of the calls that Kombo confirmed.
     :param limited: Number of the calls with a 429.
@@ -25,6 +43,7 @@ class IntegrationCalls:
     """
 
     integration_id: str
+    rows: int
     calls: int
     confirmed: int
     limited: int
@@ -36,6 +55,30 @@ class IntegrationCalls:
         """Share of confirmed calls among all but the 429s; None if there are no others."""
         counted = self.calls - self.limited
         return self.confirmed / counted if counted else None
+
+
+def keep_calls(engine: Engine, tables: Tables, run_id: str) -> None:
+    """Write the calls of a run into the run's row.
+
+    :raises LedgerError: if they cannot be read or written.
+    """
+    runs = tables.runs
+    mine = runs.c.run_id == run_id
+    times = select(runs.c.run_id, runs.c.started_at, runs.c.ended_at).where(mine)
+    with transaction(engine, "keep the calls of a run") as connection:
+        run = connection.execute(times).all()
+        if run:  # a run that could not start has no row
+            kept = json.dumps([astuple(one) for one in calls_of(connection, tables, run)])
+            connection.execute(update(runs).where(mine).values(calls=kept))
+
+
+def kept_calls(calls: str | None) -> list[IntegrationCalls] | None:
+    """Return the calls that a run has kept.
+
+    :param calls: The column `calls` of the run's row.
+    :returns: None for a run that has not ended, that died, or of an older version.
+    """
+    return [IntegrationCalls(*one) for one in json.loads(calls)] if calls else None
 
 
 def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> list[IntegrationCalls]:
@@ -59,6 +102,7 @@ def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> lis
     ranked = _ranked(tables, mine)
     query = select(
         ranked.c.integration_id,
+        func.count(distinct(ranked.c.result_id)),
         func.count(),
         _number(ranked.c.status == Status.SUCCESS.value),
         _number(ranked.c.http_status == HTTPStatus.TOO_MANY_REQUESTS.value),
@@ -66,8 +110,8 @@ def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> lis
         _percentile(ranked, 95),
     ).group_by(ranked.c.integration_id)
     found = [
-        IntegrationCalls(name, calls, int(confirmed), int(limited), median, slowest)
-        for name, calls, confirmed, limited, median, slowest in connection.execute(query)
+        IntegrationCalls(name, rows, calls, int(confirmed), int(limited), median, slowest)
+        for name, rows, calls, confirmed, limited, median, slowest in connection.execute(query)
     ]
     return sorted(
         found, key=lambda one: (one.success_rate is None, one.success_rate, one.integration_id)
@@ -91,6 +135,7 @@ def _ranked(tables: Tables, mine: ColumnElement[bool]) -> Subquery:
     return (
         select(
             name,
+            attempts.result_id,
             attempts.status,
             attempts.http_status,
             milliseconds,
