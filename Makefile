@@ -8,7 +8,7 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/runtime: requirements.txt
+.venv/runtime: requirements.txt tools/pip.txt
 	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Python 3.10 or newer is needed; try make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
 	@$(PYTHON) tools/install.py requirements.txt
@@ -150,13 +150,15 @@ format: .venv/dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
-	--custom-compile-command "make lock"
+	--generate-hashes --no-strip-extras --custom-compile-command "make lock"
 # An older Airflow is tried with packages of its time: newer ones break it.
 LOCK_OLDER = $(LOCK) requirements.in tools/matrix/tests.in --override
 
 .PHONY: lock
-lock: .venv/dev ## Pin the packages of the .in files again, for Python 3.10 to 3.13
+lock: .venv/dev ## Pin the packages of the .in files again with their hashes, for Python 3.10 to 3.13
+	$(LOCK) tools/pip.in --output-file tools/pip.txt
 	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) requirements-duckdb.in --no-deps --output-file requirements-duckdb.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.2.in --exclude-newer 2026-07-01 --output-file tools/matrix/airflow-3.2.txt
