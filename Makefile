@@ -161,9 +161,34 @@ lock: .venv/dev ## Pin the packages of the .in files again with their hashes, fo
 	$(LOCK) requirements-duckdb.in --no-deps --output-file requirements-duckdb.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) tools/supply_chain/requirements.in --output-file tools/supply_chain/requirements.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.2.in --exclude-newer 2026-07-01 --output-file tools/matrix/airflow-3.2.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.1.in --exclude-newer 2026-04-01 --output-file tools/matrix/airflow-3.1.txt
 
+# Tools that the project does not import have environments of their own, from locks of their own.
+.tools/%/done: .venv/dev
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(@D)/bin/python $(filter %.txt,$^)
+	@touch $@
+
+.tools/audit/done: tools/supply_chain/requirements.txt
+
+.PHONY: licences
+licences: .venv/dev ## List the licences of all installed packages, and check them
+	@$(BIN)/python -m tools.supply_chain.licences
+
+.PHONY: bom
+bom: .tools/audit/done ## Write dist/bom.json, a bill of materials (CycloneDX) of the locks of the dag and its image
+	@$(BIN)/python -m tools.supply_chain.bom dist/bom.json
+
+.PHONY: audit
+audit: .tools/audit/done ## Look for known vulnerabilities in the locks of the dag and its image
+	@.tools/audit/bin/python tools/supply_chain/audit.py requirements.txt docker/requirements.txt
+
+.PHONY: images
+images: .venv/runtime ## Pin the images of docker-compose.yaml and Dockerfile by digest, from their registries
+	@$(BIN)/python -m tools.supply_chain.images
+
 .PHONY: clean
-clean: ## Remove the virtual environment, Airflow's home, the demo warehouse and the bench's results
-	rm -rf .venv .matrix dist .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove the virtual environments, Airflow's home, the demo warehouse and the bench's results
+	rm -rf .venv .tools .matrix dist .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache
