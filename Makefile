@@ -162,6 +162,7 @@ lock: .venv/dev ## Pin the packages of the .in files again with their hashes, fo
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
 	$(LOCK) tools/supply_chain/requirements.in --output-file tools/supply_chain/requirements.txt
+	$(LOCK:3.10=3.11) tools/docs_site/requirements.in --output-file tools/docs_site/requirements.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.2.in --exclude-newer 2026-07-01 --output-file tools/matrix/airflow-3.2.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.1.in --exclude-newer 2026-04-01 --output-file tools/matrix/airflow-3.1.txt
 
@@ -172,6 +173,7 @@ lock: .venv/dev ## Pin the packages of the .in files again with their hashes, fo
 	@touch $@
 
 .tools/audit/done: tools/supply_chain/requirements.txt
+.tools/docs/done: tools/docs_site/requirements.txt
 
 .PHONY: licences
 licences: .venv/dev ## List the licences of all installed packages, and check them
@@ -184,6 +186,10 @@ bom: .tools/audit/done ## Write dist/bom.json, a bill of materials (CycloneDX) o
 .PHONY: audit
 audit: .tools/audit/done ## Look for known vulnerabilities in the locks of the dag and its image
 	@.tools/audit/bin/python tools/supply_chain/audit.py requirements.txt docker/requirements.txt
+
+.PHONY: docs
+docs: .tools/docs/done ## Build the docs as a site in dist/docs, and check its links; needs Python 3.11
+	@.tools/docs/bin/python -m tools.docs_site dist/docs
 
 .PHONY: images
 images: .venv/runtime ## Pin the images of docker-compose.yaml and Dockerfile by digest, from their registries
