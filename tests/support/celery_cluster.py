@@ -134,7 +134,7 @@ class CeleryCluster:
         for there, here in {
             "//airflow-apiserver:8080": f"//127.0.0.1:{self.port}",
             "@postgres/": f"@127.0.0.1:{postgres}/",
-            "//redis:6379": f"//127.0.0.1:{self.redis}",
+            "@redis:6379": f"@127.0.0.1:{self.redis}",
             "/opt/airflow": str(self.folder),
         }.items():
             text = text.replace(there, here)
@@ -185,7 +185,8 @@ def celery_cluster(folder, kombo_url, *, settings, concurrency):
             "WAREHOUSE_PORT": str(postgres),
             "WORKER_CONCURRENCY": str(concurrency),
         }
-        redis = stack.enter_context(redis_server(folder))
+        own = compose.environment("redis", values)
+        redis = stack.enter_context(redis_server(folder, compose.SERVICES["redis"], own))
         cluster = CeleryCluster(folder, values, settings, redis)
         cluster.initialise()
         yield cluster

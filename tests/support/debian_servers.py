@@ -28,11 +28,18 @@ ABSENT = "Redis or PostgreSQL is not installed: apt-get install redis-server pos
 
 
 @contextmanager
-def redis_server(folder):
-    """Run a Redis server with its files in a folder, and yield its port."""
+def redis_server(folder, service, environment):
+    """Run the compose file's Redis with files in a folder, and yield the port.
+
+    :param service: The service of the compose file.
+    :param environment: The environment of its container.
+    """
     port = free_port()
-    address = ("--bind", "127.0.0.1", "--port", str(port))
-    command = [REDIS, *address, "--dir", str(folder), "--save", ""]
+    shell, option, script = service["command"]
+    options = f"--bind 127.0.0.1 --port {port} --dir {folder} --save ''"
+    script = script.replace("redis-server -", f"{REDIS} - {options}").replace("$$", "$")
+    command = ["env", *(f"{name}={value}" for name, value in environment.items())]
+    command += [shell, option, script]
     with _running(command, folder / "redis.log", signal.SIGTERM) as alive:
         for attempt in _patience(OSError):
             with attempt:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from importlib.metadata import version
 
 import pytest
 from support.harness import ROOT
@@ -24,14 +24,31 @@ def run(*arguments, cwd):
     )
 
 
+def locked(name):
+    """Return the lines of the lock for one package, with its hashes."""
+    text = (ROOT / "requirements.txt").read_text()
+    return re.search(rf"^{name}==.*(?:\n    --hash.*)+\n", text, re.MULTILINE)[0]
+
+
 def test_the_packages_of_a_lock_are_installed_with_progress(tmp_path):
-    """Each lock is installed into a new venv, and the output names what pip does."""
+    """Each lock is installed into a new venv, and the output names pip's steps."""
     lock = tmp_path / "requirements.txt"
-    lock.write_text(f"tenacity=={version('tenacity')}\n")
+    lock.write_text(locked("tenacity"))
     done = run(INSTALL, lock, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 packages are here; they are unpacked now" in done.stdout
     assert list((tmp_path / ".venv").glob("lib/*/site-packages/tenacity"))
+
+
+def test_a_package_with_another_hash_is_not_installed(tmp_path):
+    """Another file than the locked one is refused, and nothing is installed."""
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(re.sub("sha256:[0-9a-f]+", f"sha256:{'0' * 64}", locked("tenacity")))
+    done = run(INSTALL, lock, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "DO NOT MATCH THE HASHES" in done.stderr
+    assert f"pip could not install {lock}" in done.stderr
+    assert not list((tmp_path / ".venv").glob("lib/*/site-packages/tenacity"))
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import pytest
-from packaging.requirements import Requirement
 from support.harness import ROOT
+from support.locks import pinned
 
 from tools.matrix.cells import LOCKS, PYTHONS, all_cells, interpreter_of
 from tools.matrix.table import BEGIN, END, NOT_TRIED, table_of, write_table
@@ -51,11 +51,7 @@ def test_this_python_is_found():
 @pytest.mark.parametrize("airflow", LOCKS)
 def test_a_lock_has_its_airflow_for_each_python(airflow):
     """The lock of a version pins the version for each Python."""
-    pins = [
-        Requirement(line)
-        for line in LOCKS[airflow].read_text().splitlines()
-        if line.startswith("apache-airflow==")
-    ]
+    pins = [one for one, _ in pinned(LOCKS[airflow]) if one.name == "apache-airflow"]
     assert [str(pin.specifier).startswith(f"=={airflow}.") for pin in pins] == [True]
     assert pins[0].marker is None
     assert {cell.python for cell in all_cells() if cell.airflow == airflow} <= set(PYTHONS)

@@ -1,0 +1,1 @@
+"""Site of the docs: the Markdown pages, and the API reference, built by Sphinx."""

@@ -1,0 +1,1 @@
+"""Checks of installed packages and images: licences, vulnerabilities, digests."""
