@@ -132,7 +132,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
 
 
 def _keep_calls(job: _Job, run: Run) -> None:
-    """Keep the run's calls for the page. Without them the run's rows are as complete as before."""
+    """Keep the run's calls for the page. The rows are complete without them."""
     try:
         keep_calls(job.ledger.engine, job.ledger.tables, run.run_id)
     except LedgerError as error:
