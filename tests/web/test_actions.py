@@ -226,15 +226,17 @@ def test_a_wrong_plan_is_refused(site):
     assert "There is nothing to do." in shown
 
 
+def outcome(site, body):
+    return [sentence["text"] for sentence in site.post("/outcome", json=body).json()]
+
+
 def test_the_outcome_is_what_the_tables_have(site, warehouse, tables):
     """The outcome counts the rows by their status now, and those left out."""
     leave_out(warehouse, tables, "failed")
     body = {"action": "send-again", "dag_run_ids": ["x"], "result_ids": ["failed", "done", "gone"]}
-    assert site.post("/outcome", json=body).json() == [
-        "2 rows now: 1 failed, 1 success.", "1 row of them left out.",
-    ]  # fmt: skip
+    assert outcome(site, body) == ["2 rows now: 1 failed, 1 success.", "1 row of them left out."]
     body = {"action": "created", "dag_run_ids": [], "result_ids": ["done"]}
-    assert site.post("/outcome", json=body).json() == ["1 row now: 1 success."]
+    assert outcome(site, body) == ["1 row now: 1 success."]
     assert site.post("/outcome", json={**body, "action": "delete"}).status_code == 422
     many = {**body, "result_ids": ["x"] * 31_001}
     assert site.post("/outcome", json=many).status_code == 422
@@ -242,9 +244,10 @@ def test_the_outcome_is_what_the_tables_have(site, warehouse, tables):
 
 def test_a_dry_run_without_rows_says_so(site, warehouse, tables):
     """A preview replaced by a later dry run is not shown as an empty one."""
-    tables.create_preview(warehouse)
     body = {"action": "dry-run", "dag_run_ids": ["gone"], "result_ids": []}
-    assert "a later dry run" in site.post("/outcome", json=body).json()[0]
+    for _ in range(2):
+        assert "a later dry run" in outcome(site, body)[0]
+        tables.create_preview(warehouse)
 
 
 def test_the_page_works_over_tables_of_an_older_version(warehouse, tables):

@@ -169,13 +169,22 @@ def test_a_dry_run_shows_its_outcome(site, opened):
     received = site.standin.stats()["received"]
     page = opened(f"plan?action=dry-run&day={DAY}&q=s1")
     assert page.get_by_label("Reason").count() == 0
-    assert "A run would do this: 1 delivered." in confirm(page)
+    done = f"A run of {DAY} would do this: 1 delivered. Show each row"
+    assert done in confirm(page)
     page = opened(f"plan?action=dry-run&day={DAY}&q=s1")
     assert "This plan was confirmed before, by admin: success." in confirm(page)
     page.locator("form[data-done]").evaluate("form => delete form.dataset.done")
     page.get_by_role("button", name="Start another run").click()
-    assert "A run would do this: 1 delivered." in outcome(page)
+    assert done in outcome(page)
     assert "confirmed before" not in page.inner_text("main")
+    follow(page.get_by_role("link", name="Show each row"))
+    rows = page.get_by_role("region", name="Rows of the dry run")
+    assert rows.get_by_role("rowheader").all_inner_texts() == ["s1"]
+    assert "a person or a program: admin" in page.inner_text("main")
+    rows.get_by_text("Request", exact=True).click()
+    assert '"label"' in rows.locator("pre").inner_text()
+    follow(rows.get_by_role("link", name="s1"))
+    assert page.get_by_role("heading", level=1).inner_text() == "s1 success"
     assert site.standin.stats()["received"] == received
 
 

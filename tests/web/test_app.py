@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, update
+from support.dry_runs import add_dry_run
 from support.harness import DAY, delivery
 from support.page_client import Browser, Document
 from support.quick import examples
@@ -28,6 +29,7 @@ from airflow_kombo.operators.write import KomboWriteOperator
 from airflow_kombo.web import app as app_module
 from airflow_kombo.web.chart import HEIGHT, chart
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
+from airflow_kombo.web.dry_run_rows import DryRunFilter
 from airflow_kombo.web.next_try import UnknownSchedule
 from airflow_kombo.web.overview import Period, overview
 from airflow_kombo.web.pagination import PagePosition
@@ -45,13 +47,14 @@ PAGES = [
     "/rows?status=failed",
     "/rows?q=nothing",
     "/rows?day=soon",
+    *("/dry-runs", "/dry-run?run_id=dry", "/dry-run?run_id=dry&action=moved"),
     "/decisions",
     *("/plan?action=send-again", "/plan?action=delete", "/plan?action=created&status=failed"),
 ]
 
 
 RELATIVE = re.compile(
-    r"(\./|\.\./dags/|rows|row\?|runs?\b|plan\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
+    r"(\./|\.\./dags/|rows|row\?|runs?\b|dry-runs?\b|plan\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
 )
 
 
@@ -62,6 +65,7 @@ def client(tmp_path_factory):
     engine = prepare(create_engine(f"sqlite:///{folder / 'warehouse.db'}"))
     tables.create(engine)
     fill_ledger(engine, tables)
+    add_dry_run(engine, tables, "dry", ["send", "changed", "invalid"])
     decided = {
         "resolution": "created",
         "resolved_by": "ada",
@@ -288,15 +292,15 @@ VALUES = st.one_of(
 ).map(lambda value: quote_from_bytes(value, safe=""))
 PARAMETERS = [
     *RowFilter.model_fields, *Period.model_fields, *RunFilter.model_fields, *RunKey.model_fields,
+    *DryRunFilter.model_fields,
     *delivery().key.columns, "page", "size",
 ]  # fmt: skip
+VIEWS = [
+    "/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions", "/runs", "/run", "/dry-runs",
+    "/dry-run", "/overview.json", "/rows.json", "/row.json", "/runs.json", "/run.json",
+]  # fmt: skip
 ADDRESSES = st.tuples(
-    st.sampled_from(
-        [
-            *("/", "/rows", "/rows.csv", "/unknown.csv", "/row", "/decisions", "/runs", "/run"),
-            *("/overview.json", "/rows.json", "/row.json", "/runs.json", "/run.json"),
-        ]
-    ),
+    st.sampled_from(VIEWS),
     st.lists(st.tuples(st.sampled_from(PARAMETERS), VALUES), max_size=6),
 ).map(lambda made: f"{made[0]}?" + "&".join(f"{name}={value}" for name, value in made[1]))
 EXPECTED = {200, 400, 404, 422}

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import create_engine, delete
 from support.airflow_site import DAG, DAY, EVIL, SCRIPT
 from support.browser import FAINT, clicks, count_clicks, follow, logged_in
+from support.dry_runs import add_dry_run
 
 from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.runs import Run, Runs
@@ -21,7 +22,7 @@ from airflow_kombo.ledger.tables import Tables
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 VIEWS = [
-    *("", "runs", "rows", "rows?status=failed", "rows?q=nobody"),
+    *("", "runs", "rows", "rows?status=failed", "rows?q=nobody", "dry-runs"),
     "plan?action=send-again&status=failed",
 ]
 
@@ -65,6 +66,17 @@ def test_a_click_on_the_chart_shows_these_rows(opened):
     parameters = parse_qs(urlsplit(page.url).query)
     assert parameters == {"day": [str(DAY)], "status": ["failed"]}
     assert len(ids_of(page)) == 5
+
+
+@pytest.fixture
+def dry_run(home):
+    """Add a dry run for a test, and return its address."""
+    engine, tables = prepare(create_engine(f"sqlite:///{home / 'warehouse.db'}")), Tables.named()
+    add_dry_run(engine, tables, "dry", ["send", "changed", "invalid"])
+    yield "dry-run?run_id=dry"
+    with engine.begin() as connection:
+        connection.execute(delete(tables.preview))
+    engine.dispose()
 
 
 @pytest.fixture
@@ -180,11 +192,11 @@ def test_the_keyboard_is_enough(opened):
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_view_fits_the_screen_and_has_enough_contrast(opened, theme, width):
+def test_every_view_fits_the_screen_and_has_enough_contrast(opened, dry_run, theme, width):
     """No view is wider than the screen, and the contrast of all texts meets WCAG's 4.5 to 1."""
     page = opened("kombo/", width=width, theme=theme)
     first = page.url
-    for view in [*VIEWS, "row", "run"]:
+    for view in [*VIEWS, dry_run, "row", "run"]:
         if view == "row":
             page.goto(f"{first}rows?status=failed")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))

@@ -22,10 +22,11 @@ from airflow_kombo.ledger.tables import Tables
 
 PATHS = [
     "", "runs", "run", "rows", "rows.csv", "unknown.csv", "row", "decisions", "plan",
+    "dry-runs", "dry-run",
     "overview.json", "rows.json", "row.json", "runs.json", "run.json", "openapi.json",
 ]  # fmt: skip
 STATIC = ["page.css", "statuses.css", "page.js", "times.js", "act.js"]
-EXPECTED = {"row": 422, "row.json": 422, "plan": 422, "run": 404, "run.json": 404}
+EXPECTED = {"dry-run": 422, "row": 422, "row.json": 422, "plan": 422, "run": 404, "run.json": 404}
 COMMANDS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

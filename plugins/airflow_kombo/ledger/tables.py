@@ -250,4 +250,9 @@ def _preview(name: str) -> list[Column[Any] | Index]:
         Column("run_date", Date),
         Column("previewed_at", MOMENT, nullable=False),
         Index(f"{name}_target", "run_id", "integration_id", "target_id"),
+        # The page counts the rows of dry runs by action, without a look at their requests.
+        Index(f"{name}_action", "run_id", "action", "number"),
+        # The page lists dry runs by their first row.
+        _partial(f"{name}_first", "number = 0", "previewed_at", "run_id"),
+        _instead_of_partial(f"{name}_number", "number", "previewed_at", "run_id"),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Final
+from urllib.parse import urlencode
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, func, select
@@ -13,6 +14,7 @@ from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web.action_plan import MOST_DAYS, MOST_ROWS
 from airflow_kombo.web.actions import ACTIONS, LEAVE_OUT, TAKE_BACK, PageAction
 from airflow_kombo.web.database import Warehouse
+from airflow_kombo.web.dry_runs import DryRunList, ShownDryRun
 from airflow_kombo.web.lookups import left_out_at
 from airflow_kombo.web.pagination import Id
 
@@ -36,7 +38,19 @@ class StartedRuns(BaseModel):
     result_ids: Annotated[list[Id], Field(max_length=MOST_ROWS)]
 
 
-def sentences(started: StartedRuns, warehouse: Warehouse) -> list[str]:
+class Sentence(BaseModel):
+    """Sentence about rows after an action.
+
+    :param address: The view with more about the rows; None if there is none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    address: str | None = None
+
+
+def sentences(started: StartedRuns, warehouse: Warehouse) -> list[Sentence]:
     """Describe the rows after an action.
 
     :raises LedgerError: if the warehouse cannot be read.
@@ -44,29 +58,37 @@ def sentences(started: StartedRuns, warehouse: Warehouse) -> list[str]:
     action = ACTIONS.get(started.action)
     with warehouse.reading() as connection:
         if action and action.is_dry_run:
-            return list(_of_dry_run(connection, warehouse.tables, started.dag_run_ids))
-        return list(_of_rows(connection, warehouse.tables, started.result_ids, action))
+            return list(_of_dry_runs(connection, warehouse.tables, started.dag_run_ids))
+        texts = _of_rows(connection, warehouse.tables, started.result_ids, action)
+        return [Sentence(text=text) for text in texts]
 
 
-def _of_dry_run(
+def _of_dry_runs(
     connection: Connection, tables: Tables, dag_run_ids: Sequence[str]
-) -> Iterator[str]:
-    preview = tables.preview.c
-    counts, messages = Counter[str](), Counter[str]()
-    query = select(preview.action, preview.error_message, func.count())
-    query = query.where(preview.dag_run_id.in_(dag_run_ids))
-    for name, message, rows in connection.execute(
-        query.group_by(preview.action, preview.error_message)
-    ):
-        counts[name] += rows
-        if message:
-            messages[f"{name}: {message}"] += rows
-    if not counts:
-        yield "The dry run shows no row: a later dry run of the day has taken its place."
+) -> Iterator[Sentence]:
+    found = DryRunList(connection, tables).of_dag_runs(dag_run_ids)
+    if not found:
+        text = "The dry run shows no row: a later dry run of the day has taken its place."
+        yield Sentence(text=text)
         return
-    yield f"A run would do this: {_listed(counts.most_common())}."
-    for text, rows in messages.most_common(5):
-        yield f"{_rows(rows)}, {text}"
+    for dry_run in found:
+        text = f"A run of {dry_run.first.run_date} would do this"
+        address = f"dry-run?{urlencode({'run_id': dry_run.first.run_id})}"
+        counts = _listed(dry_run.counts.most_common())
+        yield Sentence(text=f"{text}: {counts}.", address=address)
+    for text, rows in _messages(connection, tables, found).most_common(5):
+        yield Sentence(text=f"{_rows(rows)}, {text}")
+
+
+def _messages(
+    connection: Connection, tables: Tables, dry_runs: Sequence[ShownDryRun]
+) -> Counter[str]:
+    """Count the rows of dry runs by action and reason."""
+    preview, run_ids = tables.preview.c, [one.first.run_id for one in dry_runs]
+    query = select(preview.action, preview.error_message, func.count())
+    query = query.where(preview.run_id.in_(run_ids), preview.error_message.is_not(None))
+    groups = connection.execute(query.group_by(preview.action, preview.error_message))
+    return Counter({f"{action}: {message}": rows for action, message, rows in groups})
 
 
 def _of_rows(

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse  # noqa: TC002 - FastAPI reads the annotation
 
-from airflow_kombo.web.action_outcome import StartedRuns, sentences
+from airflow_kombo.web.action_outcome import Sentence, StartedRuns, sentences
 from airflow_kombo.web.action_plan import MOST_DAYS, MOST_IDS, PlanFilter, plan_of
 from airflow_kombo.web.app_state import pages_of, warehouse_of
 from airflow_kombo.web.database import Warehouse
@@ -32,7 +32,7 @@ def show_plan(
 
 
 @router.post("/outcome")
-def read_outcome(started: StartedRuns, warehouse: _Warehouse) -> list[str]:
+def read_outcome(started: StartedRuns, warehouse: _Warehouse) -> list[Sentence]:
     """Describe the rows of started runs as they are now.
 
     Nothing is written: the request is a POST because its ids are too long for an address.

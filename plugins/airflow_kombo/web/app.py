@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.web.auth import permission
 from airflow_kombo.web.database import EngineOfConnection, Settings, Warehouse
+from airflow_kombo.web.dry_run_routes import router as dry_run_router
 from airflow_kombo.web.failures import add_handlers
 from airflow_kombo.web.json_routes import router as json_router
 from airflow_kombo.web.rendering import Pages
@@ -61,7 +62,7 @@ def make_app(
     app.state.schedules = schedules
     app.state.starters = starters
     allowed = [Depends(permission())]
-    for own in (router, run_router, json_router):
+    for own in (router, run_router, dry_run_router, json_router):
         app.include_router(own, dependencies=allowed)
     app.include_router(static_router)
     app.middleware("http")(_with_headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -19,6 +19,7 @@ from airflow_kombo.web.lookups import columns_of
 from airflow_kombo.web.pagination import Id, read_token, token_of
 from airflow_kombo.web.row_filter import OptionalDay, OptionalText
 from airflow_kombo.web.run_progress import Progress
+from airflow_kombo.web.run_starts import Starters, starter_by_name
 
 PAGE_RUNS: Final = 25
 """Number of runs on one page of the list."""
@@ -246,6 +247,17 @@ class RunList:
         )
         found = self._connection.execute(query)
         return {run_id: int(calls) for run_id, calls in found}
+
+
+def started_by(keys: Collection[RunKey], starters: Starters) -> dict[RunKey, str]:
+    """Return the starters of runs, by the name of the dag run where Airflow knows none."""
+    found = starters(
+        {(key.dag_id, key.dag_run_id) for key in keys if key.dag_id and key.dag_run_id}
+    )
+    return {
+        key: found.get((str(key.dag_id), str(key.dag_run_id))) or starter_by_name(key.dag_run_id)
+        for key in keys
+    }
 
 
 def _last_tries(tasks: Sequence[Any]) -> list[Any]:

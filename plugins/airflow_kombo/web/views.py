@@ -20,8 +20,16 @@ from airflow_kombo.web.explained_rows import Delivery, ExplainedRow, RowExplaine
 from airflow_kombo.web.overview import Overview, Period, overview
 from airflow_kombo.web.row_filter import RowFilter
 from airflow_kombo.web.rows import PAGE_ROWS, Page, Rows
-from airflow_kombo.web.run_starts import Starters, starter_by_name
-from airflow_kombo.web.runs import PAGE_RUNS, RunFilter, RunKey, RunList, RunPage, ShownRun
+from airflow_kombo.web.run_starts import Starters
+from airflow_kombo.web.runs import (
+    PAGE_RUNS,
+    RunFilter,
+    RunKey,
+    RunList,
+    RunPage,
+    ShownRun,
+    started_by,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -128,7 +136,7 @@ def read_runs(
     """
     with warehouse.reading() as connection:
         page = RunList(connection, warehouse.tables, _now(connection)).page(run_filter, size)
-    return RunsView(page, _started_by(page.runs, starters))
+    return RunsView(page, started_by([one.key for one in page.runs], starters))
 
 
 def read_run(key: RunKey, warehouse: Warehouse, starters: Starters) -> RunView:
@@ -141,7 +149,7 @@ def read_run(key: RunKey, warehouse: Warehouse, starters: Starters) -> RunView:
         if run is None:
             raise HTTPException(HTTPStatus.NOT_FOUND, "There is no such run.")
         calls = calls_of(connection, warehouse.tables, run.tries)
-    return RunView(run, calls, _started_by([run], starters)[run.key])
+    return RunView(run, calls, started_by([run.key], starters)[run.key])
 
 
 def read_calls(chosen: CallFilter, warehouse: Warehouse) -> CallsView:
@@ -152,13 +160,3 @@ def read_calls(chosen: CallFilter, warehouse: Warehouse) -> CallsView:
 
 def _now(connection: Connection) -> datetime:
     return in_utc(connection.execute(select(utc_now())).scalar_one())
-
-
-def _started_by(runs: Sequence[ShownRun], starters: Starters) -> dict[RunKey, str]:
-    keys = {(one.key.dag_id, one.key.dag_run_id) for one in runs}
-    found = starters([(dag, run) for dag, run in keys if dag and run])
-    return {
-        one.key: found.get((str(one.key.dag_id), str(one.key.dag_run_id)))
-        or starter_by_name(one.key.dag_run_id)
-        for one in runs
-    }

@@ -12,7 +12,7 @@ function say(element, text, link) {
   const anchor = document.createElement("a");
   anchor.href = link.href;
   anchor.textContent = link.text;
-  anchor.dataset.out = "";
+  if (link.isOutside) anchor.dataset.out = "";
   element.append(" ", anchor);
 }
 
@@ -69,7 +69,7 @@ class Run {
 
   show(text) {
     const href = new URL(`../dags/${encodeURIComponent(this.dag)}/runs/${encodeURIComponent(this.runId)}`, document.baseURI).href;
-    say(this.stateElement, text, this.state ? { href, text: "Open the run" } : null);
+    say(this.stateElement, text, this.state ? { href, text: "Open the run", isOutside: true } : null);
   }
 
   // A dag that does not know a parameter would ignore it, and perhaps send other rows.
@@ -138,12 +138,12 @@ async function outcome(form, runs) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  const sentences = answer.status === 200 ? answer.body : ["What became of the rows cannot be read now. Open the runs in Airflow."];
+  const sentences = answer.status === 200 ? answer.body : [{ text: "What became of the rows cannot be read now. Open the runs in Airflow." }];
   const failed = started.filter((run) => run.state === "failed").length;
-  if (failed) sentences.unshift(`${failed} of ${started.length} runs failed: open them in Airflow for the reason.`);
-  for (const sentence of sentences) {
+  if (failed) sentences.unshift({ text: `${failed} of ${started.length} runs failed: open them in Airflow for the reason.` });
+  for (const { text, address } of sentences) {
     const line = document.createElement("p");
-    line.textContent = sentence;
+    say(line, text, address ? { href: address, text: "Show each row" } : null);
     element.append(line);
   }
 }
