@@ -15,7 +15,7 @@ from airflow_kombo.ledger import decision_check, unknown_export, unknown_rows
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.decision_file import DecidedLine
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
-from airflow_kombo.ledger.redaction import redactor
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.unknown_rows import UnknownRows, UnknownRowsFilter
 from airflow_kombo.statuses import Decision, Status
@@ -91,9 +91,9 @@ def test_an_exported_row_has_the_newest_attempt_in_doubt(ledger, unknown):
 def test_a_row_without_a_stored_url_is_exported(ledger, unknown, stored):
     """The cell of the URL is empty where the history does not have the URL."""
     if stored == "masked":
-        ledger = Ledger(ledger.engine, ledger.tables, redactor(["url"]))
+        ledger = Ledger(ledger.engine, ledger.tables, Redactor(["url"]))
     if stored == "nothing":
-        ledger = Ledger(ledger.engine, ledger.tables, redactor(store=False))
+        ledger = Ledger(ledger.engine, ledger.tables, Redactor(store=False))
     has_url = stored in {"masked", "nothing"}
     send(ledger, "r1", body=b'{"url": "https://a.example"}' if has_url else b'{"name": "x"}')
     with ledger.engine.begin() as connection:

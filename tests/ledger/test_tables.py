@@ -39,7 +39,7 @@ HISTORY = "kombo_result_link_attempts"
 RUNS = "kombo_result_link_runs"
 LATER = {
     *("resolution", "resolved_by", "resolved_at", "resolution_reason"),
-    *("evidence", "evidence_at"),
+    *("evidence", "evidence_at", "response"),
 }
 """Columns of the history that came later than the first version."""
 LATER_ELSEWHERE = {
@@ -251,7 +251,7 @@ def test_tables_of_a_newer_version_are_refused(warehouse, tables):
     assert "resolved_by" not in columns(warehouse)
 
 
-COLUMNS_OF_VERSION = {4: "b3c875e8c047a5c3"}
+COLUMNS_OF_VERSION = {5: "dbcd70210b88f2ea"}
 """The digest of the columns of the version."""
 
 

@@ -162,6 +162,7 @@ def test_objects_other_than_lists_are_refused():
     [
         ({"store_request": "no"}, "store_request is 'no'"),
         ({"masked_fields": {"label": 1}}, "masked_fields is a dict"),
+        ({"keep_responses_days": -1}, "keep_responses_days is '?-1"),
     ],
 )
 def test_other_parameters_are_checked_too(given, why):

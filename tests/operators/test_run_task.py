@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
-from sqlalchemy import create_engine, delete
+from sqlalchemy import create_engine, delete, update
 from support.harness import MAPPING, all_of, fill, make_source_table, row, statuses
 
 from airflow_kombo.airflow_compat import AirflowFailException
@@ -18,6 +19,7 @@ from airflow_kombo.operators import run_task
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
 from airflow_kombo.operators.write import KomboWriteOperator
 
+REFUSAL = {"kind": "answer", "status": 400, "code": "ATS.JOB_CLOSED"}
 WORKDAY, LEVER, ASHBY = "workday:one", "lever:two", "ashby:three"
 
 
@@ -150,3 +152,22 @@ def test_a_cap_that_cannot_be_read_sends_nothing(
     with pytest.raises(AirflowFailException, match=f"max_in_flight is {why}"):
         make(max_in_flight).execute(context)
     assert standin.stats()["received"] == 0
+
+
+@pytest.mark.parametrize(("days", "left"), [(30, 1), (0, 0)])
+def test_each_run_deletes_the_responses_of_long_ago(engine, rows, standin, context, days, left):
+    """A run keeps its own responses for the days of the setting, and deletes older ones."""
+    with engine.begin() as connection:
+        connection.execute(delete(rows).where(rows.c.integration_id != WORKDAY))
+    standin.add_rule(REFUSAL, url="https://results.example/r0")
+    make(None, fail_on={"failed": 1}).execute(context)
+    attempts = Tables.named().attempts
+    with engine.begin() as connection:
+        connection.execute(update(attempts).values(claimed_at=datetime(2026, 1, 1)))
+    assert [one.result_id for one in all_of(engine, attempts) if one.response] == ["r0"]
+    fill(engine, rows, [row("new")])
+    standin.add_rule(REFUSAL, url="https://results.example/new")
+    make(None, fail_on={"failed": 2}, keep_responses_days=days).execute(context)
+    kept = [one.result_id for one in all_of(engine, attempts) if one.response]
+    assert kept == ["new"][:left]
+    assert len(all_of(engine, attempts)) == 41

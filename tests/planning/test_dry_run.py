@@ -23,7 +23,7 @@ from support.harness import (
 
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.redaction import redactor
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.planning import dry_run as dry_runs
 from airflow_kombo.planning.planner import Planner
@@ -220,10 +220,10 @@ def test_a_dry_run_replaces_the_last_one_of_its_day(warehouse, tables, source_ta
 def test_a_dry_run_masks_requests_as_the_history_does(warehouse, tables, source_table, standin):
     """Masked members are masked in the preview table too, and `store_request` holds there."""
     fill(warehouse, source_table, [row("r1")])
-    dry_run(warehouse, tables, kept=redactor(["label"]))
+    dry_run(warehouse, tables, kept=Redactor(["label"]))
     (one,) = all_of(warehouse, tables.preview)
     assert json.loads(one.request)["label"] == "***"
-    dry_run(warehouse, tables, kept=redactor(store=False))
+    dry_run(warehouse, tables, kept=Redactor(store=False))
     (one,) = all_of(warehouse, tables.preview)
     assert one.request is None
 

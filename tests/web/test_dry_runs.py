@@ -13,7 +13,7 @@ from support.harness import DAY, all_of, fill, row
 from support.page_client import Browser, Document
 from support.report_rows import SCRIPT, fill_ledger
 
-from airflow_kombo.ledger.redaction import redactor
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.statuses import Action
 from airflow_kombo.web.dry_run_rows import EFFECTS, DryRunFilter, DryRunRows
 from airflow_kombo.web.dry_runs import DryRunList, DryRunListFilter, DryRunPosition
@@ -47,7 +47,7 @@ def test_every_action_has_its_effect():
 
 
 def test_the_list_has_the_newest_dry_run_first(site):
-    """Each dry run has its time, day, starter, rows and counts by action."""
+    """Each dry run has time, day, starter, rows and counts by action."""
     page = shown(site, "dry-runs")
     links = [href for href in page.all("href") if re.fullmatch(r"dry-run\?run_id=\w+", href)]
     assert [link.partition("=")[2] for link in links] == ["third", "second", "first"]
@@ -124,12 +124,12 @@ def test_the_pages_of_a_dry_run_show_every_row_once_and_back_again(warehouse, si
 
 
 def test_a_row_of_a_dry_run_has_request_and_reason(warehouse, tables, source_table):
-    """A real dry run shows each row with action, reason and the request as it is masked."""
+    """A real dry run shows each row with action, reason and masked request."""
     rows = [row(name) for name in ("good", "bad", "other")]
     rows[0]["assessment_name"] = SCRIPT
     rows[1]["result_url"] = "ftp://results.example"
     fill(warehouse, source_table, rows)
-    run_id = real_dry_run(warehouse, tables, redact=redactor(["url"]))
+    run_id = real_dry_run(warehouse, tables, redact=Redactor(["url"]))
     site = Browser.of(lambda: warehouse, tables)
     html = site.get(f"/dry-run?run_id={run_id}").text
     page = Document(html)
@@ -148,7 +148,7 @@ def test_a_row_of_a_dry_run_has_request_and_reason(warehouse, tables, source_tab
 
 
 def test_a_row_leads_to_its_place_in_the_ledger(warehouse, tables, source_table):
-    """A row of a known result leads to the result's page, also where it names another target."""
+    """A row of a known result leads to the result's page, also with another target."""
     fill_ledger(warehouse, tables)
     names = ("done", "failed", "new")
     fill(warehouse, source_table, [row(name, candidate_id=f"c-{name}") for name in names])
@@ -178,7 +178,7 @@ def test_without_a_dry_run_the_page_describes_how_to_make_one(warehouse, tables)
 
 
 def test_a_preview_of_an_older_version_is_none(warehouse, tables):
-    """A preview table that has its actions under their old name is not read."""
+    """A preview table with the old name of the actions is not read."""
     tables.create_preview(warehouse)
     with warehouse.begin() as connection:
         old = f"ALTER TABLE {tables.preview.name} RENAME COLUMN action TO verdict"

@@ -201,6 +201,8 @@ def test_every_view_fits_the_screen_and_has_enough_contrast(opened, dry_run, the
             page.goto(f"{first}rows?status=failed")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))
             page.get_by_text("Request", exact=True).click()
+            page.get_by_text("Response", exact=True).click()
+            assert '"error"' in page.locator("pre").last.inner_text()
         elif view == "run":
             page.goto(f"{first}runs")
             follow(page.get_by_role("rowheader").first.get_by_role("link"))

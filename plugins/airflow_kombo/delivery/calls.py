@@ -151,7 +151,7 @@ class Calls:
             self._end.by_response(request, response, outcome)
         if self._throttle.given_up:
             self._end.by_failures(outcome)
-        attempt = AttemptOutcome(claim, outcome, round((now - began) * 1000))
+        attempt = AttemptOutcome(claim, outcome, round((now - began) * 1000), response)
         self._recording.record(FinishedCall(attempt, verdict))
         for warning in outcome.warnings:
             context.warnings.observe(warning, request)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, Field
 
@@ -15,6 +16,8 @@ from airflow_kombo.kombo_api.verdicts import Verdict, verdict_of
 
 _LONGEST_MESSAGE: Final = 2_000
 """Characters at most that are kept of an error message or a warning."""
+_LONGEST_BODY_BYTES: Final = 8 * 1024
+"""Bytes at most that are kept of a body."""
 
 
 def clean(text: str, longest: int = _LONGEST_MESSAGE) -> str:
@@ -70,6 +73,16 @@ _LOST_ON_THE_WAY: Final = re.compile(rb"reset|terminat|disconnect|prematurely", 
 """Words of a proxy's page, such as Envoy's, about a request that it passed on and then lost."""
 
 
+class KeptBody(NamedTuple):
+    """Beginning of a body, as a database can store it.
+
+    :param is_cut: True if the body was longer.
+    """
+
+    text: str
+    is_cut: bool
+
+
 @dataclass(frozen=True)
 class KomboResponse:
     """Response to one call, from Kombo, a load balancer or a proxy.
@@ -79,6 +92,7 @@ class KomboResponse:
     :param succeeded: Whether Kombo confirms that the row was written.
     :param may_have_arrived: Whether another server reports that it lost a request which it had
         passed on.
+    :param beginning: The first bytes of the body. They are personal data, and in no `repr`.
     """
 
     http_status: int
@@ -91,6 +105,7 @@ class KomboResponse:
     error_message: str | None = None
     log_url: str | None = None
     warnings: tuple[str, ...] = ()
+    beginning: bytes = field(default=b"", repr=False)
 
     @classmethod
     def of(cls, http_status: int, headers: Mapping[str, str], body: bytes | None) -> KomboResponse:
@@ -116,6 +131,7 @@ class KomboResponse:
             error_message=error.message,
             log_url=error.log_url,
             warnings=tuple(text for text in parsed.warnings if text),
+            beginning=_beginning(body),
         )
 
     @classmethod
@@ -130,12 +146,31 @@ class KomboResponse:
             headers,
             may_have_arrived=bool(_LOST_ON_THE_WAY.search(body or b"")),
             error_message=_description(http_status, headers, body),
+            beginning=_beginning(body),
         )
 
     @cached_property
     def verdict(self) -> Verdict:
         """Return the verdict on this response."""
         return verdict_of(self)
+
+    @property
+    def is_plain_success(self) -> bool:
+        """Return True if the write is confirmed, and there is nothing else to know."""
+        return self.verdict is Verdict.CREATED and not self.warnings
+
+    @property
+    def kept_body(self) -> KeptBody:
+        """Return the body up to 8 KB, cut between two characters."""
+        is_cut = len(self.beginning) > _LONGEST_BODY_BYTES
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(self.beginning[:_LONGEST_BODY_BYTES], final=not is_cut)
+        return KeptBody(clean(text, len(text)), is_cut)
+
+
+def _beginning(body: bytes | None) -> bytes:
+    """Return as many bytes of a body as are kept, and one more if the body is longer."""
+    return (body or b"")[: _LONGEST_BODY_BYTES + 1]
 
 
 def _description(http_status: int, headers: Mapping[str, str], body: bytes | None) -> str:

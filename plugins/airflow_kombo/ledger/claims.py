@@ -7,7 +7,7 @@ row that needs no request gets its outcome without a claim.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_kombo.database.transactions import RaceLostError, in_race, transaction
@@ -28,7 +28,7 @@ from airflow_kombo.ledger.outcomes import (
     UnsentRow,
     UnwrittenRows,
 )
-from airflow_kombo.ledger.redaction import redactor
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.runs import assert_alive
 from airflow_kombo.ledger.statement_rows import (
     as_read,
@@ -53,8 +53,8 @@ _Item = TypeVar("_Item", bound=Keyed)
 class Ledger:
     """Rows in the tables of one database.
 
-    :param redact: The function that reduces a request's body for the history. By default all of
-        the body is stored.
+    :param redact: The reduction of requests and responses for the history. By default all of a
+        request is stored, and of a response as much as of any.
     :param seen: Versions of status rows by result id, as a person saw them: `redeliver` sends only
         results that still have them. By default any version.
     """
@@ -63,12 +63,12 @@ class Ledger:
         self,
         engine: Engine,
         tables: Tables,
-        redact: Callable[[bytes], str | None] | None = None,
+        redact: Redactor | None = None,
         seen: Mapping[str, str] | None = None,
     ) -> None:
         self.engine = engine
         self.tables = tables
-        self.redact = redact or redactor()
+        self.redact = redact or Redactor()
         self.seen = seen or {}
         self._sql = Statements(engine, tables)
 
@@ -144,7 +144,9 @@ class Ledger:
             in_race(
                 self.engine,
                 "record outcomes",
-                lambda connection: record_outcomes(connection, self.tables, self._sql, outcomes),
+                lambda connection: record_outcomes(
+                    connection, self.tables, self._sql, outcomes, self.redact
+                ),
             )
 
     def record_attempts(self, outcomes: Sequence[AttemptOutcome]) -> None:
@@ -154,7 +156,7 @@ class Ledger:
 
         :raises LedgerError: if nothing was written.
         """
-        rows, sql = recorded(outcomes), self._sql
+        rows, sql = recorded(outcomes, self.redact), self._sql
         in_race(
             self.engine,
             "record attempts",
@@ -247,13 +249,13 @@ def _write_claims(
     sql: Statements,
     known: KnownRows,
     claims: Claims,
-    redact: Callable[[bytes], str | None],
+    redact: Redactor,
 ) -> None:
     """Write claims as `sending` rows and new attempts, and warnings of moved rows."""
     won = _in_lock_order(claims.won)
     losers = [as_read(row) for claim in won for row in known.losers(claim.request)]
     sql.replaced.execute(connection, losers, sql.free_urls)
-    rows = [(claimed(claim, redact(claim.request.body)), claim.before) for claim in won]
+    rows = [(claimed(claim, redact.request(claim.request.body)), claim.before) for claim in won]
     _write(connection, sql, known, rows, sql.insert_attempts)
     warnings = moved_warnings(_in_lock_order(claims.moved))
     sql.warned.execute(connection, warnings, sql.warn_links)

@@ -69,7 +69,7 @@ class FastPath:
         if self._claim is None:
             return {}
         claims = {one.key: Claim(one, run_id, 1) for one in sorted(_alone(requests), key=_key)}
-        rows = [claimed(one, self._redact(one.request.body)) for one in claims.values()]
+        rows = [claimed(one, self._redact.request(one.request.body)) for one in claims.values()]
         given = {**self._written.given(rows), "run_id": run_id}
         won: dict[LinkKey, Claim] = {}
         try:
@@ -91,7 +91,7 @@ class FastPath:
         usual = [one for one in outcomes if not needs_history(one)]
         if self._record is None or not usual:
             return list(outcomes)
-        given = self._recorded.given(recorded(usual))
+        given = self._recorded.given(recorded(usual, self._redact))
         try:
             with running(self._engine, "record outcomes", self._record, given) as in_time:
                 done = {(LinkKey.of(row), row.attempt) for row in in_time}

@@ -31,11 +31,12 @@ from airflow_kombo.exceptions import ConfigurationError, LedgerError
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 4
+SCHEMA_VERSION: Final = 5
 """Version of the tables of a run. Raise it with every change of their columns or their meaning."""
 
-_TRIES: Final = 8
-"""Tries to create the tables while other tasks create them too."""
+_TRIES: Final = 20
+"""Tries to create the tables while other tasks create them too. Each try that fails because another
+task was faster leaves one table or one later column less to make."""
 
 
 def create(engine: Engine, tables: Sequence[Table]) -> None:

@@ -19,6 +19,7 @@ from airflow_kombo.ledger.known_rows import lock
 from airflow_kombo.ledger.late_responses import record_late_responses, record_unsent_attempts
 from airflow_kombo.ledger.ledger_rows import AttemptRow
 from airflow_kombo.ledger.outcomes import AttemptOutcome, Claim, RowOutcome
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.statement_rows import recorded, released
 from airflow_kombo.ledger.statements import Statements
 from airflow_kombo.ledger.tables import KEY, Tables
@@ -29,10 +30,14 @@ if TYPE_CHECKING:
 
 
 def record_outcomes(
-    connection: Connection, tables: Tables, sql: Statements, outcomes: Sequence[AttemptOutcome]
+    connection: Connection,
+    tables: Tables,
+    sql: Statements,
+    outcomes: Sequence[AttemptOutcome],
+    redact: Redactor,
 ) -> None:
     """Write outcomes to status rows and attempts."""
-    rows = recorded(outcomes)
+    rows = recorded(outcomes, redact)
     again = [one for one in outcomes if needs_history(one)]
     statuses = _with_history(connection, tables, rows, again) if again else rows
     (in_time,) = sql.recorded.execute(connection, statuses, sql.record_links)

@@ -193,11 +193,13 @@ class AttemptOutcome:
     """The outcome of a claim's attempt.
 
     :param milliseconds: The time of the call. None if there was no call.
+    :param response: The response. None if there was none.
     """
 
     claim: Claim
     outcome: RowOutcome
     milliseconds: int | None = None
+    response: KomboResponse | None = None
 
     @property
     def key(self) -> LinkKey:

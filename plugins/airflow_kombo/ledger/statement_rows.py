@@ -17,6 +17,7 @@ from airflow_kombo.ledger.outcomes import (
     UnsentRow,
     moved_warning,
 )
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.statuses import Status
 
 
@@ -103,12 +104,15 @@ def unsent(row: UnsentRow, run_id: str, attempts: int) -> dict[str, Any]:
     }
 
 
-def recorded(outcomes: Sequence[AttemptOutcome]) -> list[dict[str, Any]]:
+def recorded(outcomes: Sequence[AttemptOutcome], redact: Redactor) -> list[dict[str, Any]]:
     """Return attempts with their outcomes, in the order of their keys."""
-    return [
-        {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
-        for one in sorted(outcomes, key=lambda one: one.claim.request.key)
-    ]
+    rows = []
+    for one in sorted(outcomes, key=lambda one: one.claim.request.key):
+        row = {**_attempt(one.claim), **one.outcome.values, "milliseconds": one.milliseconds}
+        if response := redact.response(one.response, one.claim.request):
+            row["response"] = response  # a plain success has none, and its row stays as small
+        rows.append(row)
+    return rows
 
 
 def _attempt(claim: Claim) -> dict[str, Any]:

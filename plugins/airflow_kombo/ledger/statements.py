@@ -40,6 +40,8 @@ from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.statuses import SENT_AGAIN, Status
 
 _ATTEMPT: Final = (*KEY, "run_id", "attempt")
+_CALL: Final = ("milliseconds", "response")
+"""Columns of an attempt about its call, beside the outcome."""
 _BEFORE: Final = "before_"
 """Prefix of a column of the key with the value of before the row goes to another target."""
 _READ: Final = ("attempts", "request_hash", "run_id", "assessment_date", "left_out_at", *OUTCOME)
@@ -116,7 +118,7 @@ class Statements:
     def recorded(self) -> Bulk:
         """Return the parameters of attempts with their outcomes."""
         attempts = self._tables.attempts.c
-        names = (*_ATTEMPT, *OUTCOME, "milliseconds")
+        names = (*_ATTEMPT, *OUTCOME, *_CALL)
         return Bulk(self._engine, [attempts[name] for name in names])
 
     @cached_property
@@ -246,13 +248,13 @@ def record_links(links: Table, row: Mapping[str, ColumnElement[Any]]) -> Update:
 def record_attempts(attempts: Table, row: Mapping[str, ColumnElement[Any]]) -> Update:
     """Build the update of attempts with their outcome, unless they have one.
 
-    :param row: The outcome by column, with the key, the run, the attempt and the milliseconds.
+    :param row: The outcome by column, with the key, the run, the attempt and the call.
     """
     unanswered = or_(attempts.c.status.is_(None), attempts.c.status == Status.UNKNOWN.value)
     return (
         update(attempts)
         .where(_is(attempts, row, _ATTEMPT), unanswered)
-        .values({name: row[name] for name in (*OUTCOME, "milliseconds")})
+        .values({name: row[name] for name in (*OUTCOME, *_CALL)})
         .values(answered_at=utc_now())
     )
 

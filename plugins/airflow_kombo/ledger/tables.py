@@ -185,10 +185,15 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         # The last look into the applicant tracking system for the link of an unknown attempt.
         Column("evidence", LONG_TEXT),
         Column("evidence_at", MOMENT),
+        # Status, headers and body of a response that was no plain success, as a JSON text.
+        Column("response", LONG_TEXT),
         _partial(f"{name}_open", "status IS NULL", "run_id"),
         # The page counts the 429s of runs, and reads the calls of one run by their time.
         _partial(f"{name}_limited", "http_status = 429", "run_id"),
         Index(f"{name}_claimed", "claimed_at"),
+        # Each run deletes the responses of long ago.
+        _partial(f"{name}_response", "response IS NOT NULL", "claimed_at"),
+        _instead_of_partial(f"{name}_responses", "response", first_characters=1),
         _instead_of_partial(f"{name}_run", "run_id", "status"),
         Index(f"{name}_result", "result_id"),
     ]
@@ -205,9 +210,14 @@ def _partial(name: str, condition: str, *columns: str) -> Index:
     return where_indexes_may_be_partial(index)
 
 
-def _instead_of_partial(name: str, *columns: str) -> Index:
-    """Return an index that finds the same rows on a database without partial indexes."""
-    return where_indexes_are_never_partial(Index(name, *columns))
+def _instead_of_partial(name: str, *columns: str, first_characters: int | None = None) -> Index:
+    """Return an index that finds the same rows on a database without partial indexes.
+
+    :param first_characters: The number of a text's characters in the index; by default all.
+    """
+    length = {} if first_characters is None else dict.fromkeys(columns, first_characters)
+    index = Index(name, *columns, mysql_length=length, mariadb_length=length)
+    return where_indexes_are_never_partial(index)
 
 
 def _runs() -> list[Column[Any]]:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.writes import Write
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.redaction import redactor
+from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.runs import Run
 from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.databases import Databases, opened
@@ -74,7 +74,11 @@ class Job(Generic[Parameters]):
     def ledger(self) -> Ledger:
         """Return the ledger, with the redaction and the seen versions of the parameters."""
         parameters, databases = self.parameters, self.databases
-        redact = redactor(parameters.masked_fields, store=parameters.store_request)
+        redact = Redactor(
+            parameters.masked_fields,
+            store=parameters.store_request,
+            keep_responses=parameters.keep_responses_days > 0,
+        )
         return Ledger(databases.ledger, databases.tables, redact, parameters.seen)
 
     @property

@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.operators.parameter_types import (
     A_CAP,
     A_COUNT,
@@ -116,6 +117,9 @@ class RunParameters(_Parameters):
     shard: PlannedShard | None = takes(A_SHARD)
     store_request: Flag = takes(A_FLAG, default=True)
     masked_fields: Words = takes("a list of names such as ['label']", default=())
+    keep_responses_days: Annotated[Number, Field(ge=0, le=3650)] = takes(
+        "a whole number from 0 to 3650", default=KOMBO_LOG_DAYS
+    )
 
     @classmethod
     def of(cls, operator: Any) -> Self:

@@ -18,6 +18,7 @@ from airflow_kombo.delivery.run_context import RunParts, Settings
 from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.exceptions import LedgerError
 from airflow_kombo.kombo_api.explanations import Cause
+from airflow_kombo.ledger.response_retention import ResponseRetention
 from airflow_kombo.ledger.run_calls import keep_calls
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.observability.asset_events import add_to_asset_events
@@ -121,6 +122,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
         _keep_calls(job, run)
+    delete_old_responses(job)
     policy = policy_of(job, f"run_id {run.run_id}")
     if job.parameters.shard is None:
         with policy.after(report):
@@ -137,6 +139,18 @@ def _keep_calls(job: _Job, run: Run) -> None:
         keep_calls(job.ledger.engine, job.ledger.tables, run.run_id)
     except LedgerError as error:
         log.warning("The page will lack this run's calls by integration and day: %s", error)
+
+
+def delete_old_responses(job: _Job) -> None:
+    """Delete the responses of before the time for which the task keeps them."""
+    ledger, days = job.ledger, job.parameters.keep_responses_days
+    try:
+        deleted = ResponseRetention(ledger.engine, ledger.tables, days).apply()
+    except LedgerError as error:
+        log.warning("Responses older than %d days are left to the next run: %s", days, error)
+        return
+    if deleted:
+        log.info("%d responses older than %d days were deleted", deleted, days)
 
 
 def _is_tried_again(context: Context) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.operators.failure_policy import (
     FAIL_BELOW,
     FAIL_ON,
@@ -48,8 +49,7 @@ class KomboWriteOperator(BaseOperator):
         DataFrames before anything else is done with them: to join, derive, filter or rename. Each
         column is of the type `object`, with the cells as the driver gave them. The function returns
         the columns that the write and the mapping need. A result's rows may be in several chunks.
-    :param mapping: The column or template of each part of a request: a YAML file, or its content as
-        a dictionary.
+    :param mapping: The column or template of each part of a request: a YAML file, or a dictionary.
     :param assessment_date: The day, `YYYY-MM-DD`; by default the run's partition key, else the date
         of its logical date: as it was typed, or as the dag's time zone has it. (templated)
     :param lookback_days: Days before the run's own day of which it also takes the rows that were
@@ -95,6 +95,8 @@ class KomboWriteOperator(BaseOperator):
     :param store_request: Keep each request as it was sent in the attempts' history.
     :param masked_fields: Members of the request that the history keeps only as `"***"`, such as
         `label` or `url`.
+    :param keep_responses_days: Days for which the history keeps responses other than plain
+        successes, with 8 KB of body as far as the two parameters above allow; `0` keeps none.
     :param shard: The part of the day to deliver, as `KomboWriteGroup` plans it. By default the task
         delivers the whole day, and accounts for it.
     """
@@ -150,6 +152,7 @@ class KomboWriteOperator(BaseOperator):
         max_in_flight: int | str | Mapping[str, int | str] | None = None,
         store_request: bool = True,
         masked_fields: Sequence[str] = (),
+        keep_responses_days: int = KOMBO_LOG_DAYS,
         shard: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -181,6 +184,7 @@ class KomboWriteOperator(BaseOperator):
         self.max_in_flight = max_in_flight
         self.store_request = store_request
         self.masked_fields = masked_fields
+        self.keep_responses_days = keep_responses_days
         self.shard = shard
         self._stop = TaskStop()
 

@@ -130,7 +130,7 @@ class PreviewTable:
             "error_code": row.error_code,
             "error_message": row.error_message,
             "status": row.status,
-            "request": self._ledger.redact(request.body) if request else None,
+            "request": self._ledger.redact.request(request.body) if request else None,
             "url_hash": request.url_hash if request else None,
         }
 

@@ -106,6 +106,9 @@ class Attempt(Outcome):
     request: str | None = Field(
         description="The body as stored: null without `store_request`, and with its masks."
     )
+    response: str | None = Field(
+        description="The response as stored, a JSON text; null for a plain success and an old one."
+    )
     resolution: str | None = Field(description="The decision about an unknown attempt.")
     resolved_by: str | None = Field(description="The person who decided.")
     resolved_at: Moment | None = Field(description="The time of the decision.")

@@ -16,6 +16,7 @@ from airflow_kombo.web.action_plan import plan_of_file
 from airflow_kombo.web.action_routes import router as action_router
 from airflow_kombo.web.actions import actions_on_list, actions_on_row
 from airflow_kombo.web.app_state import explainer_of, pages_of, warehouse_of
+from airflow_kombo.web.attempts import shown_attempts
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
 from airflow_kombo.web.database import Warehouse
@@ -139,7 +140,7 @@ def show_row(
         "row.html",
         here="rows",
         row=view.explained.row,
-        attempts=view.attempts,
+        attempts=shown_attempts(view.explained.row, view.attempts),
         explained=view.explained,
         delivery=view.delivery,
         actions=actions_on_row(view.explained.row),
