@@ -54,7 +54,7 @@ PAGES = [
 
 
 RELATIVE = re.compile(
-    r"(\./|\.\./dags/|rows|row\?|runs?\b|dry-runs?\b|plan\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
+    r"(\./|\.\./dags/|rows|row\?|runs?\b|dry-runs?\b|calls\b|plan\?|unknown\.csv|decisions$|static/|#|data:,|https://app\.kombo)"
 )
 
 
