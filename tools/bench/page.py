@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON
 
+from airflow_kombo.ledger.run_calls import keep_calls
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.web import app as report
 from airflow_kombo.web.database import Warehouse as Ledger
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 _LOOKS: Final = 20
 _INTEGRATIONS: Final = 40
 _DAYS: Final = 90
+_DRY_RUNS: Final = 25
+_MONTH: Final = f"since={DAY - timedelta(days=29)}&until={DAY}"
 _RUN: Final = "dag_id=kombo_result_links&dag_run_id=scheduled__7"
 
 
@@ -53,8 +56,13 @@ def timed(warehouse: Warehouse, rows: int) -> Mapping[str, tuple[float, float]]:
         connection.execute(_filled(tables, rows))
         connection.execute(_called(tables))
         connection.execute(_nights(tables))
+    tables.create_preview(warehouse.engine)
+    with warehouse.engine.begin() as connection:
+        connection.execute(_previewed(tables))
     with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
+    for number in range(_DAYS):
+        keep_calls(warehouse.engine, tables, str(number))
     ledger = Ledger(lambda: warehouse.engine, tables)
     with patch.object(report, "permission", lambda: lambda: None):  # not measured
         app = report.make_app(ledger)
@@ -83,7 +91,14 @@ def _paths(ledger: Ledger) -> dict[str, str]:
         "filter: an integration and a status": f"/rows?integration={name_of(3)}&status=failed",
         "runs": "/runs",
         "runs of a period": f"/runs?since={DAY - timedelta(days=60)}&until={DAY}",
+        "rows of a month and an integration": f"/rows?{_MONTH}&integration={name_of(3)}",
+        "rows left out": f"/rows?{_MONTH}&left_out=yes",
         "a run": f"/run?{_RUN}",
+        "calls of a month": f"/calls?{_MONTH}",
+        "calls of an integration": f"/calls?integration={name_of(3)}",
+        "dry runs": "/dry-runs",
+        "a dry run": "/dry-run?run_id=dry-7",
+        "a dry run, one action": "/dry-run?run_id=dry-7&action=invalid",
         "first page as JSON": "/rows.json",
         "1,000 rows as JSON": "/rows.json?limit=1000",
         "a row": f"/row?{httpx.QueryParams(some.key.columns)}",
@@ -140,6 +155,31 @@ def _nights(tables: Tables) -> Insert:
         "success": literal(10_000),
     }
     return insert(tables.runs).from_select(list(values), select(*values.values()))
+
+
+def _previewed(tables: Tables) -> Insert:
+    """Build dry runs, each of the rows of one day."""
+    links = tables.links.c
+    day = literal(DAY) - links.assessment_date
+    number = func.row_number().over(partition_by=links.assessment_date, order_by=links.result_id)
+    values: dict[str, Any] = {
+        **{name: links[name] for name in (*KEY, "assessment_date", "error_code", "status")},
+        "run_id": literal("dry-") + cast(day, Text),
+        "number": number - 1,
+        "action": case(
+            (links.status == "success", "delivered"),
+            (links.status == "failed", "refused"),
+            (links.status == "blocked", "send"),
+            else_=links.status,
+        ),
+        "dag_id": literal("kombo_result_links"),
+        "dag_run_id": literal("manual__") + cast(day, Text),
+        "task_id": literal("deliver.shard"),
+        "run_date": links.assessment_date,
+        "previewed_at": cast(links.assessment_date + 1, DateTime(timezone=True)),
+    }
+    rows = select(*values.values()).where(day < _DRY_RUNS)
+    return insert(tables.preview).from_select(list(values), rows)
 
 
 def _filled(tables: Tables, rows: int) -> Insert:
