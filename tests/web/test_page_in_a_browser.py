@@ -22,7 +22,7 @@ from airflow_kombo.ledger.tables import Tables
 
 WIDTHS = {"desktop": 1280, "phone": 390}
 VIEWS = [
-    *("", "runs", "rows", "rows?status=failed", "rows?q=nobody", "dry-runs"),
+    *("", "runs", "rows", "rows?status=failed", "rows?q=nobody", "dry-runs", "calls"),
     "plan?action=send-again&status=failed",
 ]
 
@@ -295,7 +295,7 @@ def test_a_page_on_its_way_is_announced(opened):
       };
       new MutationObserver(note).observe(root, { attributes: true });
     }""")
-    follow(page.get_by_role("link", name="Runs"))
+    follow(page.get_by_role("link", name="Runs", exact=True))
     assert page.evaluate("sessionStorage.shown") == "fixed,true"
     assert page.locator("html[data-loading]").count() == 0
 
