@@ -253,7 +253,9 @@ def test_a_dry_run_without_rows_says_so(site, warehouse, tables):
 def test_the_page_works_over_tables_of_an_older_version(warehouse, tables):
     """Before the first run of this version, the columns of rows left out are missing."""
     fill_ledger(warehouse, tables)
+    own = next(one for one in tables.links.indexes if str(one.name).endswith("_left_out"))
     with warehouse.begin() as connection:
+        own.drop(connection, checkfirst=True)  # SQLite drops no column that an index names
         for name in ("left_out_by", "left_out_at", "left_out_reason"):
             connection.execute(text(f"ALTER TABLE {tables.links.name} DROP COLUMN {name}"))
     site = Browser.of(lambda: warehouse, tables)

@@ -163,6 +163,7 @@ def _link_indexes(name: str) -> list[Index]:
             "result_id",
         ),
         _partial(f"{name}_warned", "warnings IS NOT NULL", "assessment_date"),
+        _partial(f"{name}_left_out", "left_out_at IS NOT NULL", "assessment_date", "result_id"),
         _instead_of_partial(f"{name}_status", "status", "run_id"),
     ]
 

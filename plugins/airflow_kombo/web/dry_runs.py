@@ -30,8 +30,8 @@ from airflow_kombo.web.pagination import Id, read_token, token_of
 from airflow_kombo.web.row_filter import OptionalText
 from airflow_kombo.web.runs import RunKey
 
-PAGE_DRY_RUNS: Final = 25
-"""Number of dry runs on one page of the list."""
+PAGE_DRY_RUNS: Final = 10
+"""Number of dry runs on one page of the list. The rows of all of them are counted."""
 _TASK: Final = ("dag_id", "dag_run_id", "task_id", "map_index")
 
 
