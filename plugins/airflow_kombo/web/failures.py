@@ -112,7 +112,7 @@ def _unavailable(request: Request, error: Any) -> Response:
     if isinstance(error, ConfigurationError):
         failure = _Failure(status, ProblemCode.NOT_SET_UP, "The page is not set up", message)
     else:
-        advice = "Narrow the search, or try again in a moment. Runs and rows are not affected."
+        advice = "Narrow the search, or try again in a moment."
         title = "The warehouse did not answer"
         failure = _Failure(status, ProblemCode.UNAVAILABLE, title, message, advice)
     return _failed(request, failure)
