@@ -7,7 +7,7 @@ from support.airflow_site import PATIENCE, serving
 from support.browser import CHROMIUM, logged_in
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # its event loop would be in the way of other modules
 def chromium():
     """Start a browser: Debian's chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api")
@@ -32,7 +32,7 @@ def site(home):
         yield url
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def login(chromium, site):
     """Log in once."""
     return logged_in(chromium, site)

@@ -65,11 +65,14 @@ def keep_calls(engine: Engine, tables: Tables, run_id: str) -> None:
     runs = tables.runs
     mine = runs.c.run_id == run_id
     times = select(runs.c.run_id, runs.c.started_at, runs.c.ended_at).where(mine)
-    with transaction(engine, "keep the calls of a run") as connection:
+    # Two transactions: on SQLite nobody else could write while the calls are counted.
+    with transaction(engine, "count the calls of a run", reads_only=True) as connection:
         run = connection.execute(times).all()
-        if run:  # a run that could not start has no row
-            kept = json.dumps([astuple(one) for one in calls_of(connection, tables, run)])
-            connection.execute(update(runs).where(mine).values(calls=kept))
+        if not run:  # a run that could not start has no row
+            return
+        kept = json.dumps([astuple(one) for one in calls_of(connection, tables, run)])
+    with transaction(engine, "keep the calls of a run") as connection:
+        connection.execute(update(runs).where(mine).values(calls=kept))
 
 
 def kept_calls(calls: str | None) -> list[IntegrationCalls] | None:

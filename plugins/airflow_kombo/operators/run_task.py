@@ -122,7 +122,7 @@ async def _deliver(job: _Job, run: Run, delivery: DeliveryRun, stop: TaskStop) -
         if job.task.do_xcom_push:  # a task that fails has no return value to be its XCom
             job.context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
         _keep_calls(job, run)
-    delete_old_responses(job)
+    _delete_old_responses(job)
     policy = policy_of(job, f"run_id {run.run_id}")
     if job.parameters.shard is None:
         with policy.after(report):
@@ -141,7 +141,7 @@ def _keep_calls(job: _Job, run: Run) -> None:
         log.warning("The page will lack this run's calls by integration and day: %s", error)
 
 
-def delete_old_responses(job: _Job) -> None:
+def _delete_old_responses(job: _Job) -> None:
     """Delete the responses of before the time for which the task keeps them."""
     ledger, days = job.ledger, job.parameters.keep_responses_days
     try:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation
+from fastapi import Depends, Request
 
+from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.explained_rows import RowExplainer
-
-if TYPE_CHECKING:
-    from airflow_kombo.web.database import Warehouse
-    from airflow_kombo.web.rendering import Pages
-    from airflow_kombo.web.run_starts import Starters
+from airflow_kombo.web.rendering import Pages
+from airflow_kombo.web.run_starts import Starters
 
 
 def pages_of(request: Request) -> Pages:
@@ -35,3 +33,10 @@ def starters_of(request: Request) -> Starters:
     """Return the function that finds the starters of dag runs."""
     starters: Starters = request.app.state.starters
     return starters
+
+
+PagesOfApp = Annotated[Pages, Depends(pages_of)]
+WarehouseOfApp = Annotated[Warehouse, Depends(warehouse_of)]
+ExplainerOfRequest = Annotated[RowExplainer, Depends(explainer_of)]
+StartersOfApp = Annotated[Starters, Depends(starters_of)]
+"""Parameters of an address that FastAPI fills in."""

@@ -20,13 +20,27 @@ MOST_TASKS: Final = 500
 """Most tasks of runs to read, the newest first: 100 nights in five shards."""
 
 
-class CallFilter(BaseModel):
-    """Conditions for the calls to show."""
+class RunDays(BaseModel):
+    """Days on which runs started."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     since: OptionalDay = Field(None, description="The first day on which the runs started, in UTC.")
     until: OptionalDay = Field(None, description="The last day on which the runs started, in UTC.")
+
+    def within(self, started: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+        """Build the conditions for runs that started on these days."""
+        found = []
+        if self.since:
+            found.append(started >= _midnight(self.since))
+        if self.until and self.until < date.max:
+            found.append(started < _midnight(self.until + timedelta(days=1)))
+        return found
+
+
+class CallFilter(RunDays):
+    """Conditions for the calls to show."""
+
     integration: OptionalText = Field(None, description="The id of the integration.")
 
 
@@ -63,7 +77,7 @@ def calls_by_day(connection: Connection, tables: Tables, chosen: CallFilter) -> 
     started = tables.runs.c.started_at
     query = (
         select(started, runs["calls"])
-        .where(runs["calls"].is_not(None), *days_within(started, chosen.since, chosen.until))
+        .where(runs["calls"].is_not(None), *chosen.within(started))
         .order_by(started.desc())
         .limit(MOST_TASKS + 1)
     )
@@ -77,18 +91,6 @@ def calls_by_day(connection: Connection, tables: Tables, chosen: CallFilter) -> 
                 merged[key] = _both(merged[key], one) if key in merged else one
     days = [CallsOfDay(day, calls) for (day, _), calls in merged.items()]
     return CallsView(sorted(days, key=_order), is_cut=len(found) > MOST_TASKS)
-
-
-def days_within(
-    started: ColumnElement[Any], since: date | None, until: date | None
-) -> list[ColumnElement[bool]]:
-    """Build the conditions for runs that started on some days, in UTC."""
-    found = []
-    if since:
-        found.append(started >= _midnight(since))
-    if until and until < date.max:
-        found.append(started < _midnight(until + timedelta(days=1)))
-    return found
 
 
 def _midnight(day: date) -> datetime:

@@ -5,31 +5,28 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse  # noqa: TC002 - FastAPI reads the annotation
 
 from airflow_kombo.statuses import Action
-from airflow_kombo.web.app_state import pages_of, starters_of, warehouse_of
-from airflow_kombo.web.database import Warehouse
+from airflow_kombo.web.app_state import (
+    PagesOfApp,
+    StartersOfApp,
+    WarehouseOfApp,
+)
 from airflow_kombo.web.dry_run_rows import EFFECTS, DryRunFilter, DryRunRows
 from airflow_kombo.web.dry_runs import DryRunList, DryRunListFilter
-from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.run_starts import Starters
 from airflow_kombo.web.runs import started_by
 
 router = APIRouter()
-
-_Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
-_Starters = Annotated[Starters, Depends(starters_of)]
 
 
 @router.get("/dry-runs")
 def show_dry_runs(
     wanted: Annotated[DryRunListFilter, Query()],
-    warehouse: _Warehouse,
-    pages: _Pages,
-    starters: _Starters,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    starters: StartersOfApp,
 ) -> HTMLResponse:
     """Show a page of dry runs, newest first."""
     with warehouse.reading() as connection:
@@ -47,9 +44,9 @@ def show_dry_runs(
 @router.get("/dry-run")
 def show_dry_run(
     wanted: Annotated[DryRunFilter, Query()],
-    warehouse: _Warehouse,
-    pages: _Pages,
-    starters: _Starters,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    starters: StartersOfApp,
 ) -> HTMLResponse:
     """Show the rows of one dry run, each with its request and the reason."""
     with warehouse.reading() as connection:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
 
 from airflow_kombo.web import json_models as models
-from airflow_kombo.web.app_state import explainer_of, pages_of, starters_of, warehouse_of
+from airflow_kombo.web.app_state import (
+    ExplainerOfRequest,
+    PagesOfApp,
+    StartersOfApp,
+    WarehouseOfApp,
+)
 from airflow_kombo.web.call_days import CallFilter
-from airflow_kombo.web.database import Warehouse
-from airflow_kombo.web.explained_rows import RowExplainer
 from airflow_kombo.web.json_answers import (
     calls_answer,
     overview_answer,
@@ -23,10 +26,8 @@ from airflow_kombo.web.json_answers import (
 from airflow_kombo.web.json_openapi import PROBLEMS, openapi_document
 from airflow_kombo.web.json_overview import Counts
 from airflow_kombo.web.overview import Period
-from airflow_kombo.web.rendering import Pages
 from airflow_kombo.web.row_filter import RowFilter, RowKey
 from airflow_kombo.web.rows import BATCH_ROWS, PAGE_ROWS
-from airflow_kombo.web.run_starts import Starters
 from airflow_kombo.web.runs import PAGE_RUNS, RunFilter, RunKey
 from airflow_kombo.web.views import (
     read_calls,
@@ -49,10 +50,6 @@ def _operation_id(route: APIRoute) -> str:
 
 
 router = APIRouter(responses=PROBLEMS, generate_unique_id_function=_operation_id)
-_Explainer = Annotated[RowExplainer, Depends(explainer_of)]
-_Pages = Annotated[Pages, Depends(pages_of)]
-_Starters = Annotated[Starters, Depends(starters_of)]
-_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 
 
 # A program's misspelled condition would otherwise find all rows.
@@ -86,7 +83,9 @@ class RunKeyQuery(RunKey, extra="forbid"):
 
 @router.get("/overview.json")
 def read_counts(
-    period: Annotated[PeriodQuery, Query()], warehouse: _Warehouse, explainer: _Explainer
+    period: Annotated[PeriodQuery, Query()],
+    warehouse: WarehouseOfApp,
+    explainer: ExplainerOfRequest,
 ) -> Counts:
     """Read the latest run, the days by status, undelivered and undecided rows, and warnings."""
     return overview_answer(read_overview(period, warehouse, explainer))
@@ -94,7 +93,9 @@ def read_counts(
 
 @router.get("/rows.json")
 def list_rows(
-    row_filter: Annotated[RowQuery, Query()], warehouse: _Warehouse, explainer: _Explainer
+    row_filter: Annotated[RowQuery, Query()],
+    warehouse: WarehouseOfApp,
+    explainer: ExplainerOfRequest,
 ) -> models.Rows:
     """Read a page of rows."""
     return rows_answer(read_rows(row_filter, warehouse, explainer, row_filter.limit))
@@ -102,7 +103,7 @@ def list_rows(
 
 @router.get("/row.json")
 def read_one_row(
-    key: Annotated[RowKeyQuery, Query()], warehouse: _Warehouse, explainer: _Explainer
+    key: Annotated[RowKeyQuery, Query()], warehouse: WarehouseOfApp, explainer: ExplainerOfRequest
 ) -> models.RowHistory:
     """Read one row with every attempt."""
     return row_answer(read_row(key.link_key, warehouse, explainer))
@@ -110,7 +111,7 @@ def read_one_row(
 
 @router.get("/runs.json")
 def list_runs(
-    run_filter: Annotated[RunQuery, Query()], warehouse: _Warehouse, starters: _Starters
+    run_filter: Annotated[RunQuery, Query()], warehouse: WarehouseOfApp, starters: StartersOfApp
 ) -> models.Runs:
     """Read a page of runs, newest first."""
     return runs_answer(read_runs(run_filter, warehouse, starters, run_filter.limit))
@@ -118,19 +119,21 @@ def list_runs(
 
 @router.get("/run.json")
 def read_one_run(
-    key: Annotated[RunKeyQuery, Query()], warehouse: _Warehouse, starters: _Starters
+    key: Annotated[RunKeyQuery, Query()], warehouse: WarehouseOfApp, starters: StartersOfApp
 ) -> models.RunTasks:
     """Read one run with tasks, and with the calls of each integration."""
     return run_answer(read_run(RunKey(**key.parameters), warehouse, starters))
 
 
 @router.get("/calls.json")
-def list_calls(chosen: Annotated[CallQuery, Query()], warehouse: _Warehouse) -> models.CallsOfDays:
+def list_calls(
+    chosen: Annotated[CallQuery, Query()], warehouse: WarehouseOfApp
+) -> models.CallsOfDays:
     """Read the calls by integration and day."""
     return calls_answer(read_calls(chosen, warehouse))
 
 
 @router.get("/openapi.json", include_in_schema=False)
-def show_document(request: Request, pages: _Pages) -> dict[str, Any]:
+def show_document(request: Request, pages: PagesOfApp) -> dict[str, Any]:
     """Describe the addresses for programs."""
     return openapi_document(router.routes, pages.write.title, request.scope.get("root_path", ""))

@@ -15,13 +15,15 @@ from airflow_kombo.statuses import Status
 from airflow_kombo.web.action_plan import plan_of_file
 from airflow_kombo.web.action_routes import router as action_router
 from airflow_kombo.web.actions import actions_on_list, actions_on_row
-from airflow_kombo.web.app_state import explainer_of, pages_of, warehouse_of
+from airflow_kombo.web.app_state import (
+    ExplainerOfRequest,
+    PagesOfApp,
+    WarehouseOfApp,
+)
 from airflow_kombo.web.attempts import shown_attempts
 from airflow_kombo.web.chart import chart
 from airflow_kombo.web.csv_export import as_csv
-from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.decisions import MOST_BYTES, DecisionForm, check_file, decision_form
-from airflow_kombo.web.explained_rows import RowExplainer
 from airflow_kombo.web.overview import Period
 from airflow_kombo.web.pagination import Sort
 from airflow_kombo.web.rendering import Pages
@@ -34,18 +36,15 @@ router = APIRouter()
 router.include_router(action_router)
 
 
-_Explainer = Annotated[RowExplainer, Depends(explainer_of)]
-_Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
 _RowFilter = Annotated[RowFilter, Query()]
 
 
 @router.get("/")
 def show_overview(
     period: Annotated[Period, Query()],
-    warehouse: _Warehouse,
-    pages: _Pages,
-    explainer: _Explainer,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    explainer: ExplainerOfRequest,
 ) -> HTMLResponse:
     """Show the latest run, the days by status, and the rows for a person."""
     found = read_overview(period, warehouse, explainer)
@@ -54,7 +53,10 @@ def show_overview(
 
 @router.get("/rows")
 def show_rows(
-    row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages, explainer: _Explainer
+    row_filter: _RowFilter,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    explainer: ExplainerOfRequest,
 ) -> HTMLResponse:
     """Show a page of rows."""
     view = read_rows(row_filter, warehouse, explainer, with_integrations=True)
@@ -72,7 +74,9 @@ def show_rows(
 
 
 @router.get("/rows.csv")
-def export_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) -> StreamingResponse:
+def export_rows(
+    row_filter: _RowFilter, warehouse: WarehouseOfApp, pages: PagesOfApp
+) -> StreamingResponse:
     """Export all matching rows, each batch read in one transaction."""
     lines = as_csv(batches(row_filter, warehouse))
     # The first batch is read before the response begins, so that an error still gets its page.
@@ -82,7 +86,7 @@ def export_rows(row_filter: _RowFilter, warehouse: _Warehouse, pages: _Pages) ->
 
 @router.get("/unknown.csv")
 def export_unknown(
-    row_filter: Annotated[UnknownFilter, Query()], warehouse: _Warehouse, pages: _Pages
+    row_filter: Annotated[UnknownFilter, Query()], warehouse: WarehouseOfApp, pages: PagesOfApp
 ) -> StreamingResponse:
     """Export the unknown rows in the order of Kombo's log view, with columns for a decision."""
     lines = unknown_csv(row_filter, warehouse)
@@ -99,14 +103,16 @@ def _csv_file(lines: Iterable[str], name: str) -> StreamingResponse:
 
 
 @router.get("/decisions")
-def show_decisions(pages: _Pages) -> HTMLResponse:
+def show_decisions(pages: PagesOfApp) -> HTMLResponse:
     """Show the form for a file of decisions."""
     return _decisions(pages)
 
 
 @router.post("/decisions")
 def check_decisions(
-    given: Annotated[DecisionForm, Depends(decision_form)], warehouse: _Warehouse, pages: _Pages
+    given: Annotated[DecisionForm, Depends(decision_form)],
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
 ) -> HTMLResponse:
     """Check a file of decisions, and show what the deciding dag would do.
 
@@ -130,9 +136,9 @@ def _decisions(pages: Pages, status: int = HTTPStatus.OK, **values: object) -> H
 @router.get("/row")
 def show_row(
     wanted: Annotated[RowKey, Query()],
-    warehouse: _Warehouse,
-    pages: _Pages,
-    explainer: _Explainer,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    explainer: ExplainerOfRequest,
 ) -> HTMLResponse:
     """Show one row with every attempt."""
     view = read_row(wanted.link_key, warehouse, explainer)

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse  # noqa: TC002 - FastAPI reads the annotation
 
-from airflow_kombo.web.app_state import pages_of, starters_of, warehouse_of
+from airflow_kombo.web.app_state import (
+    PagesOfApp,
+    StartersOfApp,
+    WarehouseOfApp,
+)
 from airflow_kombo.web.call_days import CallFilter
-from airflow_kombo.web.database import Warehouse
-from airflow_kombo.web.rendering import Pages
-from airflow_kombo.web.run_starts import Starters
 from airflow_kombo.web.runs import RunFilter, RunKey
 from airflow_kombo.web.views import read_calls, read_run, read_runs
 
 router = APIRouter()
 
-_Pages = Annotated[Pages, Depends(pages_of)]
-_Warehouse = Annotated[Warehouse, Depends(warehouse_of)]
-_Starters = Annotated[Starters, Depends(starters_of)]
-
 
 @router.get("/runs")
 def show_runs(
     run_filter: Annotated[RunFilter, Query()],
-    warehouse: _Warehouse,
-    pages: _Pages,
-    starters: _Starters,
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    starters: StartersOfApp,
 ) -> HTMLResponse:
     """Show a page of runs, newest first."""
     view = read_runs(run_filter, warehouse, starters)
@@ -42,7 +39,10 @@ def show_runs(
 
 @router.get("/run")
 def show_run(
-    key: Annotated[RunKey, Query()], warehouse: _Warehouse, pages: _Pages, starters: _Starters
+    key: Annotated[RunKey, Query()],
+    warehouse: WarehouseOfApp,
+    pages: PagesOfApp,
+    starters: StartersOfApp,
 ) -> HTMLResponse:
     """Show one run: its tasks, and its calls by integration."""
     view = read_run(key, warehouse, starters)
@@ -53,7 +53,7 @@ def show_run(
 
 @router.get("/calls")
 def show_calls(
-    chosen: Annotated[CallFilter, Query()], warehouse: _Warehouse, pages: _Pages
+    chosen: Annotated[CallFilter, Query()], warehouse: WarehouseOfApp, pages: PagesOfApp
 ) -> HTMLResponse:
     """Show the calls by integration and day."""
     found = read_calls(chosen, warehouse)

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Subquery, and_, func, literal, or_, select
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.ledger.run_calls import kept_calls
 from airflow_kombo.ledger.tables import Tables
-from airflow_kombo.web.call_days import days_within
+from airflow_kombo.web.call_days import RunDays
 from airflow_kombo.web.lookups import columns_of
 from airflow_kombo.web.pagination import Id, read_token, token_of
-from airflow_kombo.web.row_filter import OptionalDay, OptionalText
+from airflow_kombo.web.row_filter import OptionalText
 from airflow_kombo.web.run_progress import Progress
 from airflow_kombo.web.run_starts import Starters, starter_by_name
 
@@ -65,13 +65,9 @@ class RunPosition(BaseModel):
         )
 
 
-class RunFilter(BaseModel):
+class RunFilter(RunDays):
     """Conditions for the runs to show."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    since: OptionalDay = Field(None, description="The first day on which the runs started, in UTC.")
-    until: OptionalDay = Field(None, description="The last day on which the runs started, in UTC.")
     after: OptionalText = Field(
         None, description="The position of the last run of the page before."
     )
@@ -192,7 +188,7 @@ class RunList:
                 func.coalesce(runs.dag_run_id, runs.run_id).label("name"),
                 runs.dag_run_id,
             )
-            .where(*days_within(runs.started_at, run_filter.since, run_filter.until))
+            .where(*run_filter.within(runs.started_at))
             .subquery()
         )
         return (

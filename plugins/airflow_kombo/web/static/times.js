@@ -27,6 +27,7 @@ function showTimes(root) {
   const zone = readersZone();
   for (const element of root.querySelectorAll("time[datetime]:not(:has(.utc))")) {
     const moment = new Date(element.dateTime);
+    if (Number.isNaN(moment.valueOf())) continue; // such as a 31st of February in a sentence
     const hasSeconds = element.dateTime.length > "2026-01-01T00:00Z".length;
     const here = partsOf(moment, zone, hasSeconds);
     const utc = partsOf(moment, "UTC", hasSeconds);
