@@ -81,7 +81,7 @@ def deliver(url: str, kombo: str) -> None:
     os.environ["AIRFLOW_CONN_KOMBO_DEFAULT"] = kombo
 
     async def run_once():
-        engine = prepare(create_engine(url, pool_pre_ping=True))
+        engine = prepare(create_engine(url))
         run = await make_run(engine, Tables.named(), settings=QUICK, dead_after=DEAD_AFTER)()
         signal.signal(signal.SIGTERM, lambda *_: run.stop("SIGTERM"))
         await run.deliver()
@@ -222,7 +222,7 @@ def test_whatever_dies_the_account_is_true(number, tmp_path, request, monkeypatc
     with ExitStack() as stack:
         server = Server(stack, tmp_path / "journal", latency)
         connect(monkeypatch, server.standin.url)
-        engine = prepare(create_engine(url, pool_pre_ping=True))
+        engine = prepare(create_engine(url))
         stack.callback(engine.dispose)
         tables = fresh(engine)
         if kind == "reset":

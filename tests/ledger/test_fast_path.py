@@ -7,7 +7,7 @@ from operator import itemgetter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, delete, event
+from sqlalchemy import NullPool, create_engine, delete, event, text
 from support.harness import all_of, by_result, delivery
 from support.quick import examples
 
@@ -167,7 +167,7 @@ def test_a_group_is_two_messages_to_the_server(ledger, tmp_path):
     tolerant = LockTolerantLedger(ledger)
     with traced.open("w") as file:
 
-        @event.listens_for(ledger.engine, "checkout")
+        @event.listens_for(ledger.engine, "checkout", insert=True)  # before a test of it
         def trace(connection, *_):
             connection.pgconn.trace(file.fileno())
 
@@ -180,3 +180,26 @@ def test_a_group_is_two_messages_to_the_server(ledger, tmp_path):
     sent = [line for line in traced.read_text().splitlines() if "\tF\t" in line]
     assert len(claims.won) == 50
     assert ["COMMIT" in line for line in sent] == [False, True, False, True]
+
+
+def test_a_lost_connection_costs_no_claim_before_its_commit(ledger):
+    """What was lost before the commit was not written, so the ledger claims it again."""
+    tolerant = LockTolerantLedger(ledger)
+    first = tolerant.claim("run", named("a")).won
+    end_sessions_of(ledger.engine)
+    assert [one.key.result_id for one in tolerant.claim("run", named("b")).won] == ["b"]
+    end_sessions_of(ledger.engine)
+    assert tolerant.record([AttemptOutcome(one, SUCCESS) for one in first]) == []
+    links = by_result(ledger.engine, ledger.tables)
+    assert {name: link.status for name, link in links.items()} == {"a": "success", "b": "sending"}
+
+
+def end_sessions_of(engine):
+    """End the session of each pooled connection, as a server that restarts does."""
+    with engine.connect() as connection:
+        session = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    assert engine.pool.checkedin() == 1
+    owner = create_engine(engine.url, poolclass=NullPool)
+    with owner.connect() as connection:
+        ended = text("SELECT pg_terminate_backend(:session, 10000)")
+        assert connection.execute(ended, {"session": session}).scalar_one()

@@ -24,7 +24,6 @@ _SQL_HOOKS: Final = {
 """Hooks for SQL, by the type of connections for which Airflow has another hook."""
 _CALLED_OTHERWISE: Final = frozenset({"redshift"})
 """Types of connections whose URL names another database: Redshift's begins with postgresql."""
-_ENGINE_OPTIONS: Final[dict[str, Any]] = {"pool_pre_ping": True}
 
 
 def engine_of(conn_id: str) -> Engine:
@@ -40,7 +39,7 @@ def engine_of(conn_id: str) -> Engine:
             " ledger. Set ledger_conn_id to a connection to PostgreSQL, SQLite, MySQL or MariaDB;"
             " the rows may come from any warehouse."
         )
-    options = {**_ENGINE_OPTIONS, "connect_args": _connect_args(hook)}
+    options = {"connect_args": _connect_args(hook)}
     return prepare(hook.get_sqlalchemy_engine(engine_kwargs=options))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import exc
 
 from airflow_kombo.database.dialects import dialect_of, raised_by
 from airflow_kombo.database.dialects.base import DEADLOCK, LOCK_NOT_AVAILABLE
+from airflow_kombo.database.idle_connections import test_idle_connections
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
 
 if TYPE_CHECKING:
@@ -31,9 +32,17 @@ class RaceLostError(Exception):
     """Another run changed a row between our read and our write, so read again."""
 
 
+class ConnectionLostError(Exception):
+    """The connection was lost before the commit was asked for, so nothing was written."""
+
+
 def prepare(engine: Engine) -> Engine:
-    """Make transactions real and durable, waits finite and errors discreet."""
+    """Make transactions real and durable, waits finite and errors discreet.
+
+    A connection that was idle is tested before its next transaction.
+    """
     engine.hide_parameters = True
+    test_idle_connections(engine)
     dialect_of(engine).prepare(engine)
     return engine
 
@@ -136,10 +145,13 @@ def running(
 
     :param doing: The work, for the error message: "The database could not …".
     :raises RaceLostError: if another run was faster. Nothing was written.
+    :raises ConnectionLostError: if the connection was lost before the commit.
     :raises RowsHeldError: if somebody else's transaction held a lock for longer than we wait.
-    :raises LedgerError: if the database refused.
+    :raises LedgerError: if the database refused, or the commit's answer was lost.
     """
-    with _as_ledger_error(doing), _as_lost_race(), script.begin(engine, parameters) as rows:
+    with _as_ledger_error(doing), _as_lost_race(), ExitStack() as transaction:
+        with _as_lost_connection():
+            rows = transaction.enter_context(script.begin(engine, parameters))
         yield rows
 
 
@@ -153,6 +165,16 @@ def _as_lost_race() -> Iterator[None]:
         if _state_of(error) not in _CONFLICTS:
             raise
         raise RaceLostError from None
+
+
+@contextmanager
+def _as_lost_connection() -> Iterator[None]:
+    try:
+        yield
+    except exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise ConnectionLostError from None
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy import CTE, Insert, Select, Table, exists, insert, select
 
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.sql import utc_now
-from airflow_kombo.database.transactions import RaceLostError, running
+from airflow_kombo.database.transactions import ConnectionLostError, RaceLostError, running
 from airflow_kombo.delivery_key import LinkKey, Target
 from airflow_kombo.exceptions import LedgerError, RowsHeldError
 from airflow_kombo.kombo_api.request import RowRequest
@@ -75,7 +75,7 @@ class FastPath:
         try:
             with running(self._engine, "claim rows", self._claim, given) as new:
                 won.update((key, claims[key]) for key in map(LinkKey.of, new))
-        except RaceLostError:
+        except (RaceLostError, ConnectionLostError):
             return {}
         except RowsHeldError:
             raise
@@ -95,7 +95,7 @@ class FastPath:
         try:
             with running(self._engine, "record outcomes", self._record, given) as in_time:
                 done = {(LinkKey.of(row), row.attempt) for row in in_time}
-        except RaceLostError:
+        except (RaceLostError, ConnectionLostError):
             return list(outcomes)
         return [one for one in outcomes if (one.key, one.claim.attempt) not in done]
 
