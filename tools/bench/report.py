@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 BEGIN: Final = "<!-- what `make bench` writes begins here -->"
 END: Final = "<!-- and ends here -->"
-_COLUMNS: Final = ("what", "measured", "target", "met", "rows")
+_COLUMNS: Final = ("what", "measured", "target", "met", "rows", "others used")
 
 
 @dataclass(frozen=True)
@@ -93,4 +93,11 @@ class Report:
 
 def _cells(finding: Finding) -> tuple[str, ...]:
     met = "yes" if finding.met else "no"
-    return (finding.what, finding.measured, finding.target, met, f"{finding.n:,}")
+    return (
+        finding.what,
+        finding.measured,
+        finding.target,
+        met,
+        f"{finding.n:,}",
+        finding.others or "-",
+    )

@@ -11,7 +11,7 @@ from tools.bench.measurement import AT_ONCE, Bench
 from tools.bench.orders import Behaviour, Orders
 from tools.bench.quota import Quota
 from tools.bench.sharded_day import ShardedDay, deliver
-from tools.bench.targets import Finding, at_least, at_most, exactly
+from tools.bench.targets import Finding, at_least, at_most, exactly, in_all_rounds
 
 log = logging.getLogger(__name__)
 
@@ -57,28 +57,24 @@ def _against_one(rounds: Sequence[Mapping[int, ShardedDay]], shards: int) -> lis
             median(cpu),
             1.15,
             rows,
-            note=f"{some[1]:.3f} ms against {one[1]:.3f} ms; {_all(cpu)}",
+            note=f"{some[1]:.3f} ms against {one[1]:.3f} ms; {in_all_rounds(cpu)}",
         ),
         at_most(
             f"{what}: makespan",
             median(times),
             1.05,
             rows,
-            note=f"{some[0]:.1f} s against {one[0]:.1f} s; {_all(times)}",
+            note=f"{some[0]:.1f} s against {one[0]:.1f} s; {in_all_rounds(times)}",
         ),
         at_most(
             f"{shards} shards: the first to end is earlier than the last by",
             median(apart),
             0.15,
             rows,
-            note=_all([100 * share for share in apart]),
+            note=in_all_rounds([100 * share for share in apart]),
             percent=True,
         ),
     ]
-
-
-def _all(figures: list[float]) -> str:
-    return "in all rounds " + ", ".join(f"{figure:.3f}" for figure in figures)
 
 
 def _seconds(day: ShardedDay) -> float:
@@ -96,7 +92,7 @@ def _use(bench: Bench) -> list[Finding]:
         return []
     rows = _INTEGRATIONS * bench.scale.rows(2_500, 20)
     one, two = (_delivered(bench, _FAST, rows, shards, _QUARTER) for shards in (1, 2))
-    speeds = f"{two.run.rate:,.0f} rows/s against {one.run.rate:,.0f}"
+    speeds = f"{two.run.rate:,.0f} rows/s against {one.run.rate:,.0f}; {two.run.cost}"
     return [
         at_least(
             "2 shards against one, a quarter of a core for each process: speed",

@@ -81,7 +81,7 @@ def shared(bench: Bench) -> list[Finding]:
 def _even(what: str, found: _Together) -> list[Finding]:
     each = ", ".join(f"{rows:,}" for rows in sorted(found.rows))
     return [
-        _used(what, found, f"{found.run.rate:,.0f} rows/s"),
+        _used(what, found, f"{found.run.rate:,.0f} rows/s, {found.run.cost}"),
         at_least(
             f"{what}: slowest against fastest",
             _evenness(found),

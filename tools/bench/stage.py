@@ -73,6 +73,21 @@ class Run:
         return self.rows / self.seconds
 
     @property
+    def cpu_per_row(self) -> float:
+        """Return the client's CPU time per row, in ms."""
+        return 1000 * self.cpu / max(1, self.rows)
+
+    @property
+    def postgres_cpu_per_row(self) -> float:
+        """Return PostgreSQL's CPU time per row, in ms."""
+        return 1000 * self.postgres_cpu / max(1, self.rows)
+
+    @property
+    def cost(self) -> str:
+        """Return the CPU time per row, to stand beside a rate."""
+        return f"{self.cpu_per_row:.2f} + {self.postgres_cpu_per_row:.2f} ms of CPU a row"
+
+    @property
     def busy(self) -> float:
         """Return the share of the machine that other programs used."""
         return max(0.0, self.others / self.machine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -10,6 +11,7 @@ class Finding:
     """One measured figure and the target.
 
     :param n: The number of rows in the measurement.
+    :param others: The share of the machine that other programs used meanwhile, if it is known.
     """
 
     what: str
@@ -17,6 +19,7 @@ class Finding:
     target: str
     met: bool
     n: int
+    others: str = ""
 
 
 def at_least(
@@ -44,6 +47,11 @@ def at_most(
 def exactly(what: str, value: int, expected: int, n: int, *, note: str) -> Finding:
     """Build the finding of a count with one right value."""
     return Finding(what, f"{value:,} ({note})", f"{expected:,}", value == expected, n)
+
+
+def in_all_rounds(figures: Sequence[float]) -> str:
+    """Return the figures of all rounds, for the note of their median."""
+    return "in all rounds " + ", ".join(f"{figure:.3g}" for figure in figures)
 
 
 def _figure(value: float, percent: bool) -> str:  # noqa: FBT001 - ours only

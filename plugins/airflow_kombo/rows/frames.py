@@ -3,17 +3,21 @@
 A type that pandas infers would change cells: an integer beside a NULL becomes a float, and
 9007199254740993 becomes 9007199254740992. `pandas.read_sql` does so with any of its options. So all
 columns are of the type `object`, which keeps each cell as it is.
+
+pandas is imported when the first frame is made: its import takes half a second, and most tasks of a
+day in shards make no frame.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-from pandas import DataFrame, Series
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_kombo.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Row = Mapping[str, Any]
 
@@ -28,11 +32,15 @@ def frame_of(rows: Sequence[Sequence[Any]], columns: Sequence[str]) -> DataFrame
 
     :param columns: The names of the columns.
     """
+    from pandas import DataFrame  # noqa: PLC0415 - see above
+
     return DataFrame(rows, columns=list(columns), dtype=object)
 
 
 def frame_of_records(records: Sequence[Row]) -> DataFrame:
     """Build a frame of dictionaries. A value that a dictionary lacks is NaN."""
+    from pandas import DataFrame  # noqa: PLC0415 - see above
+
     return DataFrame(list(records), dtype=object)
 
 
@@ -42,6 +50,8 @@ def checked_frame(made: object, maker: str) -> DataFrame:
     :param maker: The code, for the error message.
     :raises ConfigurationError: if it is no frame, or has a column twice or without a name.
     """
+    from pandas import DataFrame, Series  # noqa: PLC0415 - see above
+
     if not isinstance(made, DataFrame):
         raise ConfigurationError(f"{maker} returned a {type(made).__name__}: return a DataFrame.")
     if unnamed := [name for name in made.columns if not isinstance(name, str)]:

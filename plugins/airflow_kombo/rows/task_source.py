@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Final
-
-from pandas import DataFrame
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.rows.frames import CHUNK_ROWS, checked_frame, frame_of_records
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _WHAT: Final = "The upstream task of rows_task_id"
 
@@ -46,6 +47,8 @@ class TaskSource:
 
 def _frame_of(rows: Any) -> DataFrame:
     """Return the rows as a frame with the cells as they came."""
+    from pandas import DataFrame  # noqa: PLC0415 - only here, as in `frames`
+
     if isinstance(rows, DataFrame):
         return checked_frame(rows, _WHAT)
     kind = type(rows).__name__
