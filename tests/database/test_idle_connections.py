@@ -26,7 +26,7 @@ def session_of(engine):
 
 
 def end(postgres, *sessions):
-    """End sessions as an administrator or a server's own limit does, and wait until they ended."""
+    """End sessions as a server's own limit does, and wait until they ended."""
     owner = create_engine(postgres)
     with owner.connect() as connection:
         for one in sessions:

@@ -183,7 +183,7 @@ def test_a_group_is_two_messages_to_the_server(ledger, tmp_path):
 
 
 def test_a_lost_connection_costs_no_claim_before_its_commit(ledger):
-    """What was lost before the commit was not written, so the ledger claims it again."""
+    """A statement whose connection is lost has written nothing, so the ledger runs again."""
     tolerant = LockTolerantLedger(ledger)
     first = tolerant.claim("run", named("a")).won
     end_sessions_of(ledger.engine)

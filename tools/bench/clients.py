@@ -28,7 +28,7 @@ from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.request import RowRequest as Request
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.garbage_collection import long_lived_objects
+from airflow_kombo.ledger.garbage_collection import collecting_rarely
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import STATUS_TABLE
 from airflow_kombo.operators.databases import Databases, opened
@@ -98,7 +98,7 @@ def plan(day: date, _rows: int | None) -> Took:
     """Read, look up and map the day's rows as the operator does, and send nothing."""
 
     def run() -> Mapping[str, int]:
-        with _databases() as databases, long_lived_objects():
+        with _databases() as databases, collecting_rarely():
             planned = _rows_of(databases).mapped(_CONTEXT, day).plan()
         return {"success": 0, "planned": sum(planned.values())}
 

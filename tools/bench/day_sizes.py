@@ -20,7 +20,8 @@ _FROM: Final = 10_000
 
 def size(bench: Bench) -> list[Finding]:
     """Measure memory and CPU time by the day's size, and a second run of a delivered day."""
-    days = {rows: [] for rows in _SIZES} if not bench.scale.small else {100: [], 400: []}
+    sizes = (100, 400) if bench.scale.small else _SIZES
+    days: dict[int, list[Run]] = {rows: [] for rows in sizes}
     for _ in range(bench.scale.rows(_ROUNDS, 1)):  # interleaved: the machine's speed changes
         for rows, runs in days.items():
             _deliver(bench, rows, runs)

@@ -26,7 +26,7 @@ def main() -> None:
     """Print the names of Airflow's modules, or the times of one start as JSON."""
     if sys.argv[1] == "names":
         _import_all()
-        print(json.dumps([name for name in sys.modules if name.split(".")[0] == "airflow"]))
+        _answer([name for name in sys.modules if name.split(".")[0] == "airflow"])
         return
     times: dict[str, float] = {}
     began = process_time()
@@ -50,10 +50,16 @@ def main() -> None:
     _deliver_until_the_first_post(date.fromisoformat(sys.argv[2]), times, mark)
 
 
+def _answer(answer: object) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
 def _import_all() -> None:
     importlib.import_module(_RUNNER)
     runpy.run_path(str(_DAG))
     importlib.import_module("airflow_kombo.operators.run_task")
+    importlib.import_module("airflow.providers.postgres.hooks.postgres")
 
 
 def _deliver_until_the_first_post(day: date, times: dict[str, float], mark: Any) -> None:
@@ -66,7 +72,7 @@ def _deliver_until_the_first_post(day: date, times: dict[str, float], mark: Any)
     def first_post(*_: object) -> None:
         mark("delivery")
         times["seconds"] = monotonic() - asked
-        print(json.dumps(times), flush=True)
+        _answer(times)
         os._exit(0)
 
     KomboClient.send = first_post  # type: ignore[assignment, method-assign]

@@ -1,9 +1,9 @@
 """Test a connection that was idle, before a transaction uses it.
 
 A server, a proxy or a firewall may have ended an idle connection. SQLAlchemy's `pool_pre_ping`
-tests every time: that is a third round trip for a claim that makes two. A connection that was in use
-a moment ago is not tested here. If it is lost all the same, its transaction fails, as when it is
-lost within the transaction.
+tests every time: that is a third round trip for a claim that makes two. A connection that was in
+use a moment ago is not tested here. If it is lost all the same, its transaction fails, as when it
+is lost within the transaction.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 IDLE_SECONDS: Final = 1.0
-"""Seconds without use after which a connection is tested. A busy run uses its own far more often."""
+"""Seconds without use after which a connection is tested. A busy run uses its own more often."""
 
 _LAST_USE: Final = "kombo_last_use"
 
 
 def test_idle_connections(engine: Engine) -> None:
-    """Test each connection of an engine that was idle; a lost one is replaced, with all others."""
+    """Test each idle connection of an engine before its use.
+
+    A lost one is replaced, and so are all older ones.
+    """
     dialect = engine.dialect
 
     def test(connection: Any, record: Any, _proxy: object) -> None:

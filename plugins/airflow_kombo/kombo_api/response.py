@@ -67,6 +67,15 @@ class _Body(BaseModel):
     ] = Field(default_factory=list)
 
 
+def _is_plain_success(content: object) -> bool:
+    """Return True for a success without warnings: the model would read the same from it."""
+    return (
+        isinstance(content, dict)
+        and content.get("status") == "success"
+        and not content.get("warnings")
+    )
+
+
 _LIMIT_HEADERS: Final = ("Concurrency-Limit", "ratelimit-limit")
 """Headers of each of Kombo's responses to an action, and of no other server's."""
 _LOST_ON_THE_WAY: Final = re.compile(rb"reset|terminat|disconnect|prematurely", re.IGNORECASE)
@@ -116,9 +125,28 @@ class KomboResponse:
         try:
             # The standard library's parser: pydantic's refuses half a surrogate, and a response
             # whose message quotes a broken emoji would lose its error code.
-            parsed = _Body.model_validate(json.loads((body or b"").decode("utf-8", "replace")))
+            content = json.loads((body or b"").decode("utf-8", "replace"))
+            if _is_plain_success(content):  # of a thousand responses almost all
+                return cls(
+                    http_status,
+                    headers,
+                    from_kombo=True,
+                    succeeded=True,
+                    beginning=_beginning(body),
+                )
+            return cls._by_model(http_status, headers, body, content)
         except (ValueError, RecursionError):  # ValueError: no JSON, or (pydantic's) not Kombo's
             return cls._without_body(http_status, headers, body)
+
+    @classmethod
+    def _by_model(
+        cls, http_status: int, headers: Mapping[str, str], body: bytes | None, content: object
+    ) -> KomboResponse:
+        """Read a response with a body of JSON.
+
+        :raises ValueError: if the body is not Kombo's.
+        """
+        parsed = _Body.model_validate(content)
         succeeded = parsed.status == "success"
         error = _NO_ERROR if succeeded else parsed.error
         return cls(

@@ -74,7 +74,7 @@ class FastPath:
         won: dict[LinkKey, Claim] = {}
         try:
             with running(self._engine, "claim rows", self._claim, given) as new:
-                won.update((key, claims[key]) for key in map(LinkKey.of, new))
+                won.update((key, claims[key]) for key in map(LinkKey._make, new))
         except (RaceLostError, ConnectionLostError):
             return {}
         except RowsHeldError:
@@ -94,7 +94,7 @@ class FastPath:
         given = self._recorded.given(recorded(usual, self._redact))
         try:
             with running(self._engine, "record outcomes", self._record, given) as in_time:
-                done = {(LinkKey.of(row), row.attempt) for row in in_time}
+                done = {(LinkKey(*key), attempt) for *key, attempt in in_time}
         except (RaceLostError, ConnectionLostError):
             return list(outcomes)
         return [one for one in outcomes if (one.key, one.claim.attempt) not in done]
