@@ -1,16 +1,20 @@
 """Figures of the bench: the ideal, the targets, and the page in docs."""
 
+from dataclasses import replace
+
 import pytest
 
+from tools.bench import scenarios
 from tools.bench.counts import Counts, IntegrationCounts
 from tools.bench.doubt import Kill, _findings
+from tools.bench.measurement import Bench, Scale
 from tools.bench.orders import Behaviour
 from tools.bench.report import BEGIN, END, Report
 from tools.bench.scenarios import ideal
 from tools.bench.stage import Run
 from tools.bench.targets import Finding, at_least, at_most
 
-FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000)
+FINDING = Finding("Rows/s", "0.6", "≥ 0.5", met=True, n=50_000, others="3%")
 
 
 def run():
@@ -60,6 +64,26 @@ def test_a_target_is_met_up_to_its_figure(value, least, most):
     assert at_most("Rows/s", value, 0.5, 1, note="").met is most
 
 
+def test_a_rate_has_its_cost_beside_it():
+    """A rate on a busy machine says little, and CPU time per row says more."""
+    figures = dict.fromkeys(("peak_mb", "server_cpu", "others", "machine", "stood_still"), 1.0)
+    counts = {"counts": {}, "server": Counts({}, {})}
+    one = Run(
+        client="ours", rows=1_000, seconds=2.0, cpu=0.4, postgres_cpu=0.15, **figures, **counts
+    )
+    assert one.cost == "0.40 + 0.15 ms of CPU a row"
+
+
+def test_others_are_those_of_the_scenario(monkeypatch):
+    """Each figure names the share of the machine that others used in the runs of its scenario."""
+    bench = Bench(stage=None, scale=Scale())
+    bench.runs["rate"] = [run(), run(), replace(run(), others=2.0)]
+    monkeypatch.setitem(scenarios.SCENARIOS, "rate", lambda _: [FINDING])
+    monkeypatch.setitem(scenarios.SCENARIOS, "page", lambda _: [FINDING])
+    assert [one.others for one in scenarios.measure(bench, "rate")] == ["25%"]
+    assert [one.others for one in scenarios.measure(bench, "page")] == [""]
+
+
 def test_the_results_replace_those_before_them(tmp_path):
     """The newest results are between the markers; the prose around stays."""
     page = tmp_path / "performance.md"
@@ -71,7 +95,7 @@ def test_the_results_replace_those_before_them(tmp_path):
     assert page.read_text() == first
     assert first.startswith(f"# Prose\n{BEGIN}\n")
     assert first.endswith(f"{END}\nmore prose\n")
-    assert "| Rows/s | 0.6 | ≥ 0.5 | yes | 50,000 |" in first
+    assert "| Rows/s | 0.6 | ≥ 0.5 | yes | 50,000 | 3% |" in first
     assert "- CPU: fast" in first
     assert "25%" in first
     assert "old" not in first
