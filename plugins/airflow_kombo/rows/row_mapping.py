@@ -146,7 +146,10 @@ class RowMapping(DeclaredBody):
         ]
         if lost:
             have = ", ".join(sorted(columns)) or "none"
-            raise MappingError(f"The rows have no column {'; '.join(lost)}. They have: {have}.")
+            raise MappingError(
+                f"The rows have no column {'; '.join(lost)}. They have: {have}. Correct the"
+                " mapping, or give the column in the query."
+            )
 
     def reads(self) -> set[tuple[str, str]]:
         """Return the columns of each part of the request as pairs."""
