@@ -67,7 +67,7 @@ def test_a_refused_login_is_not_tried_again(postgres, wrong):
     ("query", "fix"),
     [
         ("SELECT id AS result_id FROM exams", "before a dot"),
-        ("SELECT id FROM hiring.exams", "such as: id AS result_id. It gives: id."),
+        ("SELECT id FROM hiring.exams", "such as: my_column AS result_id."),
         ("SELECT di AS result_id FROM hiring.exams", "the name of the column"),
         ("SELECT id AS result_id FROM hiring.exams WHERE day >= :assessment_date", "AS date)"),
     ],

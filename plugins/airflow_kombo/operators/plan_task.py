@@ -16,6 +16,7 @@ from airflow_kombo.ledger.runs import Runs
 from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.job import Job, WriteTask, hook_of, opened_job
 from airflow_kombo.operators.parameters import PlanParameters
+from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 from airflow_kombo.operators.run_task import row_limit_of
 from airflow_kombo.planning.planner import Planner
 from airflow_kombo.planning.row_limit import RowLimit
@@ -46,6 +47,7 @@ def plan_task(task: PlanTask, write: Write, context: Context) -> list[dict[str, 
     :raises LedgerError: if the database fails.
     :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
     """
+    refuse_misspelled_params(context)
     parameters = PlanParameters.of(task)
     day_of(context, parameters.assessment_date)  # a run without a day ends here, with one message
     if parameters.are_one_shard:

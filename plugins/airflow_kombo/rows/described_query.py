@@ -58,8 +58,9 @@ def describe(
     if lost := [name for name in key_columns if name not in types]:
         wanted = "; ".join(f"'{name}'{did_you_mean(name, types)}" for name in lost)
         raise ConfigurationError(
-            f"The query gives no column {wanted}. Name a column so with AS, such as: id AS"
-            f" {lost[0]}. It gives: {', '.join(types)}."
+            f"The query gives no column {wanted}. Name a column so with AS, such as: my_column AS"
+            f" {lost[0]}. Where your table has no integration, application or candidate, write NULL"
+            f" AS. It gives: {', '.join(types)}."
         )
     return DescribedQuery(statement.columns(*map(column, types)).subquery("r"), types, uses)
 
