@@ -10,6 +10,7 @@ from support.harness import MAPPING, fill, row
 
 from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import ConfigurationError
+from airflow_kombo.operators.reconcile import KomboReconcileOperator
 from airflow_kombo.operators.resolve_unknown import KomboResolveUnknownOperator
 from airflow_kombo.operators.result_link import KomboResultLinkOperator
 from airflow_kombo.operators.run_configuration import refuse_misspelled_params
@@ -36,6 +37,12 @@ def test_other_names_are_left_alone(context, conf):
     refuse_misspelled_params(triggered_with(context, **conf))
 
 
+def test_a_param_of_the_task_is_known(context):
+    """A task may have params of its own beside those of the dag."""
+    task = SimpleNamespace(params={"dry_runs": 1})
+    refuse_misspelled_params(triggered_with(context, dry_runs=1) | {"task": task})
+
+
 def test_a_misspelled_dry_run_sends_nothing(context, engine, source, standin):
     """A run with `dryrun` fails before the first request, and is not tried again."""
     fill(engine, source, [row("r1")])
@@ -45,8 +52,15 @@ def test_a_misspelled_dry_run_sends_nothing(context, engine, source, standin):
     assert standin.stats()["received"] == 0
 
 
-def test_a_misspelled_dry_run_decides_nothing(context):
-    """A decision with `dryrun` fails before a row is decided."""
-    task = KomboResolveUnknownOperator(task_id="resolve", result_ids=["r1"], decision="created")
+@pytest.mark.parametrize(
+    "task",
+    [
+        KomboResolveUnknownOperator(task_id="resolve", result_ids=["r1"], decision="created"),
+        KomboReconcileOperator(task_id="reconcile", recipes="recipes.yaml"),
+    ],
+    ids=lambda task: task.task_id,
+)
+def test_a_misspelled_dry_run_decides_nothing(context, task):
+    """A decision or a look with `dryrun` fails before a row is settled."""
     with pytest.raises(AirflowFailException, match="did you mean 'dry_run'"):
         task.execute(triggered_with(context, dryrun=True))

@@ -20,7 +20,7 @@ def refuse_misspelled_params(context: Context) -> None:
     :raises ConfigurationError: with the name that was meant.
     """
     dag, dag_run = context.get("dag"), context.get("dag_run")
-    known = list(dag.params) if dag else []
+    known = [*getattr(dag, "params", ()), *getattr(context.get("task"), "params", ())]
     for name in getattr(dag_run, "conf", None) or {}:
         if name not in known and (meant := did_you_mean(name, known)):
             raise ConfigurationError(
