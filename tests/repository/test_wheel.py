@@ -227,7 +227,7 @@ def test_the_button_test_names_what_is_wrong(ui, standin):
     nobody = f"http://127.0.0.1:{free_port()}/v1"
     with another_server(PAGE, PAGE) as other:
         bodies = {
-            "refuses this key or this address": body_of_the_button(standin.url, wrong),
+            "a key works in the region of its account only": body_of_the_button(standin.url, wrong),
             "does not answer as Kombo does": body_of_the_button(other.url, wrong),
             "cannot be reached": body_of_the_button(nobody, wrong),
             "needs the API key": body_of_the_button(standin.url, ""),
