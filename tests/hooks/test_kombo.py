@@ -297,6 +297,26 @@ def test_a_kombo_connection_to_nowhere_is_refused(monkeypatch, url, region, why)
         post(delivery())
 
 
+@pytest.mark.parametrize("timeout", ["soon", 0, -1, "nan", "inf", [5]])
+def test_a_timeout_that_is_no_number_of_seconds_is_refused(standin, monkeypatch, timeout):
+    """A timeout of 0 would be no limit, and a word would end in a traceback."""
+    kombo_connection(monkeypatch, standin.url, timeout=timeout)
+    with pytest.raises(ConfigurationError, match="number of seconds above 0"):
+        post(delivery())
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [("5", 5.0), (0.3, 0.3), ("", 300.0)])
+def test_a_timeout_may_be_a_text(standin, monkeypatch, timeout, seconds):
+    """The form's field may send a text; an empty one is as a missing one."""
+    kombo_connection(monkeypatch, standin.url, timeout=timeout)
+
+    async def total():
+        async with KomboHook().client() as client:
+            return client._http.timeout.total
+
+    assert asyncio.run(total()) == seconds
+
+
 def test_the_connections_test_asks_for_the_key(standin, monkeypatch):
     """The connection's test shows if Kombo knows the key, and the reason if not."""
     assert KomboHook().test_connection() == (True, "Kombo knows the key.")

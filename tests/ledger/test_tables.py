@@ -209,7 +209,7 @@ def test_a_user_without_the_right_to_migrate_gets_an_error(older):
     def become(connection):
         connection.exec_driver_sql(f"SET LOCAL ROLE user_of_{schema}")
 
-    with pytest.raises(LedgerError, match=r"must be owner of table .+ has to own") as caught:
+    with pytest.raises(ConfigurationError, match=r"must be owner of table .+ has to own") as caught:
         Tables.named().create(older)
     assert all(f"{HISTORY}.{name}" in str(caught.value) for name in LATER)
     event.remove(older, "begin", become)

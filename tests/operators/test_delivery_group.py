@@ -65,6 +65,20 @@ def test_a_day_in_shards_has_one_account_and_one_event(engine, source, group, st
     assert {one.task_id for one in runs} == {"deliver.shard"}
 
 
+def test_the_account_explains_the_causes_of_the_day(engine, source, group, standin, caplog):
+    """The log of the account has the codes of the rows, once for all shards."""
+    fill(engine, source, rows(12))
+    standin.add_rule(CLOSED, times=4)
+    day = group(fail_on={})
+    for number in range(len(day.plan())):
+        day.shard(number)
+    caplog.clear()
+    caplog.set_level(logging.INFO, logger="airflow_kombo")
+    day.account()
+    assert "failed ATS.JOB_CLOSED: 4 of the day. The job is closed in the ATS." in caplog.text
+    assert "without an error code" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("prefix_group_id", "shard"), [(True, "all.deliver.shard"), (False, "shard")]
 )

@@ -21,7 +21,7 @@ from support.harness import (
     run_day,
 )
 
-from airflow_kombo.exceptions import LedgerError
+from airflow_kombo.exceptions import ConfigurationError
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.redaction import Redactor
 from airflow_kombo.ledger.runs import Run, Runs
@@ -264,7 +264,7 @@ def test_only_a_dry_run_needs_its_table(warehouse, tables, source_table, standin
     tables.create(warehouse)
     assert not inspect(warehouse).has_table(tables.preview.name)
     assert run_day(warehouse, tables, limit=1).counts == {"success": 1}
-    with pytest.raises(LedgerError, match="could not make kombo_result_link_preview"):
+    with pytest.raises(ConfigurationError, match="could not make kombo_result_link_preview"):
         dry_run(warehouse, tables)
     event.remove(warehouse, "begin", become)
     dry_run(warehouse, tables)
@@ -278,6 +278,13 @@ def test_only_a_dry_run_needs_its_table(warehouse, tables, source_table, standin
     event.listen(warehouse, "begin", become)
     assert dry_run(warehouse, tables).counts == {"delivered": 2}
     event.remove(warehouse, "begin", become)
+
+
+def test_a_day_without_a_row_names_the_likely_mistake(warehouse, tables, source_table, caplog):
+    """A newcomer's day of timestamps matches nothing, and the log says why that may be."""
+    dry_run(warehouse, tables)
+    assert "gives no row for 2026-11-03" in caplog.text
+    assert "CAST(... AS date)" in caplog.text
 
 
 def test_memory_does_not_grow_with_the_day(warehouse, tables, source_table, standin, monkeypatch):

@@ -10,9 +10,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
 import pytest
 from sqlalchemy import create_engine
+from support.airflow_site import SECRET, wait_for_api
+from support.another_server import PAGE, another_server
 from support.harness import DAY, KEY, ROOT, all_of, fill, make_source_table, row
+from support.ports import free_port
 
 from airflow_kombo.ledger.tables import Tables
 
@@ -31,11 +35,6 @@ print(json.dumps({
     "behaviour": manager.field_behaviours["kombo"]["relabeling"],
     "links": [one for one in manager.extra_links_class_names if "airflow_kombo" in one],
 }))
-"""
-TEST = """
-import json
-from airflow.models import Connection
-print(json.dumps(Connection(conn_id="kombo_default", conn_type="kombo").test_connection()))
 """
 PLUGINS = """
 import json, os
@@ -82,7 +81,10 @@ def wheel(tmp_path_factory):
         return run(python, *arguments, **settings | environment)
 
     python_of("-m", "airflow", "db", "migrate")
-    return SimpleNamespace(python=python_of, home=place / "home", package=package)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return SimpleNamespace(
+        python=python_of, command=python, environment=kept | settings, place=place, package=package
+    )
 
 
 def last_line(output):
@@ -116,14 +118,6 @@ def test_the_connection_type_has_its_own_form(wheel):
     assert found["links"] == ["airflow_kombo.operators.links.RowsLink"]
 
 
-def test_the_connection_can_be_tested(wheel, standin):
-    """The button Test of a connection of the type kombo asks Kombo for the key."""
-    for key, answer in [(KEY, [True, "Kombo knows the key."]), ("ks_dev_wrong", False)]:
-        kombo = {"conn_type": "kombo", "host": standin.url, "password": key}
-        told = wheel.python("-c", TEST, AIRFLOW_CONN_KOMBO_DEFAULT=json.dumps(kombo))
-        assert answer in (last_line(told), last_line(told)[0])
-
-
 def test_the_settings_are_in_airflow_s_list(wheel):
     """`airflow config list` has the section [kombo] with the descriptions."""
     command = ["-m", "airflow", "config", "list", "--section", "kombo", "--include-descriptions"]
@@ -140,3 +134,121 @@ def test_the_folder_and_the_wheel_at_once_register_once(wheel, tmp_path):
     plugins = shutil.copytree(ROOT / "plugins", tmp_path / "plugins")
     both = last_line(wheel.python("-c", PLUGINS, AIRFLOW__CORE__PLUGINS_FOLDER=str(plugins)))
     assert both == [["PluginsDirectorySource"], {}]
+
+
+@pytest.fixture(scope="module")
+def ui(wheel):
+    """Serve the Airflow of the wheel, and return a client with the cookie of the UI's user."""
+    (wheel.place / "passwords.json").write_text('{"admin": "admin"}')
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = {
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API_AUTH__JWT_SECRET": SECRET,
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(wheel.place / "passwords.json"),
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    command = [wheel.command, "-m", "airflow", "api-server", "--host", "127.0.0.1"]
+    log = wheel.place / "api-server.log"
+    with log.open("w") as out, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+        server = subprocess.Popen(  # noqa: S603 - our own command
+            [*command, "--port", str(port), "--workers", "1"],
+            env=wheel.environment | settings,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            wait_for_api(url, log, server)
+            login = {"username": "admin", "password": "admin"}
+            token = client.post("/auth/token", json=login).json()["access_token"]
+            client.cookies.set("_token", token)
+            yield client
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def test_the_form_gets_its_fields(ui):
+    """The UI's form has the fields of the type kombo, the region as a choice."""
+    types = {one["connection_type"]: one for one in ui.get("/ui/connections/hook_meta").json()}
+    form = types["kombo"]
+    assert form["hook_name"] == "Kombo"
+    assert set(form["extra_fields"]) == {"region", "integration_id", "timeout"}
+    assert form["extra_fields"]["region"]["schema"]["enum"] == ["eu", "us", "ca", None]
+    assert form["standard_fields"]["password"]["title"] == "API key"
+    assert form["standard_fields"]["login"]["hidden"]
+    assert not form["standard_fields"]["port"]["hidden"]
+
+
+def body_of_the_button(host, password=KEY, *, port=0, **extra):
+    """Return what the button Test sends: empty texts, 0 as the port, the extras as JSON."""
+    return {
+        "connection_id": "kombo_default",
+        "conn_type": "kombo",
+        "description": "",
+        "host": host,
+        "login": "",
+        "password": password,
+        "port": port,
+        "schema": "",
+        "extra": json.dumps(extra),
+    }
+
+
+def press(ui, body):
+    """Test a connection as the button does, and return the status and the message."""
+    answer = ui.post("/api/v2/connections/test", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["status"], answer.json()["message"]
+
+
+EXTRAS = [
+    {},
+    {"region": "us", "timeout": 60, "integration_id": "workday:one"},
+    {"region": "US ", "timeout": "60", "integration_id": "workday:one"},
+    {"region": "", "timeout": "", "integration_id": ""},
+    {"region": None, "timeout": None, "integration_id": None},
+]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_the_button_test_finds_a_good_key(ui, standin, extra):
+    """Whatever the form sends for its fields, a key that Kombo knows is fine."""
+    body = body_of_the_button(standin.url, **extra)
+    assert press(ui, body) == (True, "Kombo knows the key.")
+
+
+def test_the_button_test_names_what_is_wrong(ui, standin):
+    """A wrong key, another server or a wrong field are a sentence, which never has the key."""
+    wrong = "ks_dev_canary"
+    nobody = f"http://127.0.0.1:{free_port()}/v1"
+    with another_server(PAGE, PAGE) as other:
+        bodies = {
+            "a key works in the region of its account only": body_of_the_button(standin.url, wrong),
+            "does not answer as Kombo does": body_of_the_button(other.url, wrong),
+            "cannot be reached": body_of_the_button(nobody, wrong),
+            "needs the API key": body_of_the_button(standin.url, ""),
+            "needs a host with its scheme": body_of_the_button("api.kombo.dev/v1", wrong),
+            "has to be one of eu, us, ca": body_of_the_button("", wrong, region="apac"),
+            "has to be a number of seconds": body_of_the_button(standin.url, wrong, timeout="soon"),
+        }
+        for words, body in bodies.items():
+            fine, message = press(ui, body)
+            assert (fine, words in message) == (False, True), message
+            assert "canary" not in message
+
+
+def test_a_saved_connection_can_be_tested(ui, standin):
+    """The button Test of a saved connection uses the saved key, which the UI never has."""
+    extra = {"region": "eu", "timeout": 60}
+    for name, key, fine in [("good", KEY, True), ("bad", "ks_dev_canary", False)]:
+        # Without a port, Airflow 3.3.1 and 3.3.2 refuse: apache/airflow#73298.
+        body = body_of_the_button(standin.url, key, port=443, **extra) | {"connection_id": name}
+        assert ui.post("/api/v2/connections", json=body).status_code == 201
+        saved = ui.get(f"/api/v2/connections/{name}").json()
+        assert saved["password"] == "***"
+        sent = {field: saved[field] for field in body} | {"description": "", "login": ""}
+        assert press(ui, sent)[0] is fine

@@ -82,7 +82,8 @@ def hook_of(conn_id: str) -> Any:
         raise NoConnectionError(conn_id) from None
     except AirflowException as error:  # such as: Unknown hook type "snowflake"
         raise ConfigurationError(
-            f"The connection {conn_id} cannot be used: {error}. Is its Airflow provider installed?"
+            f"The connection {conn_id} cannot be used: {error}. Install the Airflow provider of its"
+            " type: the warehouse's page in docs/warehouses names the package."
         ) from None
     if path := _SQL_HOOKS.get(hook.conn_type):
         module, _, name = path.rpartition(".")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy.engine.default import DefaultDialect
 
+from airflow_kombo.database.advice import with_advice
 from airflow_kombo.exceptions import ConfigurationError, WarehouseError
 
 if TYPE_CHECKING:
@@ -208,7 +209,9 @@ def _as_our_error(doing: str) -> Iterator[None]:
             raise
         names = {kind.__name__ for kind in type(error).__mro__}
         kind = ConfigurationError if names.intersection(_WRONG) else WarehouseError
-        raise kind(f"The warehouse could not {doing}: {_cause_of(error, names)}") from None
+        raise kind(
+            f"The warehouse could not {doing}: {with_advice(_cause_of(error, names))}"
+        ) from None
 
 
 def _is_of_driver(error: Exception) -> bool:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import exc
 
+from airflow_kombo.database.advice import is_refusal, with_advice
 from airflow_kombo.database.dialects import dialect_of, raised_by
 from airflow_kombo.database.dialects.base import DEADLOCK, LOCK_NOT_AVAILABLE
 from airflow_kombo.database.idle_connections import test_idle_connections
-from airflow_kombo.exceptions import LedgerError, RowsHeldError
+from airflow_kombo.exceptions import ConfigurationError, LedgerError, RowsHeldError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -93,12 +94,20 @@ def transaction(
 def bare_connection(engine: Engine, doing: str) -> Iterator[Connection]:
     """Connect without the settings of our transactions, for a server that may not know them.
 
+    It is a run's first connection. A login that is wrong then is wrong at the next try, too.
+
     :param doing: The work, for the error message: "The database could not …".
+    :raises ConfigurationError: if the server refuses the login, or has no such database.
     :raises LedgerError: if the database cannot be reached.
     """
     bound = engine.execution_options(reads_only=True)
-    with _as_ledger_error(doing), bound.connect() as connection:
-        yield connection
+    try:
+        with _as_ledger_error(doing), bound.connect() as connection:
+            yield connection
+    except LedgerError as error:
+        if is_refusal(str(error)):
+            raise ConfigurationError(str(error)) from None
+        raise
 
 
 @contextmanager
@@ -183,7 +192,7 @@ def _as_ledger_error(doing: str) -> Iterator[None]:
         yield
     except (exc.DBAPIError, exc.TimeoutError) as error:  # all others are errors in this program
         kind = RowsHeldError if is_held(error) else LedgerError
-        raise kind(f"The database could not {doing}: {cause_of(error)}") from None
+        raise kind(f"The database could not {doing}: {with_advice(cause_of(error))}") from None
 
 
 def _state_of(error: exc.SQLAlchemyError) -> str | None:

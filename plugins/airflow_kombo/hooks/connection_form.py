@@ -37,10 +37,13 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
 }
 """The form's fields for extras, as a provider declares them."""
 
-HIDDEN: Final = ("schema", "login", "port")
+HIDDEN: Final = ("schema", "login")
+"""The port is shown, and not used: in Airflow 3.3.1 and 3.3.2 the button Test refuses a saved
+connection without a port, since the UI sends 0 in its place (apache/airflow#73298)."""
 LABELS: Final = {"host": "Address", "password": "API key"}
 PLACEHOLDERS: Final = {
     "host": "empty: the region's own; or https://...",
+    "port": "443: not used, but Test of Airflow 3.3.1 and 3.3.2 needs one",
     "password": "your Kombo API key",
 }
 

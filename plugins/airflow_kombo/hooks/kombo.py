@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -141,7 +142,7 @@ class KomboHook(HttpAsyncHook):
             config.headers or {},
             proxy=_proxy(base_url, extra),
             tls=_tls(extra),
-            timeout=float(extra.get("timeout") or TIMEOUT_SECONDS),
+            timeout=_timeout(extra.get("timeout"), self.http_conn_id),
         )
         async with open_client(access) as client:
             yield client
@@ -180,6 +181,25 @@ def _address_of(connection: Connection, conn_id: str) -> str:
             f"The region of the connection {conn_id} has to be one of {', '.join(REGIONS)}."
         )
     return REGIONS[region]
+
+
+def _timeout(extra: object, conn_id: str) -> float:
+    """Return the seconds that a call may take; an empty extra is as a missing one.
+
+    :raises ConfigurationError: if the extra is no number of seconds. aiohttp takes 0 for no limit.
+    """
+    if extra is None or extra == "":
+        return TIMEOUT_SECONDS
+    try:
+        seconds = float(str(extra))
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < inf:
+        raise ConfigurationError(
+            f"The timeout of the connection {conn_id} is {extra!r}: it has to be a number of"
+            f" seconds above 0, or empty for {TIMEOUT_SECONDS:.0f}."
+        )
+    return seconds
 
 
 def _warn_of_extras(extras: Mapping[str, Any], conn_id: str) -> None:

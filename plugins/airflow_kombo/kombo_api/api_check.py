@@ -87,7 +87,8 @@ def _error_of_response(host: str, response: KomboResponse) -> KomboError:
         return UnreachableError(f"{host} limits requests now: {_cause_of(response)}.")
     if response.from_kombo and (response.error_code or _is_about_the_key(response)):
         return ConfigurationError(
-            f"Kombo at {host} refuses this key or this address: {_cause_of(response)}."
+            f"Kombo at {host} refuses this key or this address: {_cause_of(response)}. Check the"
+            " connection's password and host: a key works in the region of its account only."
         )
     return ConfigurationError(
         f"{host} does not answer as Kombo does: {_cause_of(response)}. Check the connection's host,"

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateIndex, DropIndex
 
+from airflow_kombo.database.advice import lacks_rights
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
@@ -44,7 +45,8 @@ def create(engine: Engine, tables: Sequence[Table]) -> None:
 
     Many tasks may do so at once.
 
-    :raises ConfigurationError: if a table lacks columns that no version may add.
+    :raises ConfigurationError: if a table lacks columns that no version may add, or if the
+        connection's user may not make tables.
     :raises LedgerError: if the database cannot be reached, or refuses.
     """
     for number in range(_TRIES):
@@ -138,9 +140,16 @@ def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
                 log.warning("The index %s could not be made: %s", index.name, cause_of(error))
 
 
-def _not_created(engine: Engine, tables: Sequence[Table], error: exc.DBAPIError) -> LedgerError:
-    advice = " The connection's user needs CREATE and USAGE, and has to own the tables."
-    return LedgerError(
+def _not_created(
+    engine: Engine, tables: Sequence[Table], error: exc.DBAPIError
+) -> ConfigurationError | LedgerError:
+    """Return the error of tables that were not made; without rights, another try helps nobody."""
+    advice = (
+        " The connection's user needs CREATE and USAGE on the schema, and has to own the tables."
+        " Grant them, or let an owner make the tables: docs/tables.md has the statements."
+    )
+    kind = ConfigurationError if lacks_rights(cause_of(error)) else LedgerError
+    return kind(
         f"The database could not make {tables[0].fullname} and the tables beside it"
         f"{_named(engine, tables)}: {cause_of(error)}." + ("" if is_passing(error) else advice)
     )

@@ -54,7 +54,8 @@ _ELSEWHERE: Final = (
 def refuse_unfit_server(engine: Engine) -> None:
     """Refuse a database that cannot hold the ledger, before a table is made.
 
-    :raises ConfigurationError: with what is missing, and the remedy.
+    :raises ConfigurationError: with what is missing, and the remedy; also if the server refuses
+        the connection's login, or has no such database.
     :raises LedgerError: if the database cannot be reached.
     """
     with bare_connection(engine, "say its version") as connection:

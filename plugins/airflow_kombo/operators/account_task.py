@@ -6,6 +6,7 @@ Only `execute` imports this module: what it imports is too heavy for Airflow's d
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -14,6 +15,8 @@ from airflow_kombo.airflow_compat import XCOM_RETURN_KEY
 from airflow_kombo.delivery.day_account import DayAccount
 from airflow_kombo.delivery.run_report import RunReport
 from airflow_kombo.exceptions import ShardsFailedError
+from airflow_kombo.kombo_api.explanations import Cause
+from airflow_kombo.ledger.day_rows import DayRows
 from airflow_kombo.ledger.runs import Runs
 from airflow_kombo.operators.job import Job, WriteTask, hook_of, opened_job
 from airflow_kombo.operators.parameters import RunParameters
@@ -25,6 +28,7 @@ from airflow_kombo.operators.run_task import (
     policy_of,
 )
 from airflow_kombo.operators.task_stop import TaskStop
+from airflow_kombo.statuses import Status
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -65,7 +69,7 @@ def account_task(
         shards = sum(state != _REMOVED for state in states.values())
         report = asyncio.run(_report(job, task.shard_task_id, shards, stop))
         log_table(report.integrations)
-        log_causes(report.causes)
+        log_causes({"the day": _causes_of(report.day)})
         if task.do_xcom_push:  # a task that fails has no return value to be its XCom
             context["ti"].xcom_push(XCOM_RETURN_KEY, report.numbers)
         with policy_of(job, f"dag_run_id {context['ti'].run_id}").after(report):
@@ -92,6 +96,16 @@ async def _report(
     account = DayAccount(run, runs, days, shards, read_again)
     stop.hand_over(account.stop)
     return await account.report(host)
+
+
+def _causes_of(day: DayRows) -> Counter[Cause]:
+    """Return the causes of a day's undelivered rows; only the shards know them by integration."""
+    return Counter(
+        {
+            Cause(Status(name), None if cause == name else cause): rows
+            for (name, cause), rows in day.causes.items()
+        }
+    )
 
 
 def _states_of_shards(task: AccountTask, context: Context) -> dict[str, str | None]:

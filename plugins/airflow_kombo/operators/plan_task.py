@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_kombo.operators.assessment_day import day_of
 from airflow_kombo.operators.parameters import PlanParameters
+from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 from airflow_kombo.planning.shards import PlannedShard
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def plan_task(task: PlanTask, write: Write, context: Context) -> list[dict[str, 
     :raises LedgerError: if the database fails.
     :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
     """
+    refuse_misspelled_params(context)
     parameters = PlanParameters.of(task)
     day_of(context, parameters.assessment_date)  # a run without a day ends here, with one message
     if parameters.are_one_shard:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_kombo.operators.failure_policy import not_tried_again
+from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -88,4 +89,5 @@ class KomboReconcileOperator(BaseOperator):
         """
         from airflow_kombo.operators.reconcile_rows import reconcile  # noqa: PLC0415 - see above
 
+        refuse_misspelled_params(context)
         return reconcile(self, context["dag"].dag_id)

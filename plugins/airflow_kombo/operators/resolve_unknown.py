@@ -16,6 +16,7 @@ from airflow.sdk import Param
 
 from airflow_kombo.airflow_compat import add_param, adds_to_resumption, can_park_questions
 from airflow_kombo.operators.failure_policy import not_tried_again
+from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 from airflow_kombo.statuses import Decision
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         """
         from airflow_kombo.operators import decide_rows  # noqa: PLC0415 - see above
 
+        refuse_misspelled_params(context)
         parameters = decide_rows.parameters_of(self)
         rows_filter = decide_rows.filter_of(parameters)
         if parameters.export_to or parameters.has_file:

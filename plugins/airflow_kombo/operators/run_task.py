@@ -28,6 +28,7 @@ from airflow_kombo.operators.execution_timeout import execution_timeout
 from airflow_kombo.operators.failure_policy import Policy
 from airflow_kombo.operators.job import Job, WriteTask, hook_of, opened_job
 from airflow_kombo.operators.parameters import RunParameters
+from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 from airflow_kombo.operators.task_stop import TaskStop
 from airflow_kombo.planning.dry_run import dry_run
 from airflow_kombo.planning.planner import Planner
@@ -53,6 +54,7 @@ def run_task(task: WriteTask, write: Write, context: Context, stop: TaskStop) ->
     :raises WarehouseError: if a warehouse whose ledger is elsewhere failed. Another try goes on.
     :raises RunStoppedError: if the task was stopped.
     """
+    refuse_misspelled_params(context)
     parameters = RunParameters.of(task)
     with opened_job(task, write, context, parameters) as job:
         if not parameters.dry_run:

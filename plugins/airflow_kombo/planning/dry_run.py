@@ -189,6 +189,12 @@ def dry_run(run: Run, planner: Planner, max_in_flight: MaxInFlight = None) -> Dr
     for integration_id, rows in planner.rows():
         summary.add(integration_id, table.write(rows))
     summary.write()
+    if not summary.senders:
+        log.warning(
+            "The query gives no row for %s. If the table has results of this day, compare days in"
+            " the query: a timestamp has to become a day with CAST(... AS date).",
+            run.assessment_date,
+        )
     log.info(
         "Each row, with its request: SELECT * FROM %s WHERE run_id = '%s'",
         ledger.tables.preview.fullname,

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlparse.lexer import tokenize
 from sqlparse.tokens import Comment
 
+from airflow_kombo.database.advice import with_advice
 from airflow_kombo.database.transactions import begin, cause_of, is_passing
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 from airflow_kombo.suggestions import did_you_mean
@@ -56,7 +57,11 @@ def describe(
     )
     if lost := [name for name in key_columns if name not in types]:
         wanted = "; ".join(f"'{name}'{did_you_mean(name, types)}" for name in lost)
-        raise ConfigurationError(f"The query gives no column {wanted}.")
+        raise ConfigurationError(
+            f"The query gives no column {wanted}. Name a column so with AS, such as: my_column AS"
+            f" {lost[0]}. Where your table has no integration, application or candidate, write NULL"
+            f" AS. It gives: {', '.join(types)}."
+        )
     return DescribedQuery(statement.columns(*map(column, types)).subquery("r"), types, uses)
 
 
@@ -114,6 +119,6 @@ def _types_of(engine: Engine, query: Select[Any]) -> dict[str, object]:
             types = [described[1] for described in result.cursor.description]
     except SQLAlchemyError as error:
         kind = LedgerError if is_passing(error) else ConfigurationError
-        raise kind(f"The query for the rows cannot run: {cause_of(error)}") from None
+        raise kind(f"The query for the rows cannot run: {with_advice(cause_of(error))}") from None
     refuse_doubled(names)
     return dict(zip(names, types, strict=True))

@@ -94,7 +94,10 @@ class RowMapping(DeclaredBody):
             return cls.model_validate(declared)
         except ValidationError as error:
             wrong = "; ".join(place + cls._explain(one, place) for one in error.errors())
-            raise MappingError(f"The mapping {name} cannot be used: {wrong}") from None
+            raise MappingError(
+                f"The mapping {name} cannot be used: {wrong}. The forms of a value are in the"
+                " comment of include/result_link_mapping.yaml."
+            ) from None
         except TemplateError as error:
             raise MappingError(
                 f"The mapping {name} has a broken template: {place}{error}"
@@ -146,7 +149,10 @@ class RowMapping(DeclaredBody):
         ]
         if lost:
             have = ", ".join(sorted(columns)) or "none"
-            raise MappingError(f"The rows have no column {'; '.join(lost)}. They have: {have}.")
+            raise MappingError(
+                f"The rows have no column {'; '.join(lost)}. They have: {have}. Correct the"
+                " mapping, or give the column in the query."
+            )
 
     def reads(self) -> set[tuple[str, str]]:
         """Return the columns of each part of the request as pairs."""
