@@ -43,8 +43,8 @@ LATER = {
 }
 """Columns of the history that came later than the first version."""
 LATER_ELSEWHERE = {
-    "kombo_result_links": {"left_out_by", "left_out_at", "left_out_reason"},
-    RUNS: {"schema_version", "left_out"},
+    "kombo_result_links": {"left_out_by", "left_out_at", "left_out_reason", "trouble"},
+    RUNS: {"schema_version", "left_out", "settled_at"},
 }
 """Columns of the other tables that came later than the first version."""
 
@@ -251,7 +251,7 @@ def test_tables_of_a_newer_version_are_refused(warehouse, tables):
     assert "resolved_by" not in columns(warehouse)
 
 
-COLUMNS_OF_VERSION = {5: "dbcd70210b88f2ea"}
+COLUMNS_OF_VERSION = {6: "0eb6a379e4bf2640"}
 """The digest of the columns of the version."""
 
 
@@ -265,3 +265,86 @@ def test_another_column_is_another_version():
     ]
     digest = sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
     assert {SCHEMA_VERSION: digest} == COLUMNS_OF_VERSION
+
+
+OLD_INDEXES = {
+    "kombo_result_links_day": "kombo_result_links (assessment_date, status)",
+    "kombo_result_links_sending": "kombo_result_links (run_id)",
+    "kombo_result_link_attempts_open": f"{HISTORY} (run_id)",
+}
+"""Indexes of an older version."""
+
+
+def indexes(engine):
+    inspector = inspect(engine)
+    tables = ("kombo_result_links", HISTORY)
+    return {one["name"] for table in tables for one in inspector.get_indexes(table)}
+
+
+def make_indexes(engine, made):
+    with engine.begin() as connection:
+        for name, columns in made.items():
+            connection.execute(text(f"CREATE INDEX {name} ON {columns}"))
+
+
+def test_the_indexes_of_an_older_version_are_dropped(older):
+    """Indexes that only an older version has are dropped, and those of this version are made."""
+    make_indexes(older, OLD_INDEXES)
+    tables = Tables.named()
+    tables.create(older)
+    assert not indexes(older) & OLD_INDEXES.keys()
+    assert {"kombo_result_links_run", f"{HISTORY}_of_run"} <= indexes(older)
+
+
+def test_an_index_of_somebody_elses_is_kept(older):
+    """An index with the name of an old one and other columns is none of ours."""
+    make_indexes(older, {"kombo_result_links_status": "kombo_result_links (status)"})
+    Tables.named().create(older)
+    assert "kombo_result_links_status" in indexes(older)
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(("before", "after"), [(None, "fillfactor=50"), (90, "fillfactor=90")])
+def test_an_older_versions_tables_get_space_for_outcomes(older, before, after):
+    """The fillfactor is set, unless the owner has set one."""
+    with older.begin() as connection:
+        if before:
+            connection.execute(text(f"ALTER TABLE {HISTORY} SET (fillfactor = {before})"))
+    Tables.named().create(older)
+    with older.connect() as connection:
+        query = text(f"SELECT reloptions FROM pg_class WHERE oid = CAST('{HISTORY}' AS regclass)")  # noqa: S608 - ours
+        assert connection.execute(query).scalar_one() == [after]
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+def test_a_user_who_may_not_drop_an_old_index_delivers_nevertheless(older, caplog):
+    """Without the right to drop an old index, the tables are used as they are, with a warning."""
+    Tables.named().create(older)
+    make_indexes(older, OLD_INDEXES)
+    with older.begin() as connection:
+        schema = connection.execute(select(func.current_schema())).scalar_one()
+        connection.execute(text(f"CREATE ROLE user_of_{schema}"))
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO user_of_{schema}"))
+        connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {schema} TO user_of_{schema}"))
+
+    @event.listens_for(older, "begin")
+    def become(connection):
+        connection.exec_driver_sql(f"SET LOCAL ROLE user_of_{schema}")
+
+    tables = Tables.named()
+    tables.create(older)
+    assert "must be owner of index kombo_result_links_day" in caplog.text
+    Runs(older, tables).start(Run("run"))
+    assert len(Ledger(older, tables).claim("run", [delivery()]).won) == 1
+
+
+def test_a_plain_column_in_place_of_a_derived_one_is_refused(warehouse, tables):
+    """A `trouble` that the database does not derive would hide rows: nothing is sent."""
+    with warehouse.begin() as connection:
+        for index in ("in_doubt", "in_trouble", "troubles"):
+            on = " ON kombo_result_links" if warehouse.dialect.name in {"mysql", "mariadb"} else ""
+            connection.execute(text(f"DROP INDEX IF EXISTS kombo_result_links_{index}{on}"))
+        connection.execute(text("ALTER TABLE kombo_result_links DROP COLUMN trouble"))
+        connection.execute(text("ALTER TABLE kombo_result_links ADD COLUMN trouble VARCHAR(16)"))
+    with pytest.raises(ConfigurationError, match="does not derive the column trouble"):
+        tables.create(warehouse)

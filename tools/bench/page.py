@@ -151,6 +151,7 @@ def _nights(tables: Tables) -> Insert:
         "started_at": began,
         "heartbeat_at": began,
         "ended_at": began + func.make_interval(0, 0, 0, 0, 1),
+        "settled_at": began + func.make_interval(0, 0, 0, 0, 1),
         "planned": literal(10_000),
         "success": literal(10_000),
     }

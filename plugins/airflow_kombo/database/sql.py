@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, DateTime, and_, or_
+from sqlalchemy import ColumnElement, DateTime, and_, func, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -31,6 +31,15 @@ def _utc_now(_element: utc_now, compiler: SQLCompiler, **_: object) -> str:
 def in_utc(moment: datetime) -> datetime:
     """Return a time with the zone UTC: SQLite stores none."""
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def without_index(text: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a column of texts for a condition that no index serves.
+
+    A table that grows from nothing has no statistics. PostgreSQL would find one row by an index
+    with many equal values, instead of by the key.
+    """
+    return func.coalesce(text, "")
 
 
 def beyond(order: Sequence[ColumnElement[str]], after: Sequence[str]) -> ColumnElement[bool]:

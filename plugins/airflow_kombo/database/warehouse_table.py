@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Table, TextClause, bindparam, text
 
+from airflow_kombo.database.dialects.columns import written_columns
 from airflow_kombo.database.hook_database import HookConnection
 from airflow_kombo.database.sql import in_utc
 from airflow_kombo.database.warehouse_kinds import JsonOfKind, WarehouseKind
@@ -28,7 +29,7 @@ _PLAIN: Final = frozenset({str, int})
 
 
 class WarehouseTable:
-    """A table with the columns of one of the ledger's tables.
+    """A table with the columns of one of the ledger's tables, without derived ones.
 
     :param table: The ledger's table.
     """
@@ -36,7 +37,7 @@ class WarehouseTable:
     def __init__(self, table: Table, kind: WarehouseKind) -> None:
         self.name = table.fullname
         self.columns: Mapping[str, str] = {
-            column.name: kind.type_of(column.type) for column in table.columns
+            column.name: kind.type_of(column.type) for column in written_columns(table)
         }
         self._kind = kind
 

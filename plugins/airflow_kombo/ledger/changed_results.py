@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Engine, Table, and_, func, or_, select, true
 
+from airflow_kombo.database.dialects.columns import written_columns
 from airflow_kombo.database.sql import beyond, in_utc
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.delivery_key import LinkKey
@@ -79,7 +80,7 @@ class ChangedResults:
         :param last: The end of the page.
         """
         columns = self._links.c
-        query = select(self._links).where(columns.result_id.in_(result_ids))
+        query = select(*written_columns(self._links)).where(columns.result_id.in_(result_ids))
         with transaction(self._engine, "be read", reads_only=True) as connection:
             found = connection.execute(query).all()
         results: defaultdict[str, list[Any]] = defaultdict(list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,15 +43,18 @@ class DagRunRows:
     @property
     def condition(self) -> ColumnElement[bool]:
         """Build the condition for the status rows."""
+        return self._of(self._runs(self.tables.runs.c.run_id))
+
+    def _of(self, run_ids: Select[Any] | Sequence[str]) -> ColumnElement[bool]:
         links, runs = self.tables.links.c, self.tables.runs.c
         first_start = self._runs(func.min(runs.started_at)).scalar_subquery()
         is_left_in_doubt = and_(
-            links.status == Status.UNKNOWN.value,
+            links.trouble == Status.UNKNOWN.value,
             links.error_code == ErrorCode.RUN_DIED.value,
             links.updated_at >= first_start,
             self.days.of_links(self.tables),
         )
-        return or_(links.run_id.in_(self._runs(runs.run_id)), is_left_in_doubt)
+        return or_(links.run_id.in_(run_ids), is_left_in_doubt)
 
     def counts(self) -> dict[str, Counter[str]]:
         """Count the rows by integration and status.
@@ -62,21 +65,16 @@ class DagRunRows:
 
         :raises LedgerError: if the ledger cannot be read.
         """
-        links, runs = self.tables.links.c, self.tables.runs.c
-        by_status = (
-            select(links.integration_id, links.status, func.count())
-            .where(self.condition, links.status.in_(COUNTED), links.left_out_at.is_(None))
-            # The status first: for the order of integrations SQLite would read an index, and look
-            # each row of the table up.
-            .group_by(links.status, links.integration_id)
-        )
+        runs = self.tables.runs.c
         last_runs = self._runs(runs.run_id, runs.map_index, runs.skipped, runs.held, runs.left_out)
         last_runs = last_runs.order_by(runs.started_at)
         if self.shards is not None:
             last_runs = last_runs.where(runs.map_index < self.shards)
         counts = dict[str, Counter[str]]()
         with transaction(self.engine, "count the rows of the run", reads_only=True) as connection:
-            for integration_id, status, rows in connection.execute(by_status):
+            # Their ids, not a query for them: PostgreSQL would read all rows of the table.
+            run_ids = connection.execute(self._runs(runs.run_id)).scalars().all()
+            for integration_id, status, rows in connection.execute(self._by_status(run_ids)):
                 counts.setdefault(integration_id, Counter())[status] = rows
             last = {row.map_index: row for row in connection.execute(last_runs)}
             left = Counter[str]()
@@ -92,6 +90,17 @@ class DagRunRows:
         if left.total():
             counts[WITHOUT_RECORD] = left
         return counts
+
+    def _by_status(self, run_ids: Sequence[str]) -> Select[Any]:
+        """Count the rows of runs by integration and status."""
+        links = self.tables.links.c
+        return (
+            select(links.integration_id, links.status, func.count())
+            .where(self._of(run_ids), links.status.in_(COUNTED), links.left_out_at.is_(None))
+            # The status first: for the order of integrations SQLite would read an index, and look
+            # each row of the table up.
+            .group_by(links.status, links.integration_id)
+        )
 
     def _left_out_since(self, last_runs: Mapping[int, Any]) -> Select[Any]:
         """Count the rows that the last runs wrote, and that a person has left out since."""

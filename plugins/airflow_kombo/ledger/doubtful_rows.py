@@ -110,7 +110,7 @@ class DoubtfulRows:
         links = self.tables.links.c
         query = (
             select(links.integration_id, links.target_type)
-            .where(links.status == Status.UNKNOWN.value)
+            .where(links.trouble == Status.UNKNOWN.value)
             .distinct()
             .order_by(links.integration_id, links.target_type)
         )
@@ -163,7 +163,7 @@ class DoubtfulRows:
     ) -> Sequence[Any]:
         links = self.tables.links.c
         key = [links[name] for name in KEY]
-        query = select(*links).where(self._is_of(group), links.status == Status.UNKNOWN.value)
+        query = select(*links).where(self._is_of(group), links.trouble == Status.UNKNOWN.value)
         if after is not None:
             query = query.where(beyond(key, after))
         return connection.execute(query.order_by(*key).limit(PAGE_ROWS)).all()

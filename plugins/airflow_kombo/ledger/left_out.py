@@ -33,7 +33,7 @@ def may_be_decided(links: Table, decision: Decision) -> ColumnElement[bool]:
         return and_(links.c.status != Status.SENDING.value, links.c.left_out_at.is_(None))
     if decision is Decision.TAKE_BACK:
         return links.c.left_out_at.is_not(None)
-    return links.c.status.in_(_AWAITING)
+    return links.c.trouble.in_(_AWAITING)
 
 
 def why_not_decided(row: LedgerRow, decision: Decision) -> str | None:

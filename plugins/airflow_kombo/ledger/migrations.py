@@ -23,16 +23,17 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.schema import CreateIndex, DropIndex
+from sqlalchemy.schema import CreateColumn, CreateIndex, DropIndex
 
 from airflow_kombo.database.advice import lacks_rights
 from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
+from airflow_kombo.ledger.indexes import RETIRED
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION: Final = 5
+SCHEMA_VERSION: Final = 6
 """Version of the tables of a run. Raise it with every change of their columns or their meaning."""
 
 _TRIES: Final = 20
@@ -55,6 +56,7 @@ def create(engine: Engine, tables: Sequence[Table]) -> None:
                 tables[0].metadata.create_all(connection, tables)
             _add_columns(engine, tables)
             _add_indexes(engine, tables)
+            _use_hot_updates(engine, tables)
             break
         except exc.DBAPIError as error:
             # Another task may have created a table between the look and the CREATE or ALTER.
@@ -112,14 +114,17 @@ def _add_columns(engine: Engine, tables: Sequence[Table]) -> None:
             )
     if not missing:
         return
-    from alembic.migration import MigrationContext  # noqa: PLC0415 - needed once in a table's life
-    from alembic.operations import Operations  # noqa: PLC0415
-
-    for table, columns in missing.items():
+    for columns in missing.values():
         for column in columns:
             with begin(engine) as connection:
-                operations = Operations(MigrationContext.configure(connection))
-                operations.add_column(table.name, column, schema=table.schema)
+                _add_column(connection, column)
+
+
+def _add_column(connection: Connection, column: Column[Any]) -> None:
+    dialect = connection.dialect
+    table = dialect.identifier_preparer.format_table(column.table)
+    definition = CreateColumn(column).compile(dialect=dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
 
 
 def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
@@ -138,6 +143,30 @@ def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
                     index.create(connection, checkfirst=True)
             except exc.DBAPIError as error:
                 log.warning("The index %s could not be made: %s", index.name, cause_of(error))
+
+
+def _use_hot_updates(engine: Engine, tables: Iterable[Table]) -> None:
+    """Drop the indexes that only older versions have, and leave space for outcomes.
+
+    Each of these indexes makes PostgreSQL write all entries of a row anew with its outcome. A user
+    without the right to drop them can still deliver, at the cost of an older version.
+    """
+    try:
+        for table in tables:
+            retired = table.info.get(RETIRED, {})
+            for index in inspect(engine).get_indexes(table.name, table.schema):
+                if retired.get(index["name"]) == index["column_names"]:
+                    old = _index(table, str(index["name"]), retired[index["name"]])
+                    with begin(engine) as connection:
+                        old.drop(connection, checkfirst=True)
+            with begin(engine) as connection:
+                dialect_of(engine).leave_space(connection, table)
+    except exc.DBAPIError as error:
+        log.warning(
+            "The tables keep indexes or settings of an older version, so each row takes more time:"
+            " %s. Their owner can run a task, or use python -m airflow_kombo.ledger.ddl",
+            cause_of(error),
+        )
 
 
 def _not_created(
@@ -204,9 +233,14 @@ def _refuse_without_keys(connection: Connection, table: Table) -> None:
 
 def _statement(connection: Connection, table: Table, name: str, columns: Iterable[str]) -> str:
     """Build the statement to add a key, after one to drop an index of the same name."""
-    alike = Table(table.name, MetaData(table.schema), *(Column(one) for one in columns))
-    index = Index(name, *alike.columns, unique=True)
+    index = _index(table, name, columns, unique=True)
     have = inspect(connection).get_indexes(table.name, table.schema)
     is_in_the_way = name in {one["name"] for one in have}
     needed = (DropIndex(index), CreateIndex(index)) if is_in_the_way else (CreateIndex(index),)
     return "; ".join(str(one.compile(dialect=connection.dialect)).strip() for one in needed)
+
+
+def _index(table: Table, name: str, columns: Iterable[str], *, unique: bool = False) -> Index:
+    """Return an index that is none of the table's own."""
+    alike = Table(table.name, MetaData(table.schema), *(Column(one) for one in columns))
+    return Index(name, *alike.columns, unique=unique)

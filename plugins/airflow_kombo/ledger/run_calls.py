@@ -1,7 +1,7 @@
 """Calls of a run by integration: response times, success rate and 429s.
 
-A run keeps them in its own row when it ends. To count the calls of many runs from their attempts
-would need an index that every delivery pays for.
+A run keeps them in its own row when it ends: to count the calls of many runs, their attempts would
+have to be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Subquery,
-    and_,
     case,
     distinct,
     func,
@@ -64,10 +63,9 @@ def keep_calls(engine: Engine, tables: Tables, run_id: str) -> None:
     """
     runs = tables.runs
     mine = runs.c.run_id == run_id
-    times = select(runs.c.run_id, runs.c.started_at, runs.c.ended_at).where(mine)
     # Two transactions: on SQLite nobody else could write while the calls are counted.
     with transaction(engine, "count the calls of a run", reads_only=True) as connection:
-        run = connection.execute(times).all()
+        run = connection.execute(select(runs.c.run_id).where(mine)).all()
         if not run:  # a run that could not start has no row
             return
         kept = json.dumps([astuple(one) for one in calls_of(connection, tables, run)])
@@ -87,22 +85,12 @@ def kept_calls(calls: str | None) -> list[IntegrationCalls] | None:
 def calls_of(connection: Connection, tables: Tables, runs: Sequence[Any]) -> list[IntegrationCalls]:
     """Return the calls of a run's tasks by integration, the lowest success rate first.
 
-    An index finds the attempts by the time of their claim: one on the run would be larger.
-
     :param connection: A connection that reads the warehouse.
     :param tables: The tables of the write that is shown.
     :param runs: The rows of the runs table of all tries of all tasks.
     """
     attempts = tables.attempts.c
-    first = min(run.started_at for run in runs)
-    ends = [run.ended_at for run in runs]
-    is_over = [attempts.claimed_at <= max(ends)] if all(ends) else []
-    mine = and_(
-        attempts.claimed_at >= first,
-        *is_over,
-        attempts.run_id.in_([run.run_id for run in runs]),
-    )
-    ranked = _ranked(tables, mine)
+    ranked = _ranked(tables, attempts.run_id.in_([run.run_id for run in runs]))
     query = select(
         ranked.c.integration_id,
         func.count(distinct(ranked.c.result_id)),

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Select,
+    and_,
     bindparam,
     func,
     insert,
@@ -31,6 +32,7 @@ from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import DeclaredDeadError
 from airflow_kombo.ledger.migrations import SCHEMA_VERSION
 from airflow_kombo.ledger.run_scope import Days, LeftRow, RunScope, day_of_link
+from airflow_kombo.ledger.settled_runs import has_sending, mark_settled
 from airflow_kombo.ledger.settling import RowsInDoubt, days_of_sending, settle_by_attempts
 from airflow_kombo.ledger.tables import KEY, Tables
 from airflow_kombo.ledger.time_limits import DEAD_AFTER_SECONDS
@@ -122,6 +124,7 @@ class Runs:
                 .where(runs.c.run_id == run_id, runs.c.ended_at.is_(None))
                 .values(**counts, ended_at=utc_now(), error=error)
             )
+        mark_settled(self.engine, self.tables)
 
     def usual(self, run: Run) -> float | None:
         """Return the median of a task's sent rows per day, or None without any.
@@ -172,14 +175,12 @@ class Runs:
 
         :param scope: Only runs with such rows in this scope; by default all of them.
         """
-        runs, links = self.tables.runs, self.tables.links
-        in_doubt = select(links.c.run_id).where(links.c.status == Status.SENDING.value)
-        if scope:
-            in_doubt = in_doubt.where(scope.of_links(self.tables))
-        query = select(
-            runs.c.run_id, runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now")
-        ).where(runs.c.run_id.in_(in_doubt), runs.c.run_id != run_id)
-        with transaction(self.engine, "look for dead runs", reads_only=True) as connection:
+        runs = self.tables.runs
+        moments = (runs.c.heartbeat_at, runs.c.ended_at, utc_now().label("now"))
+        others = and_(has_sending(self.tables, scope), runs.c.run_id != run_id)
+        query = select(runs.c.run_id, *moments).where(others)
+        doing = "look for dead runs"
+        with transaction(self.engine, doing, reads_only=True, finds_by_key=True) as connection:
             rows = connection.execute(query).all()
         return {
             row.run_id: inf
@@ -195,7 +196,7 @@ class Runs:
             select(*(links.c[name] for name in KEY), links.c.run_id)
             .add_columns(day_of_link(self.tables).label("day"))
             .join_from(links, runs, runs.c.run_id == links.c.run_id)
-            .where(links.c.status == Status.UNKNOWN.value, links.c.run_id.in_(sorted(run_ids)))
+            .where(links.c.trouble == Status.UNKNOWN.value, links.c.run_id.in_(sorted(run_ids)))
         )
         with transaction(self.engine, "look for rows in doubt", reads_only=True) as connection:
             rows: Sequence[Any] = connection.execute(query).all()
@@ -206,12 +207,13 @@ class Runs:
 
         A row whose attempt has an outcome gets the outcome that its attempts prove. All others
         become `unknown`. A run that has renewed its heartbeat in the meantime is left alone. A row
-        that another open transaction holds is left to the next run.
+        that another open transaction holds is left to the next run. All settled runs are marked.
         """
         settled: list[LeftRow] = []
         for run_id in sorted(run_ids):
             settle = partial(self._settle, run_id)
             settled += in_race(self.engine, "settle a dead run", settle)
+        mark_settled(self.engine, self.tables)
         return settled
 
     def _declare_dead(self, connection: Connection, run_id: str) -> bool:

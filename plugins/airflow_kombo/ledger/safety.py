@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 from uuid import uuid4
@@ -74,7 +74,7 @@ def refuse_unsafe_tables(engine: Engine, links: Table, attempts: Table, runs: Ta
     key = dict.fromkeys(_IDS, f"Probé {run_id}") | {"target_type": "probe", "run_id": run_id}
     status = {"status": Status.INVALID.value, "attempts": 0, "url_hash": run_id}
     trials = [
-        _Trial(links, {**key, **status}, ("updated_at",)),
+        _Trial(links, {**key, **status}, ("updated_at",), {"trouble": status["status"]}),
         _Trial(attempts, {**key, "attempt": 0}, ("claimed_at",)),
         _Trial(runs, {"run_id": run_id}, ("started_at", "heartbeat_at")),
     ]
@@ -99,11 +99,13 @@ class _Trial:
 
     :param row: The values of a row that no other run has, by column.
     :param moments: The columns to be filled with the database's time.
+    :param derived: The values of columns that the database derives.
     """
 
     table: Table
     row: Mapping[str, Any]
     moments: Sequence[str]
+    derived: Mapping[str, Any] = field(default_factory=dict)
 
     def insert_the_row(self, connection: Connection) -> None:
         """Write the row, with a character that is not ASCII."""
@@ -124,6 +126,13 @@ class _Trial:
                 "does not show a row that was just written: a trigger, a rule or a row-level"
                 " policy takes it away",
             )
+        for name, value in self.derived.items():
+            if connection.execute(self._find(name)).scalar_one() != value:
+                raise _refusal(
+                    self.table,
+                    f"does not derive the column {name} from the others. Drop the column, and add"
+                    " it as python -m airflow_kombo.ledger.ddl prints it",
+                )
         for moment in self.moments:
             self._refuse_wrong_time(connection, moment)
         if "result_id" in self.row:

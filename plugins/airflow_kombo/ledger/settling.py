@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Column, ColumnElement, Connection, Engine, Select, and_, select, update
 
 from airflow_kombo.database.bulk_writes import Bulk
+from airflow_kombo.database.sql import without_index
 from airflow_kombo.database.transactions import RaceLostError
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.ledger.history import history, outcome_of_history
@@ -64,7 +65,8 @@ def _with_outcome(connection: Connection, tables: Tables, run_id: str) -> list[L
     """Return the keys of a run's `sending` rows with an outcome of their attempt."""
     links, attempts = tables.links.c, tables.attempts.c
     is_own = and_(
-        *(links[name] == attempts[name] for name in (*KEY, "run_id")),
+        *(links[name] == attempts[name] for name in KEY),
+        links.run_id == without_index(attempts.run_id),
         links.attempts == attempts.attempt,
     )
     query = (
@@ -99,8 +101,9 @@ class RowsInDoubt:
         self._names = (*KEY, attempt.name)
         columns = [self._table.c[name] for name in self._names]
         self._given = Bulk(engine, columns)
-        self._condition = and_(self._table.c.run_id == run_id, condition)
-        self._query = select(*columns).where(self._condition).order_by(*columns)
+        of_run = self._table.c.run_id
+        self._query = select(*columns).where(of_run == run_id, condition).order_by(*columns)
+        self._is_in_doubt = and_(without_index(of_run) == run_id, condition)
 
     def read(self, connection: Connection) -> set[AttemptKey]:
         """Return all rows, also held ones."""
@@ -123,7 +126,8 @@ class RowsInDoubt:
         :raises RaceLostError: if a row was changed meanwhile, on a database without FOR UPDATE.
         """
         is_one = (self._table.c[name] == self._given.c[name] for name in self._names)
-        statement = update(self._table).where(self._condition, *is_one).values(_RUN_DIED | values)
+        one_row = update(self._table).where(*is_one, self._is_in_doubt)
+        statement = one_row.values(_RUN_DIED | values)
         asked = [{**row.key.columns, self._attempt: row.attempt} for row in rows]
         (changed,) = self._given.execute(connection, asked, statement)
         if changed != len(rows):

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 
 from airflow_kombo.database.bulk_writes import Bulk
-from airflow_kombo.database.sql import utc_now
+from airflow_kombo.database.sql import utc_now, without_index
 from airflow_kombo.ledger.lookup import Lookup
 from airflow_kombo.ledger.outcomes import OUTCOME
 from airflow_kombo.ledger.tables import KEY, Tables
@@ -222,7 +222,7 @@ class Statements:
                 func.count().label("attempts"),
                 func.sum(case((is_sent, 1), else_=0)).label("sent"),
             )
-            .join_from(attempts, theirs, attempts.c.run_id == theirs.c.run_id)
+            .join_from(attempts, theirs, _by_key(attempts.c.run_id) == theirs.c.run_id)
             .join(ours, is_ours)
             .where(
                 ours.c.run_id == bindparam("run_id"),
@@ -266,4 +266,9 @@ def _key_before() -> list[Column[Any]]:
 def _is(
     table: Table, row: Mapping[str, ColumnElement[Any]], names: Iterable[str], before: str = ""
 ) -> ColumnElement[bool]:
-    return and_(*(table.c[name] == row[f"{before}{name}"] for name in names))
+    return and_(*(_by_key(table.c[name]) == row[f"{before}{name}"] for name in names))
+
+
+def _by_key(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column to find one row by: the index on the run has thousands of rows of a run."""
+    return without_index(column) if column.name == "run_id" else column

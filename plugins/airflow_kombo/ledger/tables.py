@@ -16,16 +16,17 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    text,
 )
 
-from airflow_kombo.database.dialects.columns import ID, LONG_TEXT, MOMENT, TABLE_OPTIONS
-from airflow_kombo.database.dialects.indexes import (
-    where_indexes_are_never_partial,
-    where_indexes_may_be_partial,
+from airflow_kombo.database.dialects.columns import (
+    ID,
+    LONG_TEXT,
+    MOMENT,
+    TABLE_OPTIONS,
+    Derived,
 )
 from airflow_kombo.delivery_key import LinkKey, Target
-from airflow_kombo.ledger import migrations, safety
+from airflow_kombo.ledger import indexes, migrations, safety
 from airflow_kombo.ledger.outcomes import OUTCOME
 from airflow_kombo.ledger.renamed_columns import rename_verdict
 from airflow_kombo.statuses import COUNTED
@@ -41,6 +42,10 @@ TARGET: Final = Target._fields
 
 LEFT_OUT: Final = ("left_out_by", "left_out_at", "left_out_reason")
 """The last columns of the status table: a person's decision that no run sends the row."""
+
+_TROUBLE: Final = "CASE WHEN status NOT IN ('success', 'sending') THEN status END"
+_SPACE_FOR_OUTCOMES: Final = {"fillfactor": 50}
+"""Per cent of a page that PostgreSQL fills with new rows. The rest takes their outcomes."""
 
 _RUN_ID: Final = String(36)
 _OUTCOME_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {
@@ -74,14 +79,27 @@ class Tables:
         stem = name.removesuffix("s")
         metadata = MetaData(schema=schema or None)
 
-        def table(name: str, *parts: Column[Any] | Index) -> Table:
-            return Table(name, metadata, *parts, **TABLE_OPTIONS)
+        def table(name: str, *parts: Column[Any] | Index, **more: Any) -> Table:
+            return Table(name, metadata, *parts, **TABLE_OPTIONS, **more)
 
+        attempts, preview = f"{stem}_attempts", f"{stem}_preview"
         return cls(
-            links=table(name, *_links(), *_link_indexes(name)),
-            attempts=table(f"{stem}_attempts", *_attempts(f"{stem}_attempts")),
+            links=table(
+                name,
+                *_links(),
+                *indexes.of_links(name),
+                info={indexes.RETIRED: indexes.retired_of_links(name)},
+                postgresql_with=_SPACE_FOR_OUTCOMES,
+            ),
+            attempts=table(
+                attempts,
+                *_attempts(),
+                *indexes.of_attempts(attempts),
+                info={indexes.RETIRED: indexes.retired_of_attempts(attempts)},
+                postgresql_with=_SPACE_FOR_OUTCOMES,
+            ),
             runs=table(f"{stem}_runs", *_runs()),
-            preview=table(f"{stem}_preview", *_preview(f"{stem}_preview")),
+            preview=table(preview, *_preview(), *indexes.of_preview(preview)),
         )
 
     def create(self, engine: Engine) -> None:
@@ -132,43 +150,25 @@ def _links() -> list[Column[Any]]:
     return [
         *_key(),
         Column("assessment_date", Date),
-        *_outcome(status_known=True),
         Column("attempts", Integer, nullable=False),
         Column("request_hash", String(64)),
         Column("url_hash", String(64)),
         Column("run_id", _RUN_ID, nullable=False),
         Column("first_sent_at", MOMENT),
+        # What changes with an outcome stands together: PostgreSQL logs all between two changes.
+        *_outcome(status_known=True),
         Column("updated_at", MOMENT, nullable=False),
         # A person's decision that no run sends the row. Without a time there is none.
         Column("left_out_by", LONG_TEXT),
         Column("left_out_at", MOMENT),
         Column("left_out_reason", LONG_TEXT),
+        # The status of a row in trouble, else NULL. The usual outcome does not change it, so that
+        # PostgreSQL writes that outcome beside the row, and no index has to name `status`.
+        Column("trouble", String(16), Derived(_TROUBLE)),
     ]
 
 
-def _link_indexes(name: str) -> list[Index]:
-    return [
-        # The database itself keeps one link from being sent under two result ids.
-        Index(f"{name}_url", *TARGET, "url_hash", unique=True),
-        _partial(f"{name}_sending", "status = 'sending'", "run_id"),
-        _partial(f"{name}_unknown", "status = 'unknown'", *KEY),
-        Index(f"{name}_result", "result_id"),  # finds a result on any target
-        Index(f"{name}_day", "assessment_date", "status"),  # for queries of people
-        # The page reads a result or a part of the list, and the few rows that need a person.
-        Index(f"{name}_listed", "assessment_date", "result_id", "integration_id"),
-        _partial(
-            f"{name}_trouble",
-            "status NOT IN ('success', 'sending')",
-            "assessment_date",
-            "result_id",
-        ),
-        _partial(f"{name}_warned", "warnings IS NOT NULL", "assessment_date"),
-        _partial(f"{name}_left_out", "left_out_at IS NOT NULL", "assessment_date", "result_id"),
-        _instead_of_partial(f"{name}_status", "status", "run_id"),
-    ]
-
-
-def _attempts(name: str) -> list[Column[Any] | Index]:
+def _attempts() -> list[Column[Any]]:
     return [
         *_key(),
         Column("attempt", Integer, primary_key=True),
@@ -188,37 +188,7 @@ def _attempts(name: str) -> list[Column[Any] | Index]:
         Column("evidence_at", MOMENT),
         # Status, headers and body of a response that was no plain success, as a JSON text.
         Column("response", LONG_TEXT),
-        _partial(f"{name}_open", "status IS NULL", "run_id"),
-        # The page counts the 429s of runs, and reads the calls of one run by their time.
-        _partial(f"{name}_limited", "http_status = 429", "run_id"),
-        Index(f"{name}_claimed", "claimed_at"),
-        # Each run deletes the responses of long ago.
-        _partial(f"{name}_response", "response IS NOT NULL", "claimed_at"),
-        _instead_of_partial(f"{name}_responses", "response", first_characters=1),
-        _instead_of_partial(f"{name}_run", "run_id", "status"),
-        Index(f"{name}_result", "result_id"),
     ]
-
-
-def _partial(name: str, condition: str, *columns: str) -> Index:
-    """Return an index on the few rows with a condition.
-
-    An index on all rows would be larger. PostgreSQL would also use it to find one row to record
-    among all that are being sent, as long as it has no statistics of the table.
-    """
-    only = text(condition)
-    index = Index(name, *columns, postgresql_where=only, sqlite_where=only)
-    return where_indexes_may_be_partial(index)
-
-
-def _instead_of_partial(name: str, *columns: str, first_characters: int | None = None) -> Index:
-    """Return an index that finds the same rows on a database without partial indexes.
-
-    :param first_characters: The number of a text's characters in the index; by default all.
-    """
-    length = {} if first_characters is None else dict.fromkeys(columns, first_characters)
-    index = Index(name, *columns, mysql_length=length, mariadb_length=length)
-    return where_indexes_are_never_partial(index)
 
 
 def _runs() -> list[Column[Any]]:
@@ -239,10 +209,12 @@ def _runs() -> list[Column[Any]]:
         # The calls by integration, as JSON, when the run has ended: `run_calls.py`.
         Column("calls", LONG_TEXT),
         Column("schema_version", Integer),
+        # The time since which no row of the run is `sending`: `settled_runs.py`.
+        Column("settled_at", MOMENT),
     ]
 
 
-def _preview(name: str) -> list[Column[Any] | Index]:
+def _preview() -> list[Column[Any]]:
     return [
         Column("run_id", _RUN_ID, primary_key=True),
         Column("number", Integer, primary_key=True, autoincrement=False),
@@ -260,10 +232,4 @@ def _preview(name: str) -> list[Column[Any] | Index]:
         Column("map_index", Integer),
         Column("run_date", Date),
         Column("previewed_at", MOMENT, nullable=False),
-        Index(f"{name}_target", "run_id", "integration_id", "target_id"),
-        # The page counts the rows of dry runs by action, without a look at their requests.
-        Index(f"{name}_action", "run_id", "action", "number"),
-        # The page lists dry runs by their first row.
-        _partial(f"{name}_first", "number = 0", "previewed_at", "run_id"),
-        _instead_of_partial(f"{name}_number", "number", "previewed_at", "run_id"),
     ]

@@ -49,7 +49,7 @@ class _Position(NamedTuple):
 class UnknownExport:
     """Unknown rows for a person who looks their calls up in Kombo's logs.
 
-    :param where: The condition on the rows of the status table.
+    :param where: The condition on the rows of the status table, one that an index serves.
     """
 
     def __init__(self, tables: Tables, where: ColumnElement[bool]) -> None:

@@ -33,23 +33,27 @@ def columns_of(connection: Connection, table: Table) -> list[ColumnElement[Any]]
     ]
 
 
+def has_column(connection: Connection, column: Column[Any]) -> bool:
+    """Return False for a column that an older version's table lacks."""
+    return any(one is column for one in columns_of(connection, column.table))
+
+
 def left_out_at(connection: Connection, tables: Tables) -> ColumnElement[Any]:
     """Return the time since which a row is left out; NULL in an older version's table."""
     column = tables.links.c.left_out_at
-    by_name = {one.name: one for one in columns_of(connection, tables.links)}
-    return column if by_name[column.name] is column else null()
+    return column if has_column(connection, column) else null()
 
 
 def distinct_of(connection: Connection, column: Column[Any]) -> list[Any]:
     """Return the values of an indexed column of few values, with one look-up a value."""
-    values = _distinct(column)
+    values = distinct(column)
     query = select(values.c.value).where(values.c.value.is_not(None))
     return list(connection.execute(query).scalars())
 
 
 def target_types_of(connection: Connection, links: Table) -> list[str]:
     """Return the target types of all rows, with one index look-up an integration and type."""
-    integrations, target_type = _distinct(links.c.integration_id), links.c.target_type
+    integrations, target_type = distinct(links.c.integration_id), links.c.target_type
 
     def least(*conditions: ColumnElement[bool], within: CTE) -> ScalarSelect[Any]:
         return select(func.min(target_type)).where(*conditions).correlate(within).scalar_subquery()
@@ -72,7 +76,8 @@ def target_types_of(connection: Connection, links: Table) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
-def _distinct(column: Column[Any]) -> CTE:
+def distinct(column: Column[Any]) -> CTE:
+    """Build the table of an indexed column's values, as `value`, with one look-up a value."""
     values = select(func.min(column).label("value")).cte("few", recursive=True)
     following = (
         select(func.min(column)).where(column > values.c.value).correlate(values).scalar_subquery()

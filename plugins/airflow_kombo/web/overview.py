@@ -19,6 +19,7 @@ from airflow_kombo.ledger.time_limits import KOMBO_LOG_DAYS
 from airflow_kombo.statuses import AWAITING_DECISION
 from airflow_kombo.web.lookups import distinct_of, left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule, waiting_until
+from airflow_kombo.web.row_counts import has_status, rows_by_day
 from airflow_kombo.web.row_filter import OptionalDay
 from airflow_kombo.web.run_progress import Progress, progress_of
 from airflow_kombo.web.undelivered import UndeliveredRows, left_out_rows, undelivered_rows
@@ -162,7 +163,7 @@ def overview(
         period=period,
         first_day=days.first if days else None,
         last_day=days.last if days else None,
-        days=_days(connection, tables, days) if days else {},
+        days=rows_by_day(connection, tables, days) if days else {},
         integrations=len(distinct_of(connection, tables.links.c.integration_id)),
         undelivered=undelivered_rows(connection, tables, days, schedule) if days else [],
         left_out=left_out_rows(connection, tables, days) if days else 0,
@@ -183,20 +184,6 @@ def _last_day(connection: Connection, tables: Tables, now: datetime) -> date | N
     day = tables.links.c.assessment_date
     tomorrow = now.date() + timedelta(days=1)
     return connection.execute(select(func.max(day)).where(day <= tomorrow)).scalar()
-
-
-def _days(connection: Connection, tables: Tables, period: Days) -> dict[date, Counter[str]]:
-    links = tables.links.c
-    query = (
-        select(links.assessment_date, links.status, func.count())
-        .where(links.assessment_date.between(period.first, period.last))
-        .group_by(links.assessment_date, links.status)
-    )
-    number = (period.last - period.first).days + 1
-    days = {period.first + timedelta(days=day): Counter[str]() for day in range(number)}
-    for day, status, rows in connection.execute(query):
-        days[day][status] = rows
-    return days
 
 
 def _warnings(
@@ -225,7 +212,7 @@ def _warnings(
 def _undecided(connection: Connection, tables: Tables, now: datetime) -> UndecidedRows:
     links, attempts = tables.links, tables.attempts
     is_undecided = and_(
-        links.c.status.in_([status.value for status in AWAITING_DECISION]),
+        has_status(connection, tables, AWAITING_DECISION),
         left_out_at(connection, tables).is_(None),
     )
     counts = Counter[str]()

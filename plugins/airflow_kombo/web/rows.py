@@ -25,6 +25,7 @@ from airflow_kombo.statuses import UNDELIVERED, Status
 from airflow_kombo.web.database import Warehouse
 from airflow_kombo.web.lookups import columns_of, distinct_of, left_out_at, target_types_of
 from airflow_kombo.web.pagination import PagePosition, Sort, parts_of
+from airflow_kombo.web.row_counts import has_status
 from airflow_kombo.web.row_filter import RowFilter, UnknownFilter
 from airflow_kombo.web.schedules import DeliveringTask
 
@@ -132,9 +133,9 @@ class Rows:
         if row_filter.q:
             conditions.append(self._search(row_filter.q))
         if row_filter.status:
-            conditions.append(links.status == row_filter.status.value)
+            conditions.append(has_status(self._connection, self._tables, [row_filter.status]))
         elif row_filter.error_code:  # only undelivered rows have one, and their index is small
-            conditions.append(links.status.in_([status.value for status in UNDELIVERED]))
+            conditions.append(has_status(self._connection, self._tables, UNDELIVERED))
         if row_filter.error_code:
             conditions.append(links.error_code == row_filter.error_code)
         conditions += days_of(links.assessment_date, row_filter)

@@ -218,7 +218,7 @@ class RunList:
             of_dag = RunKey(dag_id=task.dag_id, dag_run_id=task.dag_run_id)
             for key in {own, of_dag} & tasks.keys():
                 tasks[key].append(task)
-        limited = self._limited([task.run_id for found in tasks.values() for task in found])
+        limited = self._limited([task for found in tasks.values() for task in found])
         return [
             ShownRun(
                 key,
@@ -230,19 +230,20 @@ class RunList:
             if found
         ]
 
-    def _limited(self, run_ids: Sequence[str]) -> dict[str, int]:
-        """Count the 429s of runs."""
+    def _limited(self, tasks: Sequence[Any]) -> dict[str, int]:
+        """Count the 429s of tasks by run, among the attempts only of runs that kept no calls."""
+        kept = {task.run_id: kept_calls(task.calls) for task in tasks}
+        limited = {name: sum(one.limited for one in calls) for name, calls in kept.items() if calls}
         attempts = self._tables.attempts.c
         query = (
             select(attempts.run_id, func.count())
             .where(
                 attempts.http_status == HTTPStatus.TOO_MANY_REQUESTS.value,
-                attempts.run_id.in_(run_ids),
+                attempts.run_id.in_([name for name, calls in kept.items() if calls is None]),
             )
             .group_by(attempts.run_id)
         )
-        found = self._connection.execute(query)
-        return {run_id: int(calls) for run_id, calls in found}
+        return limited | {name: int(calls) for name, calls in self._connection.execute(query)}
 
 
 def started_by(keys: Collection[RunKey], starters: Starters) -> dict[RunKey, str]:

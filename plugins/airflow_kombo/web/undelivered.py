@@ -16,6 +16,7 @@ from airflow_kombo.ledger.tables import Tables
 from airflow_kombo.statuses import MEANINGS, SENT_AGAIN, UNDELIVERED, Status
 from airflow_kombo.web.lookups import left_out_at
 from airflow_kombo.web.next_try import Schedule, UnknownSchedule
+from airflow_kombo.web.row_counts import has_status
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def undelivered_rows(
         )
         .where(
             links.assessment_date.between(days.first, days.last),
-            links.status.in_([status.value for status in UNDELIVERED]),
+            has_status(connection, tables, UNDELIVERED),
             left_out_at(connection, tables).is_(None),
         )
         .group_by(links.integration_id, links.status, links.error_code)
@@ -111,7 +112,7 @@ def left_out_rows(connection: Connection, tables: Tables, days: Days) -> int:
     links = tables.links.c
     query = select(func.count()).where(
         links.assessment_date.between(days.first, days.last),
-        links.status.in_([status.value for status in UNDELIVERED]),
+        has_status(connection, tables, UNDELIVERED),
         left_out_at(connection, tables).is_not(None),
     )
     return int(connection.execute(query).scalar_one())

@@ -183,6 +183,9 @@ class Dialect:
             *(frozenset(index["column_names"]) for index in indexes if _is_unique(index)),
         }
 
+    def leave_space(self, connection: Connection, table: Table) -> None:
+        """Leave space beside the new rows of an older version's table, where that is an option."""
+
     # The page -------------------------------------------------------------------------------
 
     def make_read_only(self, engine: Engine, busy_seconds: float) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import DateTime, String, Text
+from sqlalchemy import Computed, DateTime, String, Table, Text
 from sqlalchemy.dialects.mysql import DATETIME, MEDIUMTEXT
+from sqlalchemy.ext.compiler import compiles
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Column
+    from sqlalchemy.sql.compiler import DDLCompiler
 
 _MYSQL: Final = ("mysql", "mariadb")
 
@@ -29,3 +36,26 @@ TABLE_OPTIONS: Final[dict[str, Any]] = {
     f"{name}_{option}": value for name in _MYSQL for option, value in _OPTIONS.items()
 }
 """Options of our tables, whatever the defaults of the server and of the database are."""
+
+
+class Derived(Computed):
+    """Value that the database derives from other columns of the row.
+
+    PostgreSQL stores the value, because it has no index on one that it does not store. All others
+    derive it when they read the row: SQLite cannot add a stored one to a table.
+    """
+
+
+@compiles(Derived)
+def _virtual(element: Derived, _compiler: DDLCompiler, **_: object) -> str:
+    return f"GENERATED ALWAYS AS ({element.sqltext}) VIRTUAL"
+
+
+@compiles(Derived, "postgresql")
+def _stored(element: Derived, _compiler: DDLCompiler, **_: object) -> str:
+    return f"GENERATED ALWAYS AS ({element.sqltext}) STORED"
+
+
+def written_columns(table: Table) -> Sequence[Column[Any]]:
+    """Return a table's columns without those that the database derives."""
+    return [column for column in table.columns if column.computed is None]

@@ -66,6 +66,8 @@ _UNIQUE_KEYS: Final = text("""
     GROUP BY i.indexrelid
 """)
 
+_OPTIONS_OF_TABLE: Final = text("SELECT reloptions FROM pg_class WHERE oid = to_regclass(:name)")
+
 
 class PostgreSQL(Dialect):
     """PostgreSQL, the reference."""
@@ -119,6 +121,17 @@ class PostgreSQL(Dialect):
         rows = func.json_to_recordset(cast(bindparam(parameter), JSON))
         names = [column(name, kind) for name, kind in columns.items()]
         return rows.table_valued(*names).render_derived(name="given", with_types=True)
+
+    def leave_space(self, connection: Connection, table: Table) -> None:
+        """Set the table's fillfactor, unless its owner has set one."""
+        wanted = table.dialect_options["postgresql"]["with"]
+        if not wanted:
+            return
+        name = connection.dialect.identifier_preparer.format_table(table)
+        options = connection.execute(_OPTIONS_OF_TABLE, {"name": name}).scalar() or ()
+        if not any(one.partition("=")[0] in wanted for one in options):
+            settings = ", ".join(f"{option} = {value}" for option, value in wanted.items())
+            connection.exec_driver_sql(f"ALTER TABLE {name} SET ({settings})")
 
     def reader(self, connection: Connection, types: Mapping[str, object]) -> CursorReader:
         """Build the reader of one query's rows, by the driver."""

@@ -16,6 +16,8 @@ from airflow_kombo.database.dialects.base import Dialect
 
 _BUSY_MILLISECONDS: Final = 60_000
 """Milliseconds that a writer waits for another process's transaction."""
+_LEAST_VERSION: Final = (3, 31)
+"""The oldest version with columns that the database derives."""
 _STEPS: Final = 10_000
 """Steps of SQLite's virtual machine between two checks of the time limit."""
 
@@ -62,7 +64,11 @@ class SQLite(Dialect):
         return func.trim(text, blanks)
 
     def lack(self, connection: Connection) -> str | None:
-        """Return None: every version has what a ledger needs."""
+        """Return what the library lacks, or None."""
+        if sqlite3.sqlite_version_info < _LEAST_VERSION:
+            least = ".".join(map(str, _LEAST_VERSION))
+            return f"it is SQLite {sqlite3.sqlite_version}, and {least} is needed"
+        return None
 
     def mend_ids(self, table: str, columns: Iterable[str]) -> str:
         """Return advice to compare the ids in some columns of a table exactly."""
