@@ -23,10 +23,12 @@ from sqlalchemy import (
     inspect,
     select,
 )
+from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.schema import CreateColumn, CreateIndex, DropIndex
 
 from airflow_kombo.database.advice import lacks_rights
 from airflow_kombo.database.dialects import dialect_of
+from airflow_kombo.database.dialects.indexes import is_made_on
 from airflow_kombo.database.transactions import begin, cause_of, is_passing, transaction
 from airflow_kombo.exceptions import ConfigurationError, LedgerError
 from airflow_kombo.ledger.indexes import RETIRED
@@ -35,6 +37,9 @@ log = logging.getLogger(__name__)
 
 SCHEMA_VERSION: Final = 6
 """Version of the tables of a run. Raise it with every change of their columns or their meaning."""
+
+_Indexes = Mapping[Table, Sequence[Any]]
+"""The indexes that each table has, as SQLAlchemy describes them."""
 
 _TRIES: Final = 20
 """Tries to create the tables while other tasks create them too. Each try that fails because another
@@ -55,8 +60,9 @@ def create(engine: Engine, tables: Sequence[Table]) -> None:
             with begin(engine) as connection:
                 tables[0].metadata.create_all(connection, tables)
             _add_columns(engine, tables)
-            _add_indexes(engine, tables)
-            _use_hot_updates(engine, tables)
+            have = _described(engine, tables, "get_multi_indexes")
+            _add_indexes(engine, tables, have)
+            _use_hot_updates(engine, tables, have)
             break
         except exc.DBAPIError as error:
             # Another task may have created a table between the look and the CREATE or ALTER.
@@ -127,16 +133,19 @@ def _add_column(connection: Connection, column: Column[Any]) -> None:
     connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {definition}")
 
 
-def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
+def _add_indexes(engine: Engine, tables: Iterable[Table], have: _Indexes) -> None:
     """Add the indexes of later versions.
 
     A user without the right to add one can still deliver. Only the page is slower then.
     `refuse_without_keys` refuses a unique index that is missing.
     """
     for table in tables:
-        have = {index["name"] for index in inspect(engine).get_indexes(table.name, table.schema)}
-        for index in sorted(table.indexes, key=lambda one: str(one.name)):
-            if index.name in have or (index.unique and _is_unique(engine, table, index.columns)):
+        names = {index["name"] for index in have[table]}
+        missing = (one for one in table.indexes if one.name not in names)
+        for index in sorted(missing, key=lambda one: str(one.name)):
+            if not is_made_on(index, engine.dialect):
+                continue
+            if index.unique and _is_unique(engine, table, index.columns):
                 continue
             try:
                 with begin(engine) as connection:
@@ -145,7 +154,7 @@ def _add_indexes(engine: Engine, tables: Iterable[Table]) -> None:
                 log.warning("The index %s could not be made: %s", index.name, cause_of(error))
 
 
-def _use_hot_updates(engine: Engine, tables: Iterable[Table]) -> None:
+def _use_hot_updates(engine: Engine, tables: Iterable[Table], have: _Indexes) -> None:
     """Drop the indexes that only older versions have, and leave space for outcomes.
 
     Each of these indexes makes PostgreSQL write all entries of a row anew with its outcome. A user
@@ -154,12 +163,13 @@ def _use_hot_updates(engine: Engine, tables: Iterable[Table]) -> None:
     try:
         for table in tables:
             retired = table.info.get(RETIRED, {})
-            for index in inspect(engine).get_indexes(table.name, table.schema):
+            for index in have[table]:
                 if retired.get(index["name"]) == index["column_names"]:
                     old = _index(table, str(index["name"]), retired[index["name"]])
                     with begin(engine) as connection:
                         old.drop(connection, checkfirst=True)
-            with begin(engine) as connection:
+        with begin(engine) as connection:
+            for table in tables:
                 dialect_of(engine).leave_space(connection, table)
     except exc.DBAPIError as error:
         log.warning(
@@ -196,13 +206,26 @@ def _named(engine: Engine, tables: Iterable[Table]) -> str:
 def _missing_columns(
     engine: Engine, tables: Iterable[Table]
 ) -> Mapping[Table, Sequence[Column[Any]]]:
-    inspector = inspect(engine)
     missing = {}
-    for table in tables:
-        have = _columns_of(inspector, table)
-        if columns := [column for column in table.columns if column.name not in have]:
-            missing[table] = columns
+    for table, columns in _described(engine, tables, "get_multi_columns").items():
+        have = {column["name"] for column in columns}
+        if lacks := [column for column in table.columns if column.name not in have]:
+            missing[table] = lacks
     return missing
+
+
+def _described(engine: Engine, tables: Iterable[Table], what: str) -> Mapping[Table, Sequence[Any]]:
+    """Return the columns or the indexes of all tables, in as few round trips as one table's.
+
+    :param what: The name of the method of SQLAlchemy's inspector.
+    """
+    by_name = {(table.schema, table.name): table for table in tables}
+    schema = next(iter(by_name))[0]
+    with engine.connect() as connection:
+        found = getattr(inspect(connection), what)(
+            schema=schema, filter_names=[name for _, name in by_name], kind=ObjectKind.ANY
+        )
+    return {table: found.get(name, ()) for name, table in by_name.items()}
 
 
 def _columns_of(inspector: Any, table: Table) -> set[str]:

@@ -87,10 +87,21 @@ def refuse_unsafe_tables(engine: Engine, links: Table, attempts: Table, runs: Ta
                 trial.check(connection)
             connection.rollback()
     finally:
-        kept = [trial.table for trial in written if trial.take_back(engine)]
+        kept = _taken_back(engine, written) if written else []
     for table in kept:
         mend = dialect_of(engine).mend_transactions.format(table=table.fullname)
         raise _refusal(table, f"keeps rows that were rolled back: it has no transactions{mend}")
+
+
+def _taken_back(engine: Engine, written: Iterable[_Trial]) -> list[Table]:
+    """Delete the rows that survived the rollback, and return their tables."""
+    doing = "look for what it rolled back"
+    with transaction(engine, doing, reads_only=True) as connection:
+        kept = [trial for trial in written if trial.is_there(connection)]
+    for trial in kept:
+        with suppress(LedgerError), transaction(engine, "delete rows") as connection:
+            trial.delete(connection)
+    return [trial.table for trial in kept]
 
 
 @dataclass(frozen=True)
@@ -120,7 +131,7 @@ class _Trial:
 
     def check(self, connection: Connection) -> None:
         """Read the row, and write others that differ from it too little."""
-        if connection.execute(self._find("run_id")).first() is None:
+        if not self.is_there(connection):
             raise _refusal(
                 self.table,
                 "does not show a row that was just written: a trigger, a rule or a row-level"
@@ -144,16 +155,14 @@ class _Trial:
             if index.unique:
                 self._refuse_second(connection, index.columns.keys(), result_id="another")
 
-    def take_back(self, engine: Engine) -> bool:
-        """Delete the row if it survived the rollback, and return True then."""
-        doing = "look for what it rolled back"
-        with transaction(engine, doing, reads_only=True) as connection:
-            is_kept = connection.execute(self._find("run_id")).first() is not None
-        if is_kept:
-            with suppress(LedgerError), transaction(engine, "delete rows") as connection:
-                ours = self.table.c.run_id == self.row["run_id"]
-                connection.execute(delete(self.table).where(ours))
-        return is_kept
+    def is_there(self, connection: Connection) -> bool:
+        """Return True if the row is in the table."""
+        return connection.execute(self._find("run_id")).first() is not None
+
+    def delete(self, connection: Connection) -> None:
+        """Delete all rows of the trial."""
+        ours = self.table.c.run_id == self.row["run_id"]
+        connection.execute(delete(self.table).where(ours))
 
     @property
     def _is_row(self) -> ColumnElement[bool]:
