@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, event, text
 from support.harness import all_of, delivery
 
+from airflow_kombo.database.transactions import prepare
 from airflow_kombo.ledger.claims import Ledger
 from airflow_kombo.ledger.outcomes import AttemptOutcome, RowOutcome
 from airflow_kombo.ledger.runs import Run, Runs
@@ -68,6 +69,33 @@ def test_a_run_with_a_claim_on_its_way_is_not_settled(runs):
     assert late
     assert settled(runs) == []
     assert runs.silent("new") == {"run": float("inf")}
+
+
+@pytest.mark.parametrize("warehouse", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_the_look_sees_commits_whatever_the_users_default(runs, driver):
+    """A user's own isolation must not hide a claim that is committed between lock and look."""
+    with runs.engine.connect() as connection:
+        schema = connection.exec_driver_sql("SELECT current_schema()").scalar_one()
+    options = f"-c search_path={schema} -c default_transaction_isolation=serializable"
+    url = runs.engine.url.set(drivername=f"postgresql+{driver}")
+    engine = prepare(create_engine(url, connect_args={"options": options}))
+    seen: list[str] = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def look(_connection, cursor, statement, *_):
+        if statement.startswith("UPDATE kombo_result_link_runs SET settled_at"):
+            cursor.execute("SHOW transaction_isolation")
+            seen.extend(cursor.fetchone())
+
+    runs.finish("run", {})
+    with runs.engine.begin() as connection:
+        connection.execute(text("UPDATE kombo_result_link_runs SET settled_at = NULL"))
+    mark_settled(engine, runs.tables)
+    with engine.connect() as connection:
+        default = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
+    engine.dispose()
+    assert (seen, default) == (["read committed"], "serializable")
 
 
 def test_runs_of_an_older_version_are_settled_by_the_next_run(runs):

@@ -11,6 +11,7 @@ import logging
 
 from sqlalchemy import ColumnElement, Engine, and_, exists, select, true, update
 
+from airflow_kombo.database.dialects import dialect_of
 from airflow_kombo.database.sql import utc_now
 from airflow_kombo.database.transactions import transaction
 from airflow_kombo.exceptions import LedgerError
@@ -38,8 +39,9 @@ def mark_settled(engine: Engine, tables: Tables) -> None:
     """
     runs = tables.runs.c
     ended = select(runs.run_id).where(runs.ended_at.is_not(None), runs.settled_at.is_(None))
+    seeing = dialect_of(engine).seeing_commits(engine)
     try:
-        with transaction(engine, "mark settled runs", finds_by_key=True) as connection:
+        with transaction(seeing, "mark settled runs", finds_by_key=True) as connection:
             locked = connection.execute(ended.with_for_update(skip_locked=True)).scalars().all()
             if locked:  # a second statement sees the claims committed before the locks
                 is_settled = ~exists().where(_is_sending(tables))

@@ -183,6 +183,13 @@ class Dialect:
             *(frozenset(index["column_names"]) for index in indexes if _is_unique(index)),
         }
 
+    def seeing_commits(self, engine: Engine) -> Engine:
+        """Return the engine for a transaction whose later statements see commits of meanwhile.
+
+        Those of SQLite need not, as nobody else writes, and those of MySQL see them when they lock.
+        """
+        return engine
+
     def leave_space(self, connection: Connection, table: Table) -> None:
         """Leave space beside the new rows of an older version's table, where that is an option."""
 

@@ -122,6 +122,10 @@ class PostgreSQL(Dialect):
         names = [column(name, kind) for name, kind in columns.items()]
         return rows.table_valued(*names).render_derived(name="given", with_types=True)
 
+    def seeing_commits(self, engine: Engine) -> Engine:
+        """Return the engine with PostgreSQL's usual isolation, whatever the user's default is."""
+        return engine.execution_options(isolation_level="READ COMMITTED")
+
     def leave_space(self, connection: Connection, table: Table) -> None:
         """Set the table's fillfactor, unless its owner has set one."""
         wanted = table.dialect_options["postgresql"]["with"]
