@@ -207,6 +207,7 @@ def _boot_time() -> float:
 
 
 REPLACED: Final[Mapping[str, object]] = {
+    "airflow_kombo.database.idle_connections.monotonic": _monotonic,
     "airflow_kombo.delivery.calls.monotonic": _monotonic,
     "airflow_kombo.delivery.held_outcomes.monotonic": _monotonic,
     "airflow_kombo.delivery.integration_sender.monotonic": _monotonic,

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = ROOT / "plugins" / "airflow_kombo"
 CLOCKS, THREADS, WIRE = (
     {
+        "airflow_kombo.database.idle_connections.monotonic",
         "airflow_kombo.delivery.calls.monotonic",
         "airflow_kombo.delivery.held_outcomes.monotonic",
         "airflow_kombo.delivery.integration_sender.monotonic",
