@@ -22,10 +22,10 @@ IDLE_SECONDS: Final = 1.0
 _LAST_USE: Final = "kombo_last_use"
 
 
-def test_idle_connections(engine: Engine) -> None:
-    """Test each idle connection of an engine before its use.
+def replace_lost_connections(engine: Engine) -> None:
+    """Replace each connection of an engine that was lost while it was idle, before its next use.
 
-    A lost one is replaced, and so are all older ones.
+    All connections that are older than a lost one are replaced, too.
     """
     dialect = engine.dialect
 

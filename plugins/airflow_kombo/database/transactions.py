@@ -11,7 +11,7 @@ from sqlalchemy import exc
 from airflow_kombo.database.advice import is_refusal, with_advice
 from airflow_kombo.database.dialects import dialect_of, raised_by
 from airflow_kombo.database.dialects.base import DEADLOCK, LOCK_NOT_AVAILABLE
-from airflow_kombo.database.idle_connections import test_idle_connections
+from airflow_kombo.database.idle_connections import replace_lost_connections
 from airflow_kombo.exceptions import ConfigurationError, LedgerError, RowsHeldError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def prepare(engine: Engine) -> Engine:
     A connection that was idle is tested before its next transaction.
     """
     engine.hide_parameters = True
-    test_idle_connections(engine)
+    replace_lost_connections(engine)
     dialect_of(engine).prepare(engine)
     return engine
 
