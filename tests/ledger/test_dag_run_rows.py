@@ -24,7 +24,7 @@ def sqlite(tmp_path):
 
 
 def test_sqlite_reads_the_rows_of_the_runs_alone(sqlite):
-    """Indexes find the rows by their runs and those in doubt: the table is not read as a whole."""
+    """Indexes find the rows of the runs and those in doubt: no whole table is read."""
     queries = []
     event.listen(sqlite, "before_cursor_execute", lambda *given: queries.append(given[2:4]))
     assert DagRunRows(sqlite, TABLES, Run("account"), Days(DAY, DAY)).counts() == {}

@@ -23,9 +23,9 @@ _LAST_USE: Final = "kombo_last_use"
 
 
 def replace_lost_connections(engine: Engine) -> None:
-    """Replace each connection of an engine that was lost while it was idle, before its next use.
+    """Replace each connection that was lost while it was idle, before its next use.
 
-    All connections that are older than a lost one are replaced, too.
+    All connections of the engine that are older than a lost one are replaced, too.
     """
     dialect = engine.dialect
 
