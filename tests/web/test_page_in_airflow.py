@@ -38,9 +38,11 @@ def waiting_row(home):
     yesterday = datetime.now(timezone.utc).date() - timedelta(days=1)
     mine = update(links).where(links.c.result_id == result_id)
     with engine.begin() as connection:
-        (before,) = connection.execute(select(links).where(links.c.result_id == result_id))
         waits = {"status": "retryable", "error_code": "run_stopped", "http_status": None}
-        connection.execute(mine.values(**waits, assessment_date=yesterday))
+        waits["assessment_date"] = yesterday
+        changed = select(*(links.c[name] for name in waits)).where(links.c.result_id == result_id)
+        (before,) = connection.execute(changed)
+        connection.execute(mine.values(waits))
     yield result_id
     with engine.begin() as connection:
         connection.execute(mine.values(before._asdict()))
