@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import create_mock_engine
 
+from airflow_kombo.database.dialects.columns import storage_of
 from airflow_kombo.database.warehouse_kinds import KINDS
 from airflow_kombo.database.warehouse_table import WarehouseTable
 from airflow_kombo.ledger.tables import STATUS_TABLE, Tables
@@ -32,6 +33,8 @@ def statements(dialect: str = "postgresql", status_table: str = STATUS_TABLE) ->
         create, *indexes = made  # only those indexes that this database gets
         for statement in (create, *sorted(indexes, key=lambda one: str(one.element.name))):
             text = str(statement.compile(dialect=engine.dialect)).strip()
+            if statement is create and dialect == "postgresql" and storage_of(table):
+                text += f"\n WITH ({storage_of(table)})"
             yield "\n".join(line.rstrip() for line in text.replace("\t", "    ").splitlines()) + ";"
 
 

@@ -22,6 +22,7 @@ from airflow_kombo.database.dialects.columns import (
     ID,
     LONG_TEXT,
     MOMENT,
+    STORAGE,
     TABLE_OPTIONS,
     Derived,
 )
@@ -88,15 +89,19 @@ class Tables:
                 name,
                 *_links(),
                 *indexes.of_links(name),
-                info={indexes.RETIRED: indexes.retired_of_links(name)},
-                postgresql_with=_SPACE_FOR_OUTCOMES,
+                info={
+                    indexes.RETIRED: indexes.retired_of_links(name),
+                    STORAGE: _SPACE_FOR_OUTCOMES,
+                },
             ),
             attempts=table(
                 attempts,
                 *_attempts(),
                 *indexes.of_attempts(attempts),
-                info={indexes.RETIRED: indexes.retired_of_attempts(attempts)},
-                postgresql_with=_SPACE_FOR_OUTCOMES,
+                info={
+                    indexes.RETIRED: indexes.retired_of_attempts(attempts),
+                    STORAGE: _SPACE_FOR_OUTCOMES,
+                },
             ),
             runs=table(f"{stem}_runs", *_runs()),
             preview=table(preview, *_preview(), *indexes.of_preview(preview)),

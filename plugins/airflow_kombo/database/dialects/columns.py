@@ -37,6 +37,10 @@ TABLE_OPTIONS: Final[dict[str, Any]] = {
 }
 """Options of our tables, whatever the defaults of the server and of the database are."""
 
+STORAGE: Final = "postgresql_storage"
+"""Key of `Table.info`: PostgreSQL's storage parameters of the table, by name. SQLAlchemy 2.0 has no
+argument for them."""
+
 
 class Derived(Computed):
     """Value that the database derives from other columns of the row.
@@ -54,6 +58,11 @@ def _virtual(element: Derived, _compiler: DDLCompiler, **_: object) -> str:
 @compiles(Derived, "postgresql")
 def _stored(element: Derived, _compiler: DDLCompiler, **_: object) -> str:
     return f"GENERATED ALWAYS AS ({element.sqltext}) STORED"
+
+
+def storage_of(table: Table) -> str:
+    """Return a table's storage parameters in the words of SQL; empty without any."""
+    return ", ".join(f"{name} = {value}" for name, value in table.info.get(STORAGE, {}).items())
 
 
 def written_columns(table: Table) -> Sequence[Column[Any]]:

@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from airflow_kombo.database.cursor_readers import CursorReader, Psycopg2Reader, PsycopgReader
 from airflow_kombo.database.dialects.base import Dialect
+from airflow_kombo.database.dialects.columns import STORAGE, storage_of
 from airflow_kombo.database.dialects.postgresql_settings import (
     BRIEFLY,
     BY_KEY,
@@ -128,14 +129,13 @@ class PostgreSQL(Dialect):
 
     def leave_space(self, connection: Connection, table: Table) -> None:
         """Set the table's fillfactor, unless its owner has set one."""
-        wanted = table.dialect_options["postgresql"]["with"]
+        wanted = table.info.get(STORAGE)
         if not wanted:
             return
         name = connection.dialect.identifier_preparer.format_table(table)
         options = connection.execute(_OPTIONS_OF_TABLE, {"name": name}).scalar() or ()
         if not any(one.partition("=")[0] in wanted for one in options):
-            settings = ", ".join(f"{option} = {value}" for option, value in wanted.items())
-            connection.exec_driver_sql(f"ALTER TABLE {name} SET ({settings})")
+            connection.exec_driver_sql(f"ALTER TABLE {name} SET ({storage_of(table)})")
 
     def reader(self, connection: Connection, types: Mapping[str, object]) -> CursorReader:
         """Build the reader of one query's rows, by the driver."""
