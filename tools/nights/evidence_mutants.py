@@ -58,7 +58,7 @@ OF_EVIDENCE: Final = (
         "reconciliation.look",
         "    if not isinstance(status, int) or not 200 <= status < 300:",
         "    if not isinstance(status, int):",
-        seed=31,
+        seed=542,
     ),
     Mutant(
         "a failed read counts as an absent link",
