@@ -17,7 +17,7 @@ def collecting_rarely() -> Iterator[None]:
     """Collect garbage rarely, and not among the objects of before, until the block ends.
 
     Otherwise the collector would search all of Airflow again for every few rows, which takes a
-    fifth of the time of a row, and the rows under way for every ten, which takes as long. Garbage
+    fifth of the time of a row, and the rows under way for every ten (docs/performance.md). Garbage
     among the objects of before stays until the end: to collect it first would take 0.2 s, with
     Airflow and pandas imported.
     """
