@@ -47,6 +47,31 @@ def test_what_comes_during_a_commit_shares_the_next():
     asyncio.run(run())
 
 
+def test_those_who_ask_again_at_once_share_the_next_group():
+    """Callers of the last group and those who waited meanwhile do not take turns from then on."""
+
+    async def run():
+        groups = []
+
+        async def commit(group):
+            groups.append(list(group))
+            await turns(20)
+
+        together = GroupCommit(commit)
+
+        async def sender(number):
+            for _ in range(4):
+                await together.join([number])
+                await turns(2)  # what a sender does with its claims before it asks again
+
+        first = asyncio.create_task(sender(1))
+        await turns()
+        await asyncio.gather(first, *(sender(number) for number in (2, 3)))
+        return [sorted(group) for group in groups]
+
+    assert asyncio.run(run()) == [[1], [1, 2, 3], [1, 2, 3], [1, 2, 3], [2, 3]]
+
+
 def test_groups_are_bounded():
     """A group has at most 500 items."""
 

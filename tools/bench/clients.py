@@ -28,10 +28,10 @@ from airflow_kombo.exceptions import RunStoppedError
 from airflow_kombo.hooks.kombo import KomboHook
 from airflow_kombo.kombo_api.request import RowRequest as Request
 from airflow_kombo.ledger.claims import Ledger
-from airflow_kombo.ledger.garbage_collection import collecting_rarely
 from airflow_kombo.ledger.runs import Run, Runs
 from airflow_kombo.ledger.tables import STATUS_TABLE
 from airflow_kombo.operators.databases import Databases, opened
+from airflow_kombo.operators.garbage_collection import collecting_rarely
 from airflow_kombo.operators.parameters import RunParameters
 from airflow_kombo.operators.row_selection import Rows, selection_of
 from airflow_kombo.rows.mapped_rows import MappedRows
@@ -61,7 +61,7 @@ def ours(day: date, _rows: int | None) -> Took:
 
 
 def _deliver(day: date) -> Mapping[str, int]:
-    with _databases() as databases:
+    with collecting_rarely(), _databases() as databases:
         databases.check()
         numbers = asyncio.run(_delivered(databases, day))
         databases.write_back()
@@ -98,7 +98,7 @@ def plan(day: date, _rows: int | None) -> Took:
     """Read, look up and map the day's rows as the operator does, and send nothing."""
 
     def run() -> Mapping[str, int]:
-        with _databases() as databases, collecting_rarely():
+        with collecting_rarely(), _databases() as databases:
             planned = _rows_of(databases).mapped(_CONTEXT, day).plan()
         return {"success": 0, "planned": sum(planned.values())}
 
@@ -109,7 +109,7 @@ def write_back(_day: date, _rows: int | None) -> Took:
     """Write statuses back to the warehouse, and send nothing."""
 
     def run() -> Mapping[str, int]:
-        with _databases() as databases:
+        with collecting_rarely(), _databases() as databases:
             databases.check()
             written = databases.copy.run() if databases.copy else 0
         return {"success": 0, "written": written}

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, Final
 
 from tools.bench.measurement import Bench
-from tools.bench.process import ROOT
+from tools.bench.process import FOLDER, ROOT
 from tools.bench.stage import BenchError
 from tools.bench.targets import Finding, at_most, in_all_rounds
 from tools.bench.warehouse import DAY
@@ -25,12 +25,8 @@ _PATIENCE: Final = 120.0
 
 def start(bench: Bench) -> list[Finding]:
     """Measure the CPU time of a task's start, in interpreters of their own."""
-    bench.stage.fill(_ROWS, 10)
     names = _probed(bench, "names")
-    rounds: list[Mapping[str, float]] = [
-        _probed(bench, "start", DAY.isoformat(), given=names)
-        for _ in range(bench.scale.rows(_ROUNDS, 1))
-    ]
+    rounds = [_one_start(bench, names) for _ in range(bench.scale.rows(_ROUNDS, 1))]
 
     def middle(name: str) -> float:
         return median(one[name] for one in rounds)
@@ -59,18 +55,28 @@ def start(bench: Bench) -> list[Finding]:
     ]
 
 
+def _one_start(bench: Bench, names: Sequence[str]) -> Mapping[str, float]:
+    """Measure a start on a new day: a start ends with its claims, so it leaves rows `sending`."""
+    bench.stage.fill(_ROWS, 10)
+    times: Mapping[str, float] = _probed(bench, "start", DAY.isoformat(), given=names)
+    return times
+
+
 def _probed(bench: Bench, *arguments: str, given: Sequence[str] = ()) -> Any:
     """Run the probe in an interpreter of its own, and return what it prints last."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+    # The first call compiles all modules, as a worker's first task does.
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(FOLDER / "bytecode")}
     done = subprocess.run(  # noqa: S603 - this interpreter and a module of ours
         [sys.executable, "-m", "tools.bench.start_probe", *arguments],
-        env={**os.environ, **bench.stage.connections(), "PYTHONPATH": path},
+        env={**os.environ, **bench.stage.connections(), **compiled, "PYTHONPATH": path},
         input=json.dumps(given),
         capture_output=True,
         text=True,
         timeout=_PATIENCE,
         check=False,
     )
-    if done.returncode:
-        raise BenchError(f"The start of a task failed: {done.stderr.strip()[-1000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    answer = done.stdout.splitlines()[-1:]
+    if done.returncode or not answer or not answer[0].startswith(("[", "{")):
+        raise BenchError(f"The start of a task failed: {(done.stdout + done.stderr)[-1000:]}")
+    return json.loads(answer[0])

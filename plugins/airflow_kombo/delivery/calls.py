@@ -45,8 +45,8 @@ class Calls:
         self.waiting: deque[Claim] = deque()
         self.in_flight: set[asyncio.Task[None]] = set()
         self.window = ClaimWindow()
-        """The rows that one commit's time uses up. So many claims wait beside those with a free
-        slot, and so many finished calls wait to be recorded."""
+        """The rows that one and a half commits use up. So many claims wait at most beside those
+        with a free slot, and so many finished calls wait to be recorded."""
         self._context = context
         self._throttle = throttle
         self._recording = recording

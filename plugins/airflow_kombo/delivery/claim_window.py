@@ -1,9 +1,12 @@
-"""Claim window: the number of rows that one commit's time uses up.
+"""Claim window: the number of rows that the time of one and a half commits uses up.
 
 A row that is claimed too early, or recorded too late, is in doubt after a crash though it was not
 on the wire. During one commit, as many calls end as there are slots, times the commit time, divided
-by the response time. So many rows are claimed ahead, and so many finished calls may wait to be
-recorded. More would not be sent any sooner.
+by the response time. A sender that asks for a claim needs these rows until it has the claim, and as
+many again until it has the next one. With rows for one commit, half of what a commit uses up would
+be missing on average; with rows for two, as much would wait on average. With rows for one and a
+half, it is an eighth that is missing, and an eighth that waits. So many finished calls may wait to
+be recorded.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ _LEAST_SECONDS: Final = 0.0001
 """Shortest time that counts: an average of zero would divide by zero."""
 _MOST_CHANGE: Final = 2.0
 """A time that is longer or shorter than the average by more than this factor counts as this."""
+_COMMITS: Final = 1.5
+"""Commits whose time is covered; see above."""
 _WEIGHT: Final = 1 / 8
 """Weight of the latest time in the average."""
 
@@ -46,9 +51,9 @@ class ClaimWindow:
         self.response = MovingAverage(_FIRST_RESPONSE_SECONDS)
 
     def rows(self, slots: int) -> int:
-        """Return the rows that one commit's time uses up, and one.
+        """Return the rows that the time of one and a half commits uses up, and one.
 
         :param slots: Calls that may be in flight at once.
         """
-        used = slots * self.commit.seconds / self.response.seconds
+        used = _COMMITS * slots * self.commit.seconds / self.response.seconds
         return int(min(used + 1, MOST_ROWS))

@@ -25,7 +25,6 @@ from airflow_kombo.exceptions import (
 from airflow_kombo.kombo_api.api_check import check_api
 from airflow_kombo.kombo_api.client import KomboClient
 from airflow_kombo.ledger.day_rows import DayRows, rows_of_days
-from airflow_kombo.ledger.garbage_collection import collecting_rarely
 from airflow_kombo.ledger.run_scope import Days
 from airflow_kombo.observability.metrics import Metrics, SenderMetrics
 from airflow_kombo.planning.planner import Planner
@@ -73,7 +72,7 @@ class DeliveryRun:
         """
         self._stop.begin()
         run, runs = self._parts.run, self._parts.runs
-        with self._threads, collecting_rarely():
+        with self._threads:
             await self._liveness.start(run)
             heart = asyncio.create_task(self._liveness.beat(run.run_id, self._counts))
             ended_by: str | None = "an error in this program: the task's log has it"

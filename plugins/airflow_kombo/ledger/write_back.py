@@ -25,7 +25,6 @@ from airflow_kombo.database.warehouse_table import WarehouseTable, moment_of
 from airflow_kombo.delivery_key import LinkKey
 from airflow_kombo.exceptions import ConfigurationError, WarehouseError
 from airflow_kombo.ledger.changed_results import ChangedResults, Page, Version
-from airflow_kombo.ledger.garbage_collection import collecting_rarely
 from airflow_kombo.ledger.tables import KEY, LEFT_OUT, Tables
 
 log = logging.getLogger(__name__)
@@ -105,7 +104,6 @@ class WriteBack:
         :raises LedgerError: if the ledger fails, or another run writes back for ten minutes.
         """
         with (
-            collecting_rarely(),
             locked(self._engine, f"the write-back of {self._table.name}", _PATIENCE_SECONDS),
             self._warehouse.connected("take the statuses") as connection,
         ):

@@ -15,6 +15,7 @@ from airflow.sdk import TaskGroup, TriggerRule
 from airflow_kombo.airflow_compat import AirflowFailException
 from airflow_kombo.exceptions import PolicyError, ShardsFailedError
 from airflow_kombo.operators.failure_policy import not_tried_again
+from airflow_kombo.operators.garbage_collection import collecting_rarely
 from airflow_kombo.operators.result_link import RESULT_LINKS, KomboResultLinkOperator
 from airflow_kombo.operators.write import KomboWriteOperator, written_by
 
@@ -44,6 +45,7 @@ class KomboPlanOperator(KomboWriteOperator):
         self.shards = shards
 
     @not_tried_again()
+    @collecting_rarely()
     def execute(self, context: Context) -> list[dict[str, Any]]:  # type: ignore[override]
         """Count the rows by integration, check the day's limit, and return the shards.
 
@@ -78,6 +80,7 @@ class KomboAccountOperator(KomboWriteOperator):
         self.shard_task_id = shard_task_id
 
     @not_tried_again()
+    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Count the rows of all shards, apply the failure policy, and return the counts by status.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 
 from airflow_kombo.operators.failure_policy import not_tried_again
+from airflow_kombo.operators.garbage_collection import collecting_rarely
 from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class KomboReconcileOperator(BaseOperator):
         self.status_table = status_table
 
     @not_tried_again()
+    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Look for the rows, and return their numbers by what became of them.
 

@@ -16,6 +16,7 @@ from airflow.sdk import Param
 
 from airflow_kombo.airflow_compat import add_param, adds_to_resumption, can_park_questions
 from airflow_kombo.operators.failure_policy import not_tried_again
+from airflow_kombo.operators.garbage_collection import collecting_rarely
 from airflow_kombo.operators.run_configuration import refuse_misspelled_params
 from airflow_kombo.statuses import Decision
 
@@ -133,6 +134,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         self.status_table = status_table
 
     @not_tried_again()
+    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Decide, export, or ask a person, and return the numbers of rows.
 
@@ -171,6 +173,7 @@ class KomboResolveUnknownOperator(HITLOperator):
         return self._ask(context, asked_at)
 
     @not_tried_again()
+    @collecting_rarely()
     def execute_complete(
         self, context: Context, event: dict[str, Any], asked_at: datetime | None = None
     ) -> dict[str, int]:

@@ -20,6 +20,7 @@ from airflow_kombo.operators.failure_policy import (
     checked_share,
     not_tried_again,
 )
+from airflow_kombo.operators.garbage_collection import collecting_rarely
 from airflow_kombo.operators.links import RowsLink
 from airflow_kombo.operators.task_stop import TaskStop
 
@@ -189,6 +190,7 @@ class KomboWriteOperator(BaseOperator):
         self._stop = TaskStop()
 
     @not_tried_again()
+    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Deliver the rows, and return the counts by status.
 

@@ -1,4 +1,4 @@
-"""Garbage collection while many rows are handled."""
+"""Garbage collection while a task imports what it needs and handles many rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ leaves next to no garbage in circles, and its other objects end without the coll
 def collecting_rarely() -> Iterator[None]:
     """Collect garbage rarely, and not among the objects of before, until the block ends.
 
-    Otherwise the collector would search all of Airflow again for every few rows, which takes a
-    fifth of the time of a row, and the rows under way for every ten (docs/performance.md). Garbage
-    among the objects of before stays until the end: to collect it first would take 0.2 s, with
-    Airflow and pandas imported.
+    Otherwise the collector would search all of Airflow twice while the task's modules are imported
+    and the tables are looked at, which takes 0.2 s each, and again for every few rows, which takes
+    a fifth of the time of a row (docs/performance.md). Garbage among the objects of before stays
+    until the end: to collect it first would take as long.
     """
     first, *older = gc.get_threshold()
     gc.freeze()

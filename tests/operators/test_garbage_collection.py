@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+from types import SimpleNamespace
 
 import pytest
 
-from airflow_kombo.ledger.garbage_collection import collecting_rarely
+from airflow_kombo.operators.delivery_group import KomboAccountOperator, KomboPlanOperator
+from airflow_kombo.operators.garbage_collection import collecting_rarely
+from airflow_kombo.operators.result_link import KomboResultLinkOperator
 
 
 @pytest.fixture
@@ -31,6 +34,20 @@ def test_few_objects_cost_no_collection(threshold):
     assert collections_of(15_000) >= 5
     with collecting_rarely():
         assert collections_of(15_000) <= 1
+
+
+@pytest.mark.parametrize(
+    "operator", [KomboResultLinkOperator, KomboPlanOperator, KomboAccountOperator]
+)
+def test_a_task_collects_rarely_from_its_first_import_on(operator, threshold):
+    """What a task imports is imported without a search of all objects."""
+
+    def covers():
+        raise ZeroDivisionError(gc.get_threshold()[0])
+
+    task = SimpleNamespace(_stop=SimpleNamespace(covers=covers))
+    with pytest.raises(ZeroDivisionError, match=r"^20000$"):
+        operator.execute.__wrapped__(task, {})  # Airflow's own guard needs a running task
 
 
 def test_the_process_is_as_before_at_the_end(threshold):
