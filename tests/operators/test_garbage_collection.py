@@ -40,7 +40,7 @@ def test_few_objects_cost_no_collection(threshold):
     "operator", [KomboResultLinkOperator, KomboPlanOperator, KomboAccountOperator]
 )
 def test_a_task_collects_rarely_from_its_first_import_on(operator, threshold):
-    """What a task imports is imported without a search of all objects."""
+    """The imports of a task cause no search of all objects."""
 
     def covers():
         raise ZeroDivisionError(gc.get_threshold()[0])

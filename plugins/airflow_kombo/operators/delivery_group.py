@@ -45,7 +45,6 @@ class KomboPlanOperator(KomboWriteOperator):
         self.shards = shards
 
     @not_tried_again()
-    @collecting_rarely()
     def execute(self, context: Context) -> list[dict[str, Any]]:  # type: ignore[override]
         """Count the rows by integration, check the day's limit, and return the shards.
 
@@ -55,7 +54,7 @@ class KomboPlanOperator(KomboWriteOperator):
         :raises WarehouseError: if the warehouse fails, where the ledger is elsewhere.
         :raises RunStoppedError: if the task was stopped.
         """
-        with self._stop.covers():
+        with collecting_rarely(), self._stop.covers():
             from airflow_kombo.operators.plan_task import plan_task  # noqa: PLC0415 - see above
 
             return plan_task(self, written_by(self.write), context)
@@ -80,7 +79,6 @@ class KomboAccountOperator(KomboWriteOperator):
         self.shard_task_id = shard_task_id
 
     @not_tried_again()
-    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Count the rows of all shards, apply the failure policy, and return the counts by status.
 
@@ -92,7 +90,7 @@ class KomboAccountOperator(KomboWriteOperator):
         :raises WarehouseError: if a warehouse whose ledger is elsewhere failed.
         :raises RunStoppedError: if the task was stopped.
         """
-        with self._stop.covers():
+        with collecting_rarely(), self._stop.covers():
             from airflow_kombo.operators.account_task import (  # noqa: PLC0415 - see above
                 account_task,
             )

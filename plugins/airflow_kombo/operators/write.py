@@ -190,7 +190,6 @@ class KomboWriteOperator(BaseOperator):
         self._stop = TaskStop()
 
     @not_tried_again()
-    @collecting_rarely()
     def execute(self, context: Context) -> dict[str, int]:
         """Deliver the rows, and return the counts by status.
 
@@ -207,7 +206,7 @@ class KomboWriteOperator(BaseOperator):
             nothing twice, and writes back what is missing.
         :raises RunStoppedError: if the task was stopped.
         """
-        with self._stop.covers():
+        with collecting_rarely(), self._stop.covers():
             from airflow_kombo.operators.run_task import run_task  # noqa: PLC0415 - see above
 
             return run_task(self, written_by(self.write), context, self._stop)
