@@ -1,4 +1,4 @@
-"""Claim window: what one commit and a half use up, and no single time that changes it much."""
+"""Claim window: rows for one commit and a half, and no single time that changes it much."""
 
 from __future__ import annotations
 
