@@ -49,7 +49,7 @@ def test_rows_in_doubt_are_counted_over_all_kills():
         Kill(sending=sending, on_the_wire=100, integrations=10, commit=0.02, response=0.2)
         for sending in (100, 130, 131)
     ]
-    share, formula = _findings(kills)
+    share, formula = _findings(10, kills)
     assert (share.measured.split()[0], share.met) == ("1.2", False)
     assert (formula.measured.split()[0], formula.met) == ("0.926", True)
     assert "2 of 3 kills" in formula.measured
