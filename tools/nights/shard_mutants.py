@@ -63,7 +63,7 @@ OF_SHARDS: Final = (
         "ledger.dag_run_rows",
         "return or_(links.run_id.in_(run_ids), is_left_in_doubt)",
         "return links.run_id.in_(run_ids)",
-        seed=60,
+        seed=249,
     ),
     Mutant(
         "the account does not wait for a dead shard",
