@@ -55,13 +55,13 @@ def test_an_export_is_decided_by_its_own_lines(context, ledger, tmp_path, caplog
     with caplog.at_level(logging.INFO):
         assert resolve(context, export_to=str(path)) == {"exported": 3}
     lines = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    assert [one["result_id"] for one in lines] == ["r3", "r1", "r2"]
-    assert [one["url"] for one in lines] == ["", URL, ""]
+    assert {one["result_id"]: one["url"] for one in lines} == {"r3": "", "r1": URL, "r2": ""}
+    decisions = {"r3": "Created", "r1": "not created", "r2": ""}
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.DictWriter(file, lines[0], delimiter=";")
         writer.writeheader()
-        for one, decision in zip(lines, ["Created", "not created", ""], strict=True):
-            writer.writerow(one | {"decision": decision})
+        for one in lines:
+            writer.writerow(one | {"decision": decisions[one["result_id"]]})
     with caplog.at_level(logging.INFO):
         counts = resolve(context, decisions_from=f"file://{path}", reason="looked up")
     assert counts == {"decided": 2, "left": 1}
