@@ -46,11 +46,16 @@ def _tried(cell: Cell) -> Trial | None:
 
 
 def _outcome(results: dict[str, Trial], failed: list[Cell], *, is_whole: bool) -> str | int:
-    """Return the exit status, or the reason of a failure."""
-    if failed:
-        return f"These cells failed: {' '.join(map(str, failed))}."
+    """Keep the results, and return the exit status, or the reason of a failure."""
     known = {} if is_whole else saved_results()
     known |= {name: trial.statuses for name, trial in results.items()}
+    if failed:
+        names = {str(cell) for cell in failed}
+        save_results({name: counts for name, counts in known.items() if name not in names})
+        return (
+            f"These cells failed: {' '.join(sorted(names))}. The others are kept: try only these"
+            " again, with CELLS."
+        )
     if len({str(statuses) for statuses in known.values()}) > 1:
         return f"The cells delivered different numbers of rows: {known}"
     save_results(known)

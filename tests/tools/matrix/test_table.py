@@ -8,8 +8,11 @@ import pytest
 from support.harness import ROOT
 from support.locks import pinned
 
+from tools.matrix import __main__ as command
+from tools.matrix import table
 from tools.matrix.cells import LOCKS, PYTHONS, all_cells, interpreter_of
 from tools.matrix.table import BEGIN, END, NOT_TRIED, table_of, write_table
+from tools.matrix.trial import Trial
 
 
 def test_a_cell_without_a_result_is_not_tried():
@@ -35,10 +38,27 @@ def test_the_table_takes_the_place_of_the_former_one(tmp_path):
     assert text == f"before\n{BEGIN}\n{table_of({})}\n{END}\nafter\n"
 
 
+def test_a_cell_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
+    """The other results are kept, and the table is written once the failed cell has delivered."""
+    first, second, *_ = all_cells()
+    monkeypatch.setattr(table, "_SAVED", tmp_path / "results.json")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{BEGIN}\nold\n{END}\n")
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    delivered = Trial(tests=1, statuses={"success": 1}, seconds=1.0)
+
+    failure = command._outcome({str(first): delivered}, [second], is_whole=True)
+    assert str(second) in failure
+    assert "old" in readme.read_text()
+
+    assert command._outcome({str(second): delivered}, [], is_whole=False) == 0
+    assert readme.read_text() == f"{BEGIN}\n{table_of({str(first), str(second)})}\n{END}\n"
+
+
 def test_the_readme_has_the_table():
     """The README's table has the versions of the locks."""
-    table = (ROOT / "README.md").read_text().split(BEGIN)[1].split(END)[0].split("\n")
-    for ours, theirs in zip(table_of({}).splitlines(), filter(None, table), strict=True):
+    written = (ROOT / "README.md").read_text().split(BEGIN)[1].split(END)[0].split("\n")
+    for ours, theirs in zip(table_of({}).splitlines(), filter(None, written), strict=True):
         assert ours.split(" | ")[0] == theirs.split(" | ")[0]
 
 
