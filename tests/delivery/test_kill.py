@@ -231,7 +231,7 @@ def test_whatever_dies_the_account_is_true(number, tmp_path, request, monkeypatc
         process.join(moment)
         strike(kind, process, server, ledger)
         process.join()
-        for _ in range(10):  # a run may wait for a dead one, or miss a heartbeat
+        for _ in range(5):  # a run that could not settle a dead one waits for it: few are enough
             again = started(url)
             again.join()
             if not {"sending", "retryable", None} & set(statuses_of(engine, tables)):
