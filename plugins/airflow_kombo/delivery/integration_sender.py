@@ -1,7 +1,7 @@
 """Send the rows of one integration: claim what can leave, send, record, repeat.
 
-Beside the rows for which a slot is free, only those are claimed that one commit and a half use up. So
-if the process is killed, few rows are in doubt that were not in flight.
+Beside the rows for which a slot is free, only those are claimed that one commit and a half use up.
+So if the process is killed, few rows are in doubt that were not in flight.
 """
 
 from __future__ import annotations
